@@ -1,0 +1,34 @@
+"""
+Goal- and return-conditioned supervised RL as first-class Stable-Baselines3 and RL Zoo algorithms.
+
+Importing this package is free: it loads neither numpy nor torch, since a startup file imports it in every interpreter
+of the environment (see :mod:`gcrl_zoo.zoo.hook`). Algorithms are looked up at first use::
+
+    from gcrl_zoo import GCSLVICReg
+"""
+
+TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at interpreter start
+if TYPE_CHECKING:
+    from stable_baselines3.common.base_class import BaseAlgorithm
+
+__version__ = "0.1.0"
+
+
+def _exports() -> "dict[str, type[BaseAlgorithm]]":
+    from gcrl_zoo.registry import discover
+
+    return {method.algorithm.__name__: method.algorithm for method in discover().values()}
+
+
+def __getattr__(name: str) -> "type[BaseAlgorithm]":
+    # Only class names can be algorithms. Without this test `from gcrl_zoo import registry` would import every method.
+    if name[:1].isupper():
+        exports = _exports()
+        if name in exports:
+            return exports[name]
+        raise AttributeError(f"gcrl_zoo has no algorithm {name!r}; it has {', '.join(sorted(exports))}.")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*_exports(), "__version__"])

@@ -1,0 +1,5 @@
+"""Placeholder until the hook lands."""
+
+
+def install() -> None:
+    """Do nothing yet."""

@@ -1,0 +1,1 @@
+"""Gymnasium wrappers, usable from RL Zoo: ``env_wrapper: gcrl_zoo.wrappers.NAME``."""
