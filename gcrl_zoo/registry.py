@@ -16,7 +16,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -67,28 +67,32 @@ def discover() -> dict[str, Method]:
     :return: the methods by name, those of this repository first
     """
     found: dict[str, Method] = {}
-    for name, origin, load, hyperparams in _candidates():
+    for name, path, load in _candidates():
         if name in found:
-            raise RuntimeError(f"gcrl_zoo found two methods called {name!r}; rename or uninstall {origin}.")
+            raise RuntimeError(f"gcrl_zoo found two methods called {name!r}; rename or uninstall {path}.")
         try:
             module = load()
-            found[name] = Method(name, module.ALGORITHM, getattr(module, "search_space", None), hyperparams(module))
+            search_space = getattr(module, "search_space", None)
+            found[name] = Method(name, module.ALGORITHM, search_space, _hyperparams_of(module))
         except Exception as error:
             raise RuntimeError(
-                f"gcrl_zoo cannot load its method {name!r} ({type(error).__name__}: {error}); "
-                f"repair or remove {origin}."
+                f"gcrl_zoo cannot load its method {name!r} ({type(error).__name__}: {error}); repair or remove {path}."
             ) from error
     return found
 
 
-Candidate = tuple[str, str, Callable[[], ModuleType], Callable[[ModuleType], Path]]
-
-
-def _candidates() -> Iterator[Candidate]:
-    """Name, origin for messages, loader and folder of the YAML file of everything that claims to be a method."""
-    for info in sorted(pkgutil.iter_modules(methods.__path__)):
+def _candidates() -> Iterator[tuple[str, str, Callable[[], ModuleType]]]:
+    """Name, module path and loader of everything that claims to be a method."""
+    for info in pkgutil.iter_modules(methods.__path__):
         if not info.name.startswith("_"):
             path = f"{methods.__name__}.{info.name}"
-            yield info.name, path, lambda path=path: importlib.import_module(path), lambda module: HYPERPARAMS
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP)):
-        yield entry.name, f"the entry point {entry.value}", entry.load, lambda module: Path(module.__file__).parent
+            yield info.name, path, partial(importlib.import_module, path)
+    for entry in entry_points(group=ENTRY_POINT_GROUP):
+        yield entry.name, entry.value, entry.load
+
+
+def _hyperparams_of(module: ModuleType) -> Path:
+    """Folder of the method's YAML file: ours is one for all, a method from elsewhere carries its own."""
+    if module.__name__.startswith(f"{methods.__name__}."):
+        return HYPERPARAMS
+    return Path(str(module.__file__)).parent

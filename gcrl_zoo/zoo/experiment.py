@@ -1,0 +1,73 @@
+"""RL Zoo's ExperimentManager, taught to find our hyperparameters. Stock algorithms keep stock behaviour to the bit."""
+
+import functools
+import sys
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gcrl_zoo.registry import discover
+from gcrl_zoo.zoo.environments import register_extras
+from gcrl_zoo.zoo.hyperparams import Block, check_keys, compose, find_preset, own_file
+
+
+def patch(exp_manager: ModuleType) -> None:
+    """
+    Wrap ``read_hyperparameters``, and register the environments of installed extras while no script has looked yet.
+
+    :param exp_manager: ``rl_zoo3.exp_manager``
+    """
+    register_extras()
+    manager = exp_manager.ExperimentManager
+    stock = manager.read_hyperparameters
+    stock_folder = Path(exp_manager.__file__ or "").parent / "hyperparams"
+
+    @functools.wraps(stock)
+    def read_hyperparameters(self: Any) -> tuple[Block, OrderedDict[str, Any]]:
+        method = discover().get(self.algo)
+        if method is None:
+            return stock(self)
+        if self.trial_id == 0:
+            self.trial_id = _TrialZero()
+        default = Path(self.config) == stock_folder / f"{self.algo}.yml"  # what it becomes without -conf
+        preset = None if default else find_preset(method, self.config)
+        if default or preset:
+            source, block = compose(method, preset, self.env_name.gym_id, atari=self._is_atari)
+            with _importable(source, {self.env_name.gym_id: block}):
+                self.config = source
+                hyperparams, saved = stock(self)
+        else:
+            self.config = str(own_file(self.config) or self.config)
+            hyperparams, saved = stock(self)
+        check_keys(method, hyperparams)
+        return hyperparams, saved
+
+    manager.read_hyperparameters = read_hyperparameters
+
+
+@contextmanager
+def _importable(name: str, hyperparams: dict[str, Block]) -> Iterator[None]:
+    """
+    Hand hyperparameters to RL Zoo through its own door: ``config`` may name a module with a dict ``hyperparams``. What
+    follows in ``read_hyperparameters`` (trials, ``-params``, ``env_kwargs``) then stays upstream's.
+
+    :param name: name of the module, which RL Zoo prints as the source
+    :param hyperparams: blocks by environment id
+    """
+    module = ModuleType(name)
+    vars(module)["hyperparams"] = hyperparams
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
+class _TrialZero(int):
+    """Trial 0, but true: RL Zoo tests ``if ... and self.trial_id`` and so ignores ``--trial-id 0``."""
+
+    def __bool__(self) -> bool:
+        return True

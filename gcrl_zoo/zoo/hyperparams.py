@@ -1,0 +1,153 @@
+"""
+Which hyperparameters a run gets: our YAML files, the presets laid over them, and a check of every key.
+
+A preset is a delta. ``-conf exp6`` starts from the block of the environment in ``NAME.yml`` (else its ``default``) and
+lays over it the preset's ``default`` block, then its block of the environment. Mappings are merged key by key; any
+other value, ``null`` included, replaces what was there.
+"""
+
+import difflib
+import importlib
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gcrl_zoo.registry import Method
+
+Block = dict[str, Any]
+
+# What RL Zoo takes out of a block before it builds the model, and what it gives to the constructor by itself.
+ZOO_KEYS = frozenset(
+    "n_timesteps n_envs normalize env_wrapper vec_env_wrapper frame_stack callback monitor_kwargs env_kwargs".split()
+)
+ZOO_ARGUMENTS = frozenset("self env tensorboard_log seed verbose device _init_setup_model".split())
+REQUIRED = ("policy", "n_timesteps")
+
+
+def find_preset(method: Method, conf: str) -> Path | None:
+    """
+    What ``-conf CONF`` means. A bare name is a preset of ours unless the user has something of that name.
+
+    :param method: the method that is being run
+    :param conf: the value given
+    :return: the preset's file, or None for a file or module of the user
+    """
+    if not re.fullmatch(r"[\w-]+", conf) or own_file(conf) is not None or _is_own_module(conf):
+        return None
+    presets = method.presets
+    if conf not in presets:
+        raise ValueError(
+            f"{method.name} has no preset {conf!r}; it has {', '.join(presets) or 'none'} (or give -conf a path, as in "
+            f"-conf {conf}.yml)."
+        )
+    return presets[conf]
+
+
+def own_file(conf: str) -> Path | None:
+    """The user's ``CONF.yml`` or ``CONF.yaml`` in the current folder, if there is one."""
+    return next((path for path in (Path(f"{conf}.yml"), Path(f"{conf}.yaml")) if path.is_file()), None)
+
+
+def _is_own_module(name: str) -> bool:
+    """Whether RL Zoo could take hyperparameters from a module of this name; a folder by chance does not count."""
+    try:
+        return hasattr(importlib.import_module(name), "hyperparams")
+    except ModuleNotFoundError as error:
+        if error.name != name:
+            raise  # the user's module is there, and misses another one
+        return False
+
+
+def compose(method: Method, preset: Path | None, env_id: str, *, atari: bool = False) -> tuple[str, Block]:
+    """
+    The block of one environment.
+
+    :param method: whose YAML file to read
+    :param preset: file of the delta to lay over it
+    :param env_id: the environment
+    :param atari: whether a block called ``atari`` comes before ``default``, as in RL Zoo
+    :return: where it came from, for people; and the block
+    """
+    base = read_blocks(method.yaml)
+    key = next((key for key in (env_id, *["atari"] * atari, "default") if key in base), None)
+    if key is None:
+        raise ValueError(
+            f"{method.yaml} has neither a block for {env_id} nor a default; write one and pass it by -conf."
+        )
+    source, block = f"{method.yaml}[{key}]", base[key]
+    if preset is not None:
+        delta = read_blocks(preset)
+        keys = [key for key in ("default", env_id) if key in delta]
+        if not keys:
+            raise ValueError(f"The preset {preset.stem} of {method.name} is for {', '.join(delta)}, not for {env_id}.")
+        for key in keys:
+            source, block = f"{source} + {preset}[{key}]", merge(block, delta[key])
+    return source, block
+
+
+def read_blocks(path: Path) -> dict[str, Block]:
+    """
+    Read a YAML file of ours.
+
+    :param path: the file
+    :return: blocks by environment id
+    """
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+
+
+def merge(base: Block, delta: Block) -> Block:
+    """
+    Lay one mapping over another, on a copy.
+
+    :param base: the values to start from
+    :param delta: the values that win
+    :return: the merged mapping
+    """
+    merged = dict(base)
+    for key, value in delta.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = merge(merged[key], value) if both else value
+    return merged
+
+
+def accepted_keys(algorithm: type) -> set[str]:
+    """
+    The keys that a block may have for this class: its constructor arguments, those of its bases as long as ``**kwargs``
+    passes them on, and RL Zoo's own.
+
+    :param algorithm: the class
+    :return: the keys
+    """
+    keys: set[str] = set()
+    for cls in algorithm.__mro__:
+        constructor = vars(cls).get("__init__")
+        if constructor is None:
+            continue
+        parameters = inspect.signature(constructor).parameters.values()
+        keys |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            break
+    return (keys - ZOO_ARGUMENTS) | ZOO_KEYS
+
+
+def check_keys(method: Method, block: Block) -> None:
+    """
+    Refuse a block that the constructor would refuse, in a sentence that helps.
+
+    :param method: the method that is being run
+    :param block: its hyperparameters, after all overrides
+    """
+    accepted = accepted_keys(method.algorithm)
+    for key in block:
+        if key not in accepted:
+            near = difflib.get_close_matches(key, accepted, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(accepted))}."
+            raise ValueError(f"{method.name} has no hyperparameter {key!r}; {hint}")
+    for key in REQUIRED:
+        if key not in block:
+            raise ValueError(
+                f"The hyperparameters of {method.name} lack {key!r}, which RL Zoo needs; add it to the YAML."
+            )
