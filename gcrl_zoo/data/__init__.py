@@ -1,0 +1,20 @@
+"""Experience: episodes, the store that keeps them, the samplers that draw batches. No torch in here."""
+
+from gcrl_zoo.data.episode import Array, Episode, EpisodeBuilder, EpisodeError
+from gcrl_zoo.data.samplers import GoalBatch, GoalPairs, Sampler, WindowBatch, Windows
+from gcrl_zoo.data.sources import open_store
+from gcrl_zoo.data.store import TrajectoryStore
+
+__all__ = [
+    "Array",
+    "Episode",
+    "EpisodeBuilder",
+    "EpisodeError",
+    "GoalBatch",
+    "GoalPairs",
+    "Sampler",
+    "TrajectoryStore",
+    "WindowBatch",
+    "Windows",
+    "open_store",
+]

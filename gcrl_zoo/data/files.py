@@ -1,0 +1,73 @@
+"""A store as one file: plain arrays, no pickle, written atomically."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gcrl_zoo.data.episode import Array, Episode
+
+if TYPE_CHECKING:
+    from gcrl_zoo.data.store import TrajectoryStore
+
+FORMAT = "gcrl_zoo trajectories 1"
+
+
+def write(path: str | Path, store: TrajectoryStore) -> None:
+    """Write a store under exactly this name: an old file stays whole until the new one is complete."""
+    path = Path(path)
+    columns = {f"observations {key}": key for key in store.observation_keys}
+    columns |= {f"extras {key}": key for key in store.extra_keys}
+    columns |= {key: key for key, known in (("actions", store.has_actions), ("rewards", store.has_rewards)) if known}
+    slots = store.slots
+    arrays = {entry: store.take(key, slots) for entry, key in columns.items()}
+    header = {"format": FORMAT, "name": store.name, "capacity": store.capacity, "n_slots": store.n_slots}
+
+    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with partial.open("wb") as file:  # given an open file, numpy does not add ".npz" to the name
+            arrays |= {"header": np.array(json.dumps(header)), "lengths": store.lengths, "terminated": store.terminated}
+            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], Iterator[Episode]]:
+    """The header and the episodes of a file that :func:`write` wrote.
+
+    :raises ValueError: when there is no such file, or when it is of another kind
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"There is no file {path}; give the path of a file that TrajectoryStore.save wrote.")
+    try:
+        with np.load(path, allow_pickle=False) as entries:
+            header = json.loads(str(entries["header"]))
+            if header.pop("format") != FORMAT:
+                raise ValueError("another format")
+            arrays = {key: entries[key] for key in entries if key != "header"}
+    except (AttributeError, EOFError, KeyError, TypeError, ValueError, OSError, zipfile.BadZipFile):
+        raise ValueError(f"{path} holds no trajectories; give a file that TrajectoryStore.save wrote.") from None
+    return header, _episodes(arrays)
+
+
+def _episodes(arrays: dict[str, Array]) -> Iterator[Episode]:
+    """Cut the columns into episodes."""
+    stop = 0
+    for length, terminated in zip(arrays["lengths"], arrays["terminated"], strict=True):
+        start, stop = stop, stop + int(length) + 1
+        parts = {key: array[start:stop] for key, array in arrays.items()}
+        yield Episode(
+            observations={key.split(" ", 1)[1]: part for key, part in parts.items() if key.startswith("observations ")},
+            actions=parts["actions"][:-1] if "actions" in parts else None,
+            rewards=parts["rewards"][:-1] if "rewards" in parts else None,
+            terminated=bool(terminated),
+            extras={key.split(" ", 1)[1]: part for key, part in parts.items() if key.startswith("extras ")},
+        )

@@ -1,0 +1,221 @@
+"""Samplers: from a store to batches. ``draw`` takes all decisions, ``gather`` only reads what was decided."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
+
+import numpy as np
+
+from gcrl_zoo.data.episode import Array
+from gcrl_zoo.data.store import PADDING, TrajectoryStore
+
+IndexT = TypeVar("IndexT")
+BatchT = TypeVar("BatchT", covariant=True)
+
+Strategy: TypeAlias = Literal["future", "final", "episode", "geometric", "random"]
+
+
+class Sampler(Protocol[IndexT, BatchT]):
+    """What the training loop asks of a sampler.
+
+    An index holds until its store changes. Indices can be cut (by ranks) and gathered elsewhere (by a thread that
+    works ahead) without touching the random state.
+    """
+
+    def draw(self, rng: np.random.Generator, n: int) -> IndexT:
+        """Choose n samples; the only place with randomness."""
+        ...
+
+    def gather(self, index: IndexT) -> BatchT:
+        """Read the chosen samples, through ``store.take`` only."""
+        ...
+
+    def sample(self, rng: np.random.Generator, n: int) -> BatchT:
+        """Draw and gather in one go."""
+        return self.gather(self.draw(rng, n))
+
+
+class GoalIndex(NamedTuple):
+    """Slots of a batch of goal pairs."""
+
+    steps: Array  # (B,) where something was done
+    goals: Array  # (B,) what is taken to have been the goal
+
+
+class GoalBatch(NamedTuple):
+    """Steps in hindsight: what was done, and what was reached later."""
+
+    observations: dict[str, Array]  # (B, ...)
+    actions: Array | None  # (B, A) or (B,); None from a store without actions
+    goals: dict[str, Array]  # (B, ...)
+    horizons: Array  # (B,) int32 steps to the goal; 0 where the goal does not lie ahead
+    episode_returns: Array | None  # (B,); like the next two None from a store without rewards
+    returns_to_go: Array | None  # (B,) rewards from the step to the end of the episode
+    segment_returns: Array | None  # (B,) rewards from the step until the goal; 0 where horizons are
+
+
+class GoalPairs(Sampler[GoalIndex, GoalBatch]):
+    """Pairs of a step and a goal, the goal being an observation of the store. Steps are uniform over all steps.
+
+    ===========  ==============================================================================
+    strategy     goal of a step at slot k in an episode that ends at slot ``last``
+    ===========  ==============================================================================
+    future       uniform over the slots k+1 ... last
+    final        last
+    episode      uniform over all slots of the episode, earlier ones and k itself included
+    geometric    k + Geometric(1 - discount), at most last
+    random       uniform over all slots of the store
+    ===========  ==============================================================================
+
+    :param max_horizon: for ``future`` and ``geometric``: the goal lies at most so many steps ahead
+    :param discount: for ``geometric``
+    :param goal_keys: observation keys that make up the goal; None: all of them
+    """
+
+    def __init__(
+        self,
+        store: TrajectoryStore,
+        strategy: Strategy = "future",
+        max_horizon: int | None = None,
+        discount: float = 0.99,
+        goal_keys: Sequence[str] | None = None,
+    ) -> None:
+        if strategy not in get_args(Strategy):
+            raise ValueError(f"The goal strategy '{strategy}' is unknown; choose {', '.join(get_args(Strategy))}.")
+        if max_horizon is not None and strategy not in ("future", "geometric"):
+            raise ValueError(f"The goal strategy '{strategy}' has no horizon; leave out max_horizon ({max_horizon}).")
+        if max_horizon is not None and max_horizon < 1:
+            raise ValueError(f"max_horizon is {max_horizon}; give at least 1, or None for no limit.")
+        if not 0 <= discount < 1:
+            raise ValueError(f"The discount of geometric goals is {discount}; give a number in [0, 1).")
+        self.store = store
+        self.strategy = strategy
+        self.max_horizon = max_horizon
+        self.discount = discount
+        self.goal_keys = goal_keys
+
+    def draw(self, rng: np.random.Generator, n: int) -> GoalIndex:
+        """Choose n steps and a goal for each."""
+        store, strategy = self.store, self.strategy
+        steps = _uniform_steps(store, rng, n)
+        last = store.last.take(steps)
+        if strategy == "final":
+            return GoalIndex(steps, last)
+        if strategy == "random":
+            return GoalIndex(steps, _uniform_slots(store, rng, n))
+        if strategy == "episode":
+            first = store.first.take(steps)
+            return GoalIndex(steps, first + _uniform(rng, n, last - first + 1))
+        reach = last - steps
+        if self.max_horizon is not None:
+            np.minimum(reach, self.max_horizon, out=reach)
+        if strategy == "future":
+            return GoalIndex(steps, steps + 1 + _uniform(rng, n, reach))
+        return GoalIndex(steps, steps + np.minimum(rng.geometric(1 - self.discount, n), reach))
+
+    def gather(self, index: GoalIndex) -> GoalBatch:
+        """Read steps and goals."""
+        store, (steps, goals) = self.store, index
+        both = np.concatenate(index).reshape(2, -1)  # one gather per column for steps and goals together
+        goal_keys = store.observation_keys if self.goal_keys is None else self.goal_keys
+        facts = {key: store.take(key, both) for key in goal_keys}
+        observations = {
+            key: facts[key][0] if key in facts else store.take(key, steps) for key in store.observation_keys
+        }
+
+        horizons = goals - steps
+        ahead = None
+        if self.strategy in ("episode", "random"):
+            ahead = (horizons > 0) & (goals <= store.last.take(steps))
+            horizons *= ahead
+        episode_returns = to_go = segment_returns = None
+        if store.has_rewards:
+            episode_returns = store.take("episode_return", steps)
+            to_go, beyond = store.take("return_to_go", both)
+            segment_returns = to_go - beyond
+            if ahead is not None:
+                segment_returns *= ahead
+        return GoalBatch(
+            observations=observations,
+            actions=store.take("actions", steps) if store.has_actions else None,
+            goals={key: fact[1] for key, fact in facts.items()},
+            horizons=horizons.astype(np.int32),
+            episode_returns=episode_returns,
+            returns_to_go=to_go,
+            segment_returns=segment_returns,
+        )
+
+
+class WindowIndex(NamedTuple):
+    """Slots of a batch of windows."""
+
+    slots: Array  # (B, K+ahead-1); PADDING behind the end of the episode
+
+
+class WindowBatch(NamedTuple):
+    """Consecutive steps of one episode each, padded with zeros on the right."""
+
+    observations: dict[str, Array]  # (B, K, ...)
+    actions: Array | None  # (B, K+ahead-1, A) or (B, K+ahead-1); None from a store without actions
+    mask: Array  # (B, K+ahead-1) bool: True where there is a step
+    returns_to_go: Array | None  # (B, K); like the next one None from a store without rewards
+    episode_returns: Array | None  # (B,)
+    timesteps: Array  # (B, K) int32 steps since the beginning of the episode
+
+
+class Windows(Sampler[WindowIndex, WindowBatch]):
+    """Windows of K consecutive steps, beginning at a uniform step and cut where the episode ends.
+
+    :param length: K, the number of observations
+    :param ahead: how many actions are wanted for each observation, its own included, as for action chunks; the batch
+        then has K + ahead - 1 actions
+    """
+
+    def __init__(self, store: TrajectoryStore, length: int, ahead: int = 1) -> None:
+        if length < 1 or ahead < 1:
+            raise ValueError(f"Windows need length and ahead of at least 1, but they are {length} and {ahead}.")
+        self.store = store
+        self.length = length
+        self.ahead = ahead
+        self._offsets = np.arange(length + ahead - 1)
+
+    def draw(self, rng: np.random.Generator, n: int) -> WindowIndex:
+        """Choose n windows."""
+        begin = _uniform_steps(self.store, rng, n)
+        slots = begin[:, None] + self._offsets
+        return WindowIndex(np.where(slots < self.store.last.take(begin)[:, None], slots, PADDING))
+
+    def gather(self, index: WindowIndex) -> WindowBatch:
+        """Read the windows; padding comes out as zeros, since the slot PADDING holds zeros."""
+        store, slots = self.store, index.slots
+        seen = slots[:, : self.length]
+        return WindowBatch(
+            observations={key: store.take(key, seen) for key in store.observation_keys},
+            actions=store.take("actions", slots) if store.has_actions else None,
+            mask=slots != PADDING,
+            returns_to_go=store.take("return_to_go", seen) if store.has_rewards else None,
+            episode_returns=store.take("episode_return", slots[:, 0]) if store.has_rewards else None,
+            timesteps=(seen - store.first.take(seen)).astype(np.int32),
+        )
+
+
+def _uniform(rng: np.random.Generator, n: int, bounds: Array | int) -> Array:
+    """n integers, each uniform over 0 ... bound - 1; faster than ``rng.integers`` where bounds differ."""
+    return (rng.random(n) * bounds).astype(np.intp)
+
+
+def _uniform_steps(store: TrajectoryStore, rng: np.random.Generator, n: int) -> Array:
+    """(B,) slots, uniform over all steps."""
+    steps = store.steps
+    if not len(steps):
+        raise ValueError(f"A batch was drawn from {store.name}, but it holds no episodes yet.")
+    return steps.take(_uniform(rng, n, len(steps))).astype(np.intp)
+
+
+def _uniform_slots(store: TrajectoryStore, rng: np.random.Generator, n: int) -> Array:
+    """(B,) slots, uniform over all slots: those of steps and those of final observations."""
+    steps, finals = store.steps, store.final_slots
+    chosen = _uniform(rng, n, len(steps) + len(finals))
+    of_steps, of_finals = steps.take(chosen, mode="clip"), finals.take(chosen - len(steps), mode="clip")
+    return np.where(chosen < len(steps), of_steps, of_finals).astype(np.intp)

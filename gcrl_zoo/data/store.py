@@ -1,0 +1,326 @@
+"""The store: all episodes end to end in flat columns, so that a batch is a gather."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+
+from gcrl_zoo.data import files
+from gcrl_zoo.data.columns import BOUNDS, check_layout, columns_of, layout_of
+from gcrl_zoo.data.episode import FLOAT, INT, Array, DType, Episode, EpisodeError
+from gcrl_zoo.data.tape import Tape
+
+PADDING = 0
+"""The slot that belongs to no episode: every column is zero there."""
+
+SLOT: DType = np.dtype(np.int32)
+
+
+class TrajectoryStore:
+    """Episodes in flat columns. An episode of T steps takes T + 1 slots, the last one for its final observation.
+
+    A slot is a row of all columns. ``steps`` lists the slots at which something was done; ``first[slot]`` and
+    ``last[slot]`` bound the episode that a slot belongs to, so a slot is a step iff ``slot < last[slot]``. Columns
+    are the keys of observations and extras, and, where known, ``actions`` and ``rewards`` (zero in the last slot),
+    ``return_to_go`` (sum of rewards from this step to the end) and ``episode_return``.
+
+    Slot numbers hold until the next :meth:`append`, which may move or evict older episodes.
+
+    :param capacity: slots to keep at most; beyond it whole episodes leave, oldest first. None keeps all.
+    :param name: what messages call this store, such as a dataset id
+    :param observation_space: of the recorded environment, where known
+    :param action_space: of the recorded environment, where known
+    """
+
+    def __init__(
+        self,
+        capacity: int | None = None,
+        name: str = "own play",
+        observation_space: Space[Any] | None = None,
+        action_space: Space[Any] | None = None,
+    ) -> None:
+        if capacity is not None and capacity < 2:
+            raise ValueError(f"The capacity of {name} is {capacity} slots; the shortest episode needs 2.")
+        self.capacity = capacity
+        self.name = name
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self._read_only = False
+        self._watched = False
+        self._made_at: int | None = None  # for a view of some episodes: the version that it shows
+        self._keys: dict[str, tuple[str, ...]] = {}  # "observations", "extras"; set by the first episode
+
+        # What grows lies in objects that views share: one row per slot, one per step (its slot), one per episode.
+        limit = None if capacity is None else capacity + capacity // 4
+        self._slots = Tape({"first": ((), SLOT), "last": ((), SLOT)}, offset=PADDING + 1, limit=limit)
+        self._steps = Tape({"slot": ((), SLOT)}, limit=limit)
+        self._episodes = Tape(
+            {"last": ((), SLOT), "length": ((), INT), "return": ((), FLOAT), "terminated": ((), np.dtype(np.bool_))}
+        )
+
+    @classmethod
+    def from_episodes(
+        cls,
+        episodes: Iterable[Episode],
+        capacity: int | None = None,
+        name: str = "own play",
+        observation_space: Space[Any] | None = None,
+        action_space: Space[Any] | None = None,
+        n_slots: int | None = None,
+    ) -> TrajectoryStore:
+        """A store of these episodes; errors name the episode.
+
+        :param n_slots: slots that a lazy iterable will need, so that memory is taken only once
+        """
+        store = cls(capacity, name, observation_space, action_space)
+        if n_slots is None and isinstance(episodes, Sequence):
+            n_slots = sum(episode.length + 1 for episode in episodes)
+        n_slots = min(n_slots or 0, n_slots or 0 if capacity is None else capacity)
+        for tape in (store._slots, store._steps):
+            tape.reserve(n_slots)
+        count = 0
+        try:
+            for episode in episodes:
+                store.append(episode)
+                count += 1
+        except EpisodeError as error:
+            raise error.at(f"Episode {count} of {name}") from None
+        return store
+
+    @property
+    def n_slots(self) -> int:
+        """N, the number of slots."""
+        return self.n_steps + self.n_episodes
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps in all episodes."""
+        return len(self._steps)
+
+    @property
+    def n_episodes(self) -> int:
+        """M, the number of episodes."""
+        return len(self._episodes)
+
+    @property
+    def version(self) -> int:
+        """Grows with each append."""
+        return self._slots.version
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether actions can be read: they were recorded, and this is no :meth:`watched` view."""
+        return "actions" in self._slots.arrays and not self._watched
+
+    @property
+    def has_rewards(self) -> bool:
+        """Whether rewards were recorded."""
+        return "rewards" in self._slots.arrays
+
+    @property
+    def observation_keys(self) -> tuple[str, ...]:
+        """Columns with observations; none before the first episode."""
+        return self._keys.get("observations", ())
+
+    @property
+    def extra_keys(self) -> tuple[str, ...]:
+        """Columns with extras; none before the first episode."""
+        return self._keys.get("extras", ())
+
+    @property
+    def slots(self) -> Array:
+        """(N,) all slots in order, those of final observations included; computed anew at each call."""
+        return np.sort(np.concatenate([self.steps, self.final_slots]))
+
+    @property
+    def steps(self) -> Array:
+        """(n_steps,) int32 the slot of each step, oldest first."""
+        self._check_fresh()
+        return self._steps["slot"]
+
+    @property
+    def final_slots(self) -> Array:
+        """(M,) int32 the slot of each final observation, oldest first."""
+        self._check_fresh()
+        return self._episodes["last"]
+
+    @property
+    def first(self) -> Array:
+        """int32, indexed by slot: the first slot of its episode."""
+        return self._slots.arrays["first"]
+
+    @property
+    def last(self) -> Array:
+        """int32, indexed by slot: the last slot of its episode."""
+        return self._slots.arrays["last"]
+
+    @property
+    def returns(self) -> Array:
+        """(M,) float32 sum of rewards; zero without rewards."""
+        return self._episodes["return"]
+
+    @property
+    def lengths(self) -> Array:
+        """(M,) int64 number of steps T."""
+        return self._episodes["length"]
+
+    @property
+    def terminated(self) -> Array:
+        """(M,) bool: ended in a terminal state instead of being cut."""
+        return self._episodes["terminated"]
+
+    def take(self, column: str, slots: Array) -> Array:
+        """The only door to the data.
+
+        :param column: a key of observations or extras, ``actions``, ``rewards``, ``return_to_go``, ``episode_return``
+        :param slots: of any shape
+        :return: ``slots.shape`` + the shape of one entry
+        """
+        if self._made_at is not None:
+            self._check_fresh()
+        if column not in self._slots.arrays or (self._watched and column == "actions"):
+            raise ValueError(self._why_missing(column))
+        return self._slots.arrays[column].take(slots, axis=0)
+
+    def episode(self, i: int) -> Episode:
+        """A copy of the i-th episode; a negative number counts from the newest."""
+        last, length = int(self.final_slots[i]), int(self.lengths[i])
+        slots = np.arange(last - length, last + 1)
+        return Episode(
+            observations={key: self.take(key, slots) for key in self.observation_keys},
+            actions=self.take("actions", slots[:-1]) if self.has_actions else None,
+            rewards=self.take("rewards", slots[:-1]) if self.has_rewards else None,
+            terminated=bool(self.terminated[i]),
+            extras={key: self.take(key, slots) for key in self.extra_keys},
+        )
+
+    def episodes(self) -> Iterator[Episode]:
+        """Copies of all episodes, oldest first."""
+        return (self.episode(i) for i in range(self.n_episodes))
+
+    def append(self, episode: Episode) -> None:
+        """Add an episode; those for which there is no room any more leave, oldest first."""
+        if self._read_only:
+            raise ValueError(f"{self.name} is read-only, being a view or a shared dataset; append to a copy() of it.")
+        columns = columns_of(episode)
+        layout = layout_of(columns)
+        if not self._keys:  # the first episode decides
+            self._slots.add_columns(layout)
+            self._keys.update(observations=tuple(episode.observations), extras=tuple(episode.extras))
+        check_layout(layout, layout_of(self._slots.arrays))
+        length = episode.length
+        self._make_room(length + 1)
+        first = self._slots.grow(length + 1)
+        last = first + length
+        for key, column in columns.items():
+            self._slots.arrays[key][first : first + len(column)] = column
+            self._slots.arrays[key][first + len(column) : last + 1] = 0  # no action, no reward in the last slot
+        self._slots.arrays["first"][first : last + 1] = first
+        self._slots.arrays["last"][first : last + 1] = last
+        step = self._steps.grow(length)
+        self._steps.arrays["slot"][step : step + length] = np.arange(first, last)
+        row = self._episodes.grow(1)
+        facts = {"last": last, "length": length, "return": episode.episode_return, "terminated": episode.terminated}
+        for key, fact in facts.items():
+            self._episodes.arrays[key][row] = fact
+
+    def best(self, fraction: float) -> TrajectoryStore:
+        """A view of the episodes of highest return; among equals the later ones.
+
+        It shows the store as it is now: using it after the store has changed is an error.
+
+        :param fraction: of the episodes, rounded up, so that there is at least one
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"The best fraction {fraction} of {self.name} was asked for; give a number in (0, 1].")
+        if not self.has_rewards or not self.n_episodes:
+            missing = "rewards" if self.n_episodes else "episodes"
+            raise ValueError(f"The best episodes of {self.name} were asked for, but it holds no {missing}.")
+        count = math.ceil(round(fraction * self.n_episodes, 9))  # 0.07 * 100 is 7.000000000000001
+        chosen = np.sort(np.argsort(self.returns, kind="stable")[-count:])
+        lasts, lengths = self.final_slots[chosen], self.lengths[chosen]
+        view = self._view(f"the best {fraction:.2%} of {self.name}")
+        view._made_at = self.version
+        view._episodes = self._episodes.select(chosen)
+        view._steps = Tape({"slot": ((), SLOT)})
+        view._steps.grow(int(lengths.sum()))
+        view._steps["slot"][...] = np.concatenate(
+            [np.arange(last - length, last) for last, length in zip(lasts, lengths, strict=True)]
+        )
+        return view
+
+    def watched(self) -> TrajectoryStore:
+        """A view whose actions cannot be read. It grows with its store."""
+        view = self._view(self.name)
+        view._watched = True
+        return view
+
+    def copy(self, capacity: int | None = None) -> TrajectoryStore:
+        """An independent store with the same episodes, such as own play that begins with a dataset."""
+        return TrajectoryStore.from_episodes(
+            self.episodes(), capacity, self.name, self.observation_space, self.action_space, n_slots=self.n_slots
+        )
+
+    def freeze(self) -> TrajectoryStore:
+        """Refuse further episodes, because this store is shared; returns itself."""
+        self._read_only = True
+        return self
+
+    def moments(self, key: str) -> tuple[Array, Array]:
+        """Mean and standard deviation of each dimension, float32, over all slots in which the column has an entry."""
+        if not self.n_episodes:
+            raise ValueError(f"The moments of '{key}' were asked for, but {self.name} holds no episodes.")
+        values = self.take(key, self.steps if key in ("actions", "rewards") else self.slots)
+        mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        return np.asarray(mean, FLOAT), np.asarray(std, FLOAT)
+
+    def save(self, path: str | Path) -> None:
+        """Write all episodes to a file of exactly this name, atomically and without pickle."""
+        files.write(path, self)
+
+    @classmethod
+    def load(cls, path: str | Path) -> TrajectoryStore:
+        """The store that :meth:`save` wrote; spaces are not part of the file."""
+        header, episodes = files.read(path)
+        return cls.from_episodes(episodes, header["capacity"], header["name"], n_slots=header["n_slots"])
+
+    def _view(self, name: str) -> TrajectoryStore:
+        """A read-only store on the same memory."""
+        view = copy.copy(self)
+        view.name = name
+        view._read_only = True
+        return view
+
+    def _check_fresh(self) -> None:
+        if self._made_at is not None and self._made_at != self._slots.version:
+            raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
+
+    def _why_missing(self, column: str) -> str:
+        if column == "actions":
+            return f"The actions of {self.name} cannot be read, because its episodes are only watched here."
+        known = ", ".join(key for key in self._slots.arrays if key not in BOUNDS)
+        return f"There is no column '{column}' in {self.name}; it has {known or 'no episodes yet'}."
+
+    def _make_room(self, n_slots: int) -> None:
+        """Evict old episodes until ``n_slots`` more fit, and let everything that counts slots follow if they move."""
+        if self.capacity is not None:
+            if n_slots > self.capacity:
+                raise EpisodeError(
+                    f"takes {n_slots} slots, more than the capacity of {self.name} ({self.capacity}); "
+                    f"raise the capacity or cut episodes earlier with max_episode_steps"
+                )
+            while self.n_slots + n_slots > self.capacity:
+                length = int(self.lengths[0])
+                self._slots.drop(length + 1)
+                self._steps.drop(length)
+                self._episodes.drop(1)
+        moved = self._slots.reserve(n_slots)
+        if moved:
+            for numbers in (self._slots["first"], self._slots["last"], self._steps["slot"], self._episodes["last"]):
+                numbers -= moved

@@ -1,0 +1,89 @@
+"""The memory under a store: columns that grow at the end and are dropped from the front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gcrl_zoo.data.episode import Array, DType
+
+Layout: TypeAlias = Mapping[str, tuple[tuple[int, ...], DType]]  # column -> (shape of one row, dtype)
+
+
+class Tape:
+    """Columns of equal length whose live rows ``start:stop`` are always contiguous.
+
+    New rows go behind the last one. When the arrays are full, the live rows move back to the beginning if that frees
+    enough room, and else to larger arrays: either way a row is moved a constant number of times on average.
+
+    :param layout: shape of one row and dtype of each column
+    :param offset: rows at the beginning that are never used and stay zero
+    :param limit: rows beyond which the arrays grow only when the live rows would not fit
+    """
+
+    def __init__(self, layout: Layout, offset: int = 0, limit: int | None = None) -> None:
+        self.arrays: dict[str, Array] = {}
+        self.offset, self.limit = offset, limit
+        self.start = self.stop = self.rows = offset
+        self.version = 0  # counts the changes
+        self.add_columns(layout)
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __getitem__(self, key: str) -> Array:
+        """The live rows of one column, not copied."""
+        return self.arrays[key][self.start : self.stop]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle and deepcopy leave out the room behind the last row."""
+        arrays = {key: array[: self.stop] for key, array in self.arrays.items()}
+        return {**self.__dict__, "arrays": arrays, "rows": self.stop}
+
+    def add_columns(self, layout: Layout) -> None:
+        """Add columns, which only a tape without rows can."""
+        assert not len(self)
+        self.arrays.update({key: np.zeros((self.rows, *shape), dtype=dtype) for key, (shape, dtype) in layout.items()})
+
+    def select(self, rows: Array) -> Tape:
+        """A new tape with copies of these live rows."""
+        tape = Tape({key: (array.shape[1:], array.dtype) for key, array in self.arrays.items()})
+        tape.grow(len(rows))
+        for key in self.arrays:
+            tape[key][...] = self[key][rows]
+        return tape
+
+    def grow(self, n: int) -> int:
+        """Add n rows, not yet written, and return the number of the first."""
+        self.reserve(n)
+        self.stop += n
+        self.version += 1
+        return self.stop - n
+
+    def drop(self, n: int) -> None:
+        """Remove the n oldest rows."""
+        self.start += n
+
+    def reserve(self, n: int) -> int:
+        """Make room for n more rows, and return by how many rows the live ones moved back."""
+        if self.stop + n <= self.rows:
+            return 0
+        live, moved = len(self), self.start - self.offset
+        needed = self.offset + live + n
+        # Moving within the arrays must free an eighth of them, or a tape that is almost full would move at every call.
+        enlarge = needed > self.rows or moved < self.rows // 8
+        rows = self.rows
+        if enlarge:
+            rows += rows // 2
+            rows = max(needed, rows if self.limit is None else min(rows, self.limit))
+        for key, array in self.arrays.items():
+            target = array
+            if enlarge:
+                target = np.empty((rows, *array.shape[1:]), dtype=array.dtype)
+                target[: self.offset] = 0
+            target[self.offset : self.offset + live] = array[self.start : self.stop]
+            self.arrays[key] = target
+        self.start, self.stop, self.rows = self.offset, self.offset + live, rows
+        return moved
