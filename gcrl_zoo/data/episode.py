@@ -118,7 +118,7 @@ class Episode:
 
 def _checked(value: Any, name: str, dtype_of: Callable[[DType], DType] = observation_dtype) -> Array:
     """``value`` as an array of its canonical dtype, all of it finite."""
-    array = np.asarray(value)
+    array: Array = np.asarray(value)
     try:
         observation_dtype(array.dtype)  # refuses anything that is no number
         dtype = dtype_of(array.dtype)
@@ -234,16 +234,18 @@ class EpisodeBuilder:
             ended = dones | (at >= self.max_episode_steps)
         if not ended.any():
             return []
-        return [(int(env), self._finish(env, dones, truncated, final_observations)) for env in np.flatnonzero(ended)]
+        return [
+            (env, self._finish(env, dones, truncated, final_observations)) for env in np.flatnonzero(ended).tolist()
+        ]
 
     def _finish(
         self, env: int, dones: Array, truncated: Array, final_observations: Sequence[Mapping[str, Array] | None]
     ) -> Episode:
         """Take the episode out of ``env``'s lane and begin the next one with the observation written last."""
-        length = self._lengths[env]
+        length = int(self._lengths[env])
         facts = {key: buffer[: length + 1, env].copy() for key, buffer in self._observations.items()}
         extras = {key: buffer[: length + 1, env].copy() for key, buffer in self._extras.items()}
-        for key, buffer in self._observations.items():
+        for buffer in self._observations.values():
             buffer[0, env] = buffer[length, env]
         for extra in extras.values():
             extra[length] = extra[length - 1]

@@ -33,7 +33,7 @@ def write(path: str | Path, store: TrajectoryStore) -> None:
     try:
         with partial.open("wb") as file:  # given an open file, numpy does not add ".npz" to the name
             arrays |= {"header": np.array(json.dumps(header)), "lengths": store.lengths, "terminated": store.terminated}
-            np.savez(file, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+            np.savez(file, allow_pickle=False, **arrays)
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)

@@ -135,7 +135,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
             to_go, beyond = store.take("return_to_go", both)
             segment_returns = to_go - beyond
             if ahead is not None:
-                segment_returns *= ahead
+                segment_returns = np.where(ahead, segment_returns, 0)
         return GoalBatch(
             observations=observations,
             actions=store.take("actions", steps) if store.has_actions else None,
