@@ -160,7 +160,7 @@ class EpisodeBuilder:
             raise ValueError(f"max_episode_steps is {max_episode_steps}; give None or a number of steps above 0.")
         self.max_episode_steps = max_episode_steps
         self._envs = np.arange(n_envs)
-        self._lengths = np.zeros(n_envs, dtype=np.int64)
+        self._lengths: Array = np.zeros(n_envs, dtype=np.int64)
         self._capacity = 0
         # Each buffer is (capacity, E, ...): one vectorised write per column and env step, whatever E is.
         self._observations: dict[str, Array] = {}

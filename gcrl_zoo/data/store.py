@@ -285,10 +285,13 @@ class TrajectoryStore:
         files.write(path, self)
 
     @classmethod
-    def load(cls, path: str | Path) -> TrajectoryStore:
-        """The store that :meth:`save` wrote; spaces are not part of the file."""
+    def load(cls, path: str | Path, name: str | None = None) -> TrajectoryStore:
+        """The store that :meth:`save` wrote; spaces are not part of the file.
+
+        :param name: what messages call the store; None: as before
+        """
         header, episodes = files.read(path)
-        return cls.from_episodes(episodes, header["capacity"], header["name"], n_slots=header["n_slots"])
+        return cls.from_episodes(episodes, header["capacity"], name or header["name"], n_slots=header["n_slots"])
 
     def _view(self, name: str) -> TrajectoryStore:
         """A read-only store on the same memory."""

@@ -1,0 +1,111 @@
+"""Minari datasets as stores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import Space, spaces
+
+from gcrl_zoo.data.episode import Episode, EpisodeError
+from gcrl_zoo.data.store import TrajectoryStore
+
+if TYPE_CHECKING:
+    from minari import MinariDataset
+
+# Minari itself is imported late: most runs have no dataset, and should not wait for it.
+
+SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
+SHOWN_IDS = 5
+
+
+def dataset_folder(dataset_id: str) -> Path:
+    """The ``data`` folder of a dataset in Minari's own place (the variable ``MINARI_DATASETS_PATH`` moves it).
+
+    :raises ValueError: when it is not there; the message names those that are, and how to download
+    """
+    from minari.storage.datasets_root_dir import get_dataset_path
+
+    folder = Path(get_dataset_path(dataset_id), "data")
+    if dataset_id and folder.is_dir():
+        return folder
+    raise ValueError(
+        f"There is no dataset '{dataset_id}' here (local ones: {_local_ids(nearest_to=dataset_id)}); "
+        f"run `minari download {dataset_id}`, or give another id or a path."
+    )
+
+
+def _local_ids(nearest_to: str) -> str:
+    """The ids of local datasets for a message, a few only."""
+    from minari import list_local_datasets
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about broken datasets, which are beside the point here
+        ids = list(list_local_datasets())
+    ids.sort(key=lambda known: -SequenceMatcher(None, known.lower(), nearest_to.lower()).ratio())
+    more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
+    return (", ".join(ids[:SHOWN_IDS]) or "none") + more
+
+
+def read_minari(folder: Path) -> TrajectoryStore:
+    """All episodes of a Minari dataset.
+
+    :param folder: the ``data`` folder of the dataset
+    """
+    from minari import MinariDataset
+
+    try:
+        dataset = MinariDataset(folder)
+    except Exception as error:  # whatever is wrong with the files: Minari's reason is the best there is
+        raise _unreadable(folder, error) from error
+    name, space = dataset.id, dataset.observation_space
+    _check_spaces(name, space, dataset.action_space)
+    try:
+        return TrajectoryStore.from_episodes(
+            _episodes(dataset),
+            name=name,
+            observation_space=space,
+            action_space=dataset.action_space,
+            n_slots=int(dataset.total_steps) + int(dataset.total_episodes),
+        )
+    except EpisodeError:
+        raise
+    except Exception as error:
+        raise _unreadable(folder, error) from error
+
+
+def _episodes(dataset: MinariDataset) -> Iterator[Episode]:
+    for episode in dataset.iterate_episodes():
+        observations: Any = episode.observations
+        yield Episode(
+            observations=observations if isinstance(observations, dict) else {"observation": observations},
+            actions=episode.actions,
+            rewards=episode.rewards,
+            terminated=bool(np.any(episode.terminations[-1:])),
+        )
+
+
+def _check_spaces(name: str, observation_space: Space[Any], action_space: Space[Any]) -> None:
+    parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {"": observation_space}
+    for key, part in parts.items():
+        if not isinstance(part, SIMPLE):
+            what = f"the observation '{key}'" if key else "the observation space"
+            raise ValueError(
+                f"In {name} {what} is {_kind(part)}; use a dataset whose observations are Box, Discrete or a flat Dict."
+            )
+    if not isinstance(action_space, SIMPLE):
+        raise ValueError(f"In {name} the action space is {_kind(action_space)}; use one with Box or Discrete actions.")
+
+
+def _kind(space: Space[Any]) -> str:
+    nested = " (nested)" if isinstance(space, (spaces.Dict, spaces.Tuple)) else ""
+    return f"a {type(space).__name__}{nested}"
+
+
+def _unreadable(folder: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    return ValueError(f"Minari cannot read the dataset in {folder}: {reason}.")
