@@ -44,6 +44,11 @@ class ReturnToGo(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCon
             )
         self.observation_space = spaces.Dict({**keys, KEY: spaces.Box(-np.inf, np.inf, (1,), np.float32)})
 
+    @property
+    def compute_reward(self) -> Any:
+        """The environment's, if it has one: Gymnasium's wrappers hide it, and SB3's ``check_env`` asks the wrapper."""
+        return self.env.get_wrapper_attr("compute_reward")
+
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:

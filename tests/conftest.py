@@ -1,0 +1,58 @@
+"""Fixtures that more than one test file uses."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gcrl_zoo import registry
+
+from .throw_away import ROOT, YAML
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    """Run a Python module in an empty folder, as a user would."""
+
+    def run(module: str, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", module, *arguments],
+            cwd=tmp_path,
+            env={**os.environ, **environ},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package, to add to and to break; used by putting it on PYTHONPATH."""
+    copy = tmp_path_factory.mktemp("house")
+    for folder in ("gcrl_zoo", "hyperparams", "wrappers"):
+        shutil.copytree(ROOT / folder, copy / folder, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
+
+
+@pytest.fixture
+def ninth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A registered method ``ninth`` with a preset ``wide``, in this process, without touching the package."""
+    from stable_baselines3 import PPO
+
+    folder = tmp_path / "hyperparams"
+    (folder / "presets" / "ninth").mkdir(parents=True)
+    (folder / "ninth.yml").write_text(YAML)
+    (folder / "presets" / "ninth" / "wide.yml").write_text("default: {policy_kwargs: {net_arch: [64]}, n_epochs: 2}")
+    method = registry.Method("ninth", type("Ninth", (PPO,), {}), lambda trial: {}, folder)
+    for module in ("gcrl_zoo.zoo.experiment", "gcrl_zoo.zoo.register"):
+        monkeypatch.setattr(f"{module}.discover", lambda: {"ninth": method})
+    yield method
