@@ -29,10 +29,16 @@ class Goals(gym.Env):
 
     def step(self, action):
         self.place = np.clip(self.place + action, -9, 9).astype(np.float32)
-        return self._observation(), self.compute_reward(self.place, np.zeros(2), {}), False, False, {}
+        return (
+            self._observation(),
+            float(self.compute_reward(self.place, np.zeros(2, np.float32), {})),
+            False,
+            False,
+            {},
+        )
 
     def compute_reward(self, achieved_goal, desired_goal, info):
-        return -float(np.linalg.norm(achieved_goal - desired_goal))
+        return -np.linalg.norm(achieved_goal - desired_goal, axis=-1)
 
     def _observation(self):
         return {"observation": self.place, "achieved_goal": self.place, "desired_goal": np.zeros(2, np.float32)}
