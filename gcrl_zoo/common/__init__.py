@@ -1,0 +1,1 @@
+"""What all methods share, where Stable-Baselines3 enters: the training loop, acting, saving and resuming."""

@@ -1,0 +1,129 @@
+"""Saving, loading and resuming: what a zip holds, and how a run goes on."""
+
+from __future__ import annotations
+
+import io
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterable
+from typing import Any, ClassVar, TypeVar
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from gcrl_zoo.common.arguments import refuse_unknown
+from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.run_state import RandomStreams
+from gcrl_zoo.common.sources import Needs, check_store
+from gcrl_zoo.data.store import TrajectoryStore
+
+SelfPersistentAlgorithm = TypeVar("SelfPersistentAlgorithm", bound="PersistentAlgorithm")
+
+
+def write_atomically(path: pathlib.Path, content: bytes) -> None:
+    """
+    The file is whole or not there: a run killed while saving loses no earlier checkpoint.
+
+    :param path: of the file; missing folders are made
+    :param content: of the file
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        # mkstemp makes private files; a saved agent gets the permissions of any other new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        pathlib.Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+class PersistentAlgorithm(BaseAlgorithm):
+    """
+    An agent's zip holds weights, statistics, arguments and the state of the run, and never any data.
+    """
+
+    needs: ClassVar[Needs] = Needs()
+    policy: ConditionedPolicy
+    replay_buffer: TrajectoryStore
+    resume: bool
+    #: Not part of the zip; see :class:`~gcrl_zoo.common.trajectory_algorithm.Runtime`.
+    _runtime: Any
+
+    def _excluded_save_params(self) -> list[str]:
+        # A store handed over as an argument would be pickled into the zip whole; an id or a path is kept.
+        stores = [name for name in ("dataset", "stream") if isinstance(getattr(self, name), TrajectoryStore)]
+        return [*super()._excluded_save_params(), "_runtime", *stores]
+
+    def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
+        return ["policy", "policy.optimizer"], []
+
+    def save(
+        self,
+        path: str | pathlib.Path | io.BufferedIOBase,
+        exclude: Iterable[str] | None = None,
+        include: Iterable[str] | None = None,
+    ) -> None:
+        """
+        :param path: file or file object; ``.zip`` is added where there is no suffix
+        :param exclude: attributes to leave out
+        :param include: attributes to keep though they are left out by default
+        """
+        self._random_streams = self._runtime.streams.to_json()
+        if not isinstance(path, (str, pathlib.Path)):
+            super().save(path, exclude, include)
+            return
+        path = pathlib.Path(path)
+        content = io.BytesIO()
+        super().save(content, exclude, include)
+        write_atomically(path if path.suffix else path.with_name(f"{path.name}.zip"), content.getvalue())
+
+    @classmethod
+    def load(  # type: ignore[override]  # SB3's own arguments are among kwargs
+        cls: type[SelfPersistentAlgorithm], path: Any, env: Any = None, **kwargs: Any
+    ) -> SelfPersistentAlgorithm:
+        """
+        Needs neither an environment nor the data that the agent learned from.
+
+        :param path: file or file object
+        :param env: to go on learning
+        :param kwargs: of SB3's ``load``, or arguments of the constructor to replace
+        :raises TypeError: unknown argument, with the nearest known one
+        :raises ValueError: a new dataset or stream that does not fit
+        """
+        of_sb3 = {"device", "custom_objects", "print_system_info", "force_reset"}
+        refuse_unknown(kwargs.keys() - of_sb3, cls, f"hyperparameter of {cls.__name__}")
+        model = super().load(path, env=env, **kwargs)
+        if {"dataset", "stream"} & kwargs.keys():
+            model._open_data()
+        return model
+
+    def _open_data(self) -> None:
+        raise NotImplementedError
+
+    def save_replay_buffer(self, path: str | pathlib.Path) -> None:
+        """:param path: file for the own play, written as npz, which loads without running code"""
+        self.replay_buffer.save(path)
+
+    def load_replay_buffer(self, path: str | pathlib.Path, truncate_last_traj: bool = True) -> None:
+        """
+        :param path: file written by ``save_replay_buffer``
+        :param truncate_last_traj: accepted for SB3's sake; a store holds finished episodes only
+        :raises ValueError: no such file, or of another environment
+        """
+        store = TrajectoryStore.load(path)
+        check_store(store, self.policy.roles, self.action_space, self.needs, "replay buffer")
+        self.replay_buffer = store.copy(capacity=self.replay_buffer.capacity)
+
+    def _restore_run(self) -> None:
+        """``load`` has reseeded everything; put the random streams back where the checkpoint left them."""
+        saved = getattr(self, "_random_streams", None)
+        if saved is None:
+            raise ValueError("`resume` goes on from a checkpoint: load one with `-i CHECKPOINT.zip` or `load`.")
+        streams: RandomStreams = self._runtime.streams
+        streams.restore(saved)
+        self.resume = False

@@ -1,0 +1,94 @@
+"""Own play: a policy, an explorer and a vectorised environment make finished episodes."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import VecEnv
+from torch import Tensor
+
+from gcrl_zoo.common.explorers import Explorer
+from gcrl_zoo.common.policies import ConditionedPolicy, State
+from gcrl_zoo.common.roles import Observation
+from gcrl_zoo.data.episode import Episode, EpisodeBuilder
+
+
+class Step(NamedTuple):
+    """One step of all environments, under the names that SB3's callbacks look for."""
+
+    new_obs: Observation
+    actions: np.ndarray
+    rewards: np.ndarray
+    dones: np.ndarray
+    infos: list[dict[str, Any]]
+    episodes: list[Episode]
+
+
+class Collector:
+    """
+    Plays on where the last call stopped.
+
+    Only finished episodes leave it. An environment that ends an episode by its time limit says so in
+    ``info["TimeLimit.truncated"]``, and its true last observation is ``info["terminal_observation"]``.
+
+    :param env: vectorised environment, E copies
+    :param policy: acts on the roles of its own observation space
+    :param max_episode_steps: cut longer episodes, as truncated; None for no limit
+    """
+
+    def __init__(self, env: VecEnv, policy: ConditionedPolicy, max_episode_steps: int | None = None) -> None:
+        self.env, self.policy = env, policy
+        self.roles = policy.roles
+        self.device = policy.device
+        self.discrete = isinstance(env.action_space, spaces.Discrete)
+        self.builder = EpisodeBuilder(env.num_envs, max_episode_steps)
+        self.obs: Observation = {}
+        self.episode_starts = np.ones(env.num_envs, dtype=bool)
+        self.memory: State | None = None
+
+    def start(self, observation: Observation) -> None:
+        """
+        Forget what was under way.
+
+        :param observation: fresh from ``env.reset()``
+        """
+        self.obs = observation
+        self.episode_starts = np.ones(self.env.num_envs, dtype=bool)
+        self.memory = self.policy.initial_state(self.env.num_envs)
+        self.builder.start(self.roles.facts(observation))
+
+    @th.no_grad()
+    def step(self, explorer: Explorer) -> Step:
+        """
+        :param explorer: asks and perturbs
+        :return: what happened, and the episodes that it finished
+        """
+        actions = self._act(explorer)
+        new_obs, rewards, dones, infos = self.env.step(actions)
+        assert isinstance(new_obs, (np.ndarray, dict)) and isinstance(infos, list)
+        truncated = np.zeros_like(dones)
+        finals: list[dict[str, np.ndarray] | None] = [None] * len(dones)
+        for index in np.flatnonzero(dones):
+            truncated[index] = infos[index].get("TimeLimit.truncated", False)
+            finals[index] = self.roles.facts(infos[index]["terminal_observation"])
+        finished = self.builder.step(actions, rewards, self.roles.facts(new_obs), dones, truncated, finals)
+        self.obs, self.episode_starts = new_obs, dones
+        return Step(new_obs, actions, rewards, dones, infos, [episode for _, episode in finished])
+
+    def _act(self, explorer: Explorer) -> np.ndarray:
+        inputs = self.policy.command(self.roles.inputs(self._to_tensors(self.obs)))
+        inputs = explorer.command(inputs, self.episode_starts)
+        chosen, self.memory = self.policy.step(inputs, self.memory, self.episode_starts)
+        wanted = chosen.cpu().numpy()
+        actions = explorer.perturb(wanted, self.episode_starts)
+        if actions is not wanted:
+            self.memory = self.policy.executed(self.memory, actions)
+        return actions
+
+    def _to_tensors(self, observation: Observation) -> Tensor | dict[str, Tensor]:
+        if isinstance(observation, dict):
+            return {key: th.as_tensor(value, device=self.device) for key, value in observation.items()}
+        return th.as_tensor(observation, device=self.device)

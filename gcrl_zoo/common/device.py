@@ -1,0 +1,26 @@
+"""The one door from numpy to the device."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch as th
+
+
+def to_tensors(batch: Any, device: th.device) -> Any:
+    """
+    :param batch: array, None, or a NamedTuple or dict of such
+    :param device: where the tensors go; a copy to a GPU does not wait
+    :return: the same structure with tensors
+    """
+    if batch is None:
+        return None
+    if isinstance(batch, np.ndarray):
+        tensor = th.from_numpy(batch)
+        if device.type == "cuda":
+            return tensor.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+    if isinstance(batch, dict):
+        return {key: to_tensors(value, device) for key, value in batch.items()}
+    return type(batch)(*(to_tensors(value, device) for value in batch))

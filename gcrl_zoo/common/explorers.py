@@ -1,0 +1,86 @@
+"""How own play differs from acting: what it asks for, and what it does to the actions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from gymnasium import spaces
+
+from gcrl_zoo.common.roles import Inputs
+
+
+class Explorer(Protocol):
+    """Called at every step of own play. The defaults explore nothing beyond the policy's own sampling."""
+
+    def command(self, inputs: Inputs, episode_starts: np.ndarray) -> Inputs:
+        """
+        Ask for another goal or return than acting would.
+
+        :param inputs: of E environments, with the commands of the policy
+        :param episode_starts: (E,)
+        """
+        return inputs
+
+    def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
+        """
+        :param actions: (E, ...) of the policy; not changed in place
+        :param episode_starts: (E,)
+        :return: actions to send to the environments
+        """
+        return actions
+
+
+class RandomPlay(Explorer):
+    """
+    Uniformly random actions, whatever the policy says.
+
+    :param action_space: ``Discrete`` or ``Box``
+    :param rng: source of all randomness
+    """
+
+    def __init__(self, action_space: spaces.Space, rng: np.random.Generator) -> None:
+        self.space, self.rng = action_space, rng
+
+    def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
+        if isinstance(self.space, spaces.Discrete):
+            return self.rng.integers(self.space.n, size=actions.shape) + int(self.space.start)
+        assert isinstance(self.space, spaces.Box)
+        return self.rng.uniform(self.space.low, self.space.high, size=actions.shape).astype(np.float32)
+
+
+class NoiseLevels(RandomPlay):
+    """
+    Each episode is played with a level of noise drawn for it. Calm episodes show what the policy can do,
+    restless ones what its actions do: the inverse model needs both.
+
+    :param action_space: ``Discrete`` (a level is the probability of a random action) or ``Box`` (a level is the
+        standard deviation of Gaussian noise, as a fraction of half the action range)
+    :param rng: source of all randomness
+    :param levels: drawn from uniformly
+    """
+
+    def __init__(self, action_space: spaces.Space, rng: np.random.Generator, levels: Sequence[float]) -> None:
+        super().__init__(action_space, rng)
+        self.levels = np.asarray(levels, dtype=np.float32)
+        if self.levels.size == 0 or (self.levels < 0).any():
+            raise ValueError(f"noise_levels must be a list of numbers from 0 on, not {list(levels)}.")
+        self._level = np.zeros(0, dtype=np.float32)  # (E,)
+
+    def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
+        if len(self._level) != len(actions):
+            self._level = self.rng.choice(self.levels, len(actions))
+        if episode_starts.any():
+            self._level = np.where(episode_starts, self.rng.choice(self.levels, len(actions)), self._level)
+        if not self._level.any():
+            return actions
+        if isinstance(self.space, spaces.Discrete):
+            return np.where(
+                self.rng.random(len(actions)) < self._level, super().perturb(actions, episode_starts), actions
+            )
+        assert isinstance(self.space, spaces.Box)
+        low, high = self.space.low, self.space.high
+        level = self._level.reshape((-1,) + (1,) * (actions.ndim - 1))
+        noise = self.rng.standard_normal(actions.shape, dtype=np.float32) * level * (high - low) / 2
+        return np.clip(actions + noise, low, high)

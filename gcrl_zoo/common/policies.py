@@ -1,0 +1,198 @@
+"""The part of a policy that all methods share: encoders, action heads, targets, and SB3's ``predict``."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from torch import Tensor, nn
+
+from gcrl_zoo.common.roles import Inputs, Roles
+from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
+from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
+
+#: What a policy remembers between two steps of an episode: batch-first arrays.
+State = tuple[np.ndarray, ...]
+
+BOX_HEADS: dict[str, type[ActionHead]] = {
+    "deterministic": DeterministicHead,
+    "gaussian": GaussianHead,
+    "bins": BinsHead,
+}
+
+
+def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
+    """
+    :param space: one entry of the observation space
+    :param image_features: width of an image's encoding
+    """
+    if isinstance(space, spaces.Discrete):
+        return OneHotEncoder([int(space.n)], [int(space.start)])
+    if isinstance(space, spaces.MultiDiscrete):
+        return OneHotEncoder(space.nvec.flatten().tolist(), space.start.flatten().tolist())
+    assert space.shape is not None
+    if is_image_space(space):
+        return ImageEncoder(space.shape, image_features)
+    return VectorEncoder(space.shape)
+
+
+def make_action_head(space: spaces.Space, features_dim: int, kind: str = "auto", **kwargs: Any) -> ActionHead:
+    """
+    :param space: ``Discrete`` or ``Box`` action space
+    :param features_dim: width of the representation
+    :param kind: ``"auto"`` (categorical or deterministic), ``"deterministic"``, ``"gaussian"`` or ``"bins"``
+    :param kwargs: options of that head, e.g. ``n_bins``
+    :raises ValueError: the head does not fit the action space
+    """
+    if isinstance(space, spaces.Discrete):
+        if kind not in ("auto", "categorical"):
+            raise ValueError(
+                f"action_head: {kind} is for continuous actions, but this environment's are {space}; "
+                "leave action_head out."
+            )
+        return CategoricalHead(features_dim, int(space.n), int(space.start))
+    assert isinstance(space, spaces.Box)
+    kind = "deterministic" if kind == "auto" else kind
+    if kind not in BOX_HEADS:
+        raise ValueError(
+            f"action_head: {kind} does not fit the action space {space}; choose one of {', '.join(BOX_HEADS)}."
+        )
+    low, high = th.as_tensor(space.low).float(), th.as_tensor(space.high).float()
+    return BOX_HEADS[kind](features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
+
+
+class ConditionedPolicy(BasePolicy):
+    """
+    A policy that acts on a state towards a goal or a return.
+
+    All that acting needs travels in its ``state_dict``: the statistics that scale observations, ``return_scale``
+    and ``target_return``. They are fitted once, before the first update, and then frozen, so that a saved agent needs
+    neither its data nor a ``VecNormalize``.
+
+    :param observation_space: of the environment
+    :param action_space: ``Discrete`` or ``Box``
+    :param representation_dim: width D of the representation that the action head sees
+    :param action_head: see :func:`make_action_head`
+    :param action_head_kwargs: options of the action head
+    :param image_features: width of an image's encoding
+    :param optimizer_class: ``torch.optim.AdamW`` by default
+    :param optimizer_kwargs: for the optimizer, without the learning rate
+    """
+
+    return_scale: Tensor
+    target_return: Tensor
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        representation_dim: int = 128,
+        action_head: str = "auto",
+        action_head_kwargs: dict[str, Any] | None = None,
+        image_features: int = 256,
+        optimizer_class: type[th.optim.Optimizer] = th.optim.AdamW,
+        optimizer_kwargs: dict[str, Any] | None = None,
+    ) -> None:
+        if optimizer_kwargs is None and optimizer_class is th.optim.AdamW:
+            optimizer_kwargs = {"fused": True, "weight_decay": 1e-4}  # fused keeps its step count on the device
+        super().__init__(
+            observation_space,
+            action_space,
+            optimizer_class=optimizer_class,
+            optimizer_kwargs=optimizer_kwargs,
+        )
+        self.roles = Roles.of(observation_space)
+        encoders = {key: make_encoder(space, image_features) for key, space in self.roles.facts_space.spaces.items()}
+        # A goal is encoded as the state that it names, with the same weights and statistics.
+        self.encoder = DictEncoder(encoders)
+        self.goal_encoder = DictEncoder({key: encoders[key] for key in self.roles.goal_keys})
+        self.head = make_action_head(action_space, representation_dim, action_head, **(action_head_kwargs or {}))
+        self.register_buffer("return_scale", th.ones(1))
+        self.register_buffer("target_return", th.zeros(1))
+
+    def make_optimizer(self, lr_schedule: Schedule) -> th.optim.Optimizer:
+        """Call it last in the constructor of a policy, when all its networks are there."""
+        return self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
+
+    @abstractmethod
+    def represent(self, inputs: Inputs) -> Tensor:
+        """
+        The one path from inputs to a representation, for training and for acting.
+
+        :param inputs: see :class:`~gcrl_zoo.common.roles.Inputs`
+        :return: (B, D)
+        """
+
+    # ------------------------------------------------------------------ acting
+
+    def command(self, inputs: Inputs) -> Inputs:
+        """Ask for the target return where nothing else was asked for; what it means is the method's affair."""
+        return inputs
+
+    def act(self, inputs: Inputs, deterministic: bool = False) -> Tensor:
+        """
+        :param inputs: with the commands to follow
+        :param deterministic: the most likely action instead of a sample
+        :return: (B, A) or (B,), environment units, inside the action space
+        """
+        return self.head.act(self.head(self.represent(inputs)), deterministic)
+
+    def initial_state(self, n_envs: int) -> State | None:
+        """
+        :param n_envs: number E of environments
+        :return: the memory at the start of an episode; None for a policy without memory
+        """
+        return None
+
+    def step(
+        self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
+    ) -> tuple[Tensor, State | None]:
+        """
+        Act and remember; what the collector calls. Policies with memory override it.
+
+        :param inputs: of E environments
+        :param state: as returned by the last call or by ``initial_state``; not changed
+        :param episode_starts: (E,) where the memory must be forgotten
+        :return: actions, and the new memory
+        """
+        return self.act(inputs, deterministic), state
+
+    def executed(self, state: State | None, actions: np.ndarray) -> State | None:
+        """
+        Exploration changed the actions: a memory that holds them must know.
+
+        :param state: as returned by ``step``
+        :param actions: (E, ...) as sent to the environments
+        """
+        return state
+
+    def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
+        return self.act(self.command(self.roles.inputs(observation)), deterministic)
+
+    # -------------------------------------------------------------- statistics
+
+    def fit_statistics(self, store: TrajectoryStore) -> None:
+        """
+        Scale vector observations by the moments of the data.
+
+        :param store: trajectories, of which only observations are read
+        """
+        for key, encoder in zip(self.encoder.keys, self.encoder.encoders, strict=True):
+            if isinstance(encoder, VectorEncoder):
+                mean, std = store.moments(key)
+                encoder.fit(th.as_tensor(mean), th.as_tensor(std))
+
+    def set_return_scale(self, scale: float) -> None:
+        """:param scale: returns are divided by it before a network sees them"""
+        self.return_scale.fill_(scale)
+
+    def set_target_return(self, target: float) -> None:
+        """:param target: return to ask for when acting, in the environment's units"""
+        self.target_return.fill_(target)

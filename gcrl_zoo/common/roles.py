@@ -1,0 +1,110 @@
+"""Which key of the observation space plays which part."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from torch import Tensor
+
+ACHIEVED_GOAL, DESIRED_GOAL, RETURN_TO_GO = "achieved_goal", "desired_goal", "return_to_go"
+#: The key of an observation space that is no Dict.
+PLAIN = "observation"
+
+Observation = np.ndarray | dict[str, np.ndarray]
+
+
+class Inputs(NamedTuple):
+    """
+    What a network sees. ``None`` means missing; how that looks to the network is the policy's affair.
+
+    ``state`` and ``goal`` are (B, ...) tensors by key, the others (B, 1). The three quantities that carry the word
+    return are never the same: ``episode_return`` is constant over an episode, ``return_to_go`` falls with each
+    reward.
+    """
+
+    state: Mapping[str, Tensor] | None = None
+    goal: Mapping[str, Tensor] | None = None
+    episode_return: Tensor | None = None
+    return_to_go: Tensor | None = None
+    horizon: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Roles:
+    """
+    The parts that the entries of an observation space play, told by their names: ``desired_goal`` and
+    ``return_to_go`` are commands, everything else is fact. Facts are stored; commands are only acted on.
+
+    :param facts_space: the facts; a plain observation is a Dict with the single key ``"observation"``
+    :param plain: whether the environment's observation is no Dict
+    :param desired_goal: whether the environment asks for goals
+    :param return_to_go: whether the environment asks for returns
+    """
+
+    facts_space: spaces.Dict
+    plain: bool
+    desired_goal: bool
+    return_to_go: bool
+
+    @classmethod
+    def of(cls, space: spaces.Space) -> Roles:
+        """
+        :param space: a Dict of, or a single, Box, Discrete, MultiDiscrete or MultiBinary space
+        :raises ValueError: the space holds something else
+        """
+        plain = not isinstance(space, spaces.Dict)
+        entries = dict(space.spaces) if isinstance(space, spaces.Dict) else {PLAIN: space}
+        known = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
+        for key, entry in entries.items():
+            if not isinstance(entry, known):
+                raise ValueError(
+                    f"Observation '{key}' is a {type(entry).__name__} space, which cannot be stored or encoded; "
+                    "flatten it with gymnasium.wrappers.FlattenObservation or another wrapper."
+                )
+        if DESIRED_GOAL in entries and ACHIEVED_GOAL not in entries:
+            raise ValueError(
+                "The observation asks for a 'desired_goal' but has no 'achieved_goal' to learn goals from; "
+                "add one with a wrapper."
+            )
+        facts = {key: entry for key, entry in entries.items() if key not in (DESIRED_GOAL, RETURN_TO_GO)}
+        return cls(spaces.Dict(facts), plain, DESIRED_GOAL in entries, RETURN_TO_GO in entries)
+
+    @property
+    def state_keys(self) -> tuple[str, ...]:
+        """Keys that describe where the agent is: all facts."""
+        return tuple(self.facts_space.spaces)
+
+    @property
+    def goal_keys(self) -> tuple[str, ...]:
+        """Keys that describe a goal: ``achieved_goal`` where the environment has one, else the full state."""
+        return (ACHIEVED_GOAL,) if ACHIEVED_GOAL in self.facts_space.spaces else self.state_keys
+
+    def facts(self, observation: Observation) -> dict[str, np.ndarray]:
+        """
+        What the store keeps.
+
+        :param observation: of a vectorised environment, (E, ...)
+        :return: (E, ...) by key
+        """
+        if not isinstance(observation, dict):
+            return {PLAIN: observation}
+        return {key: observation[key] for key in self.state_keys}
+
+    def inputs(self, observation: Tensor | Mapping[str, Tensor]) -> Inputs:
+        """
+        What the network sees when it acts.
+
+        :param observation: (B, ...) tensor, or tensors by key
+        :return: state, and goal and return-to-go where the environment commands them
+        """
+        if isinstance(observation, Tensor):
+            return Inputs(state={PLAIN: observation})
+        return Inputs(
+            state={key: observation[key] for key in self.state_keys},
+            goal={ACHIEVED_GOAL: observation[DESIRED_GOAL]} if self.desired_goal else None,
+            return_to_go=observation[RETURN_TO_GO] if self.return_to_go else None,
+        )

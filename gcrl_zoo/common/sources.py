@@ -1,0 +1,81 @@
+"""Does the data fit the method and the environment? Asked before anything is trained."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+
+from gcrl_zoo.common.roles import Roles
+from gcrl_zoo.data.store import TrajectoryStore
+
+
+class Needs(NamedTuple):
+    """
+    What a method reads of its data.
+
+    :param actions: of the dataset (a ``stream`` never needs them)
+    :param rewards: of the dataset and the stream
+    :param stream: whether the method can watch a ``stream`` at all
+    """
+
+    actions: bool = True
+    rewards: bool = False
+    stream: bool = False
+
+
+def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space, needs: Needs, argument: str) -> None:
+    """
+    :param store: the data
+    :param roles: of the environment's observation space
+    :param action_space: of the environment
+    :param needs: of the method, for this source
+    :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
+    :raises ValueError: one sentence that names what does not fit
+    """
+    _check_observations(store, roles, argument)
+    if needs.rewards and not store.has_rewards:
+        raise ValueError(f"{argument} '{store.name}' holds no rewards, and this method conditions on returns.")
+    if needs.actions:
+        if not store.has_actions:
+            raise ValueError(
+                f"{argument} '{store.name}' holds no actions, which this method learns from; "
+                "give it as `stream` to a method that only watches, such as gcsl_vicreg."
+            )
+        _check_actions(store, action_space, argument)
+
+
+def _check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> None:
+    wanted = {key: tuple(space.shape or ()) for key, space in roles.facts_space.spaces.items()}
+    found = {key: store.take(key, np.zeros(1, dtype=np.int64)).shape[1:] for key in store.observation_keys}
+    if not wanted.items() <= found.items():
+        raise ValueError(
+            f"{argument} '{store.name}' does not fit the environment: its observations are {_describe(found)}, "
+            f"the environment's are {_describe(wanted)}."
+        )
+
+
+def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument: str) -> None:
+    actions = store.take("actions", store.steps[:1])
+    if store.action_space is not None:
+        found, fits = str(store.action_space), _same_actions(store.action_space, action_space)
+    else:
+        discrete = np.issubdtype(actions.dtype, np.integer)
+        found = f"{'integers' if discrete else 'vectors'} of shape {actions.shape[1:]}"
+        fits = actions.shape[1:] == action_space.shape and discrete == isinstance(action_space, spaces.Discrete)
+    if not fits:
+        raise ValueError(
+            f"{argument} '{store.name}' does not fit the environment: its actions are {found}, "
+            f"the environment's are {action_space}."
+        )
+
+
+def _same_actions(a: spaces.Space, b: spaces.Space) -> bool:
+    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
+        return a.shape == b.shape and np.allclose(a.low, b.low) and np.allclose(a.high, b.high)
+    return a == b
+
+
+def _describe(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"'{key}' of shape {shape}" for key, shape in shapes.items())

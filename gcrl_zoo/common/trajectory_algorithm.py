@@ -1,0 +1,424 @@
+"""The one training loop: from a dataset, from own play, or from both."""
+
+from __future__ import annotations
+
+import pathlib
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.utils import safe_mean, update_learning_rate
+from stable_baselines3.common.vec_env import VecFrameStack, is_vecenv_wrapped
+from torch import Tensor
+
+from gcrl_zoo.common.arguments import refuse_unknown
+from gcrl_zoo.common.checkpoints import PersistentAlgorithm
+from gcrl_zoo.common.collector import Collector
+from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
+from gcrl_zoo.common.run_state import RandomStreams
+from gcrl_zoo.common.sources import check_store
+from gcrl_zoo.common.updater import Updater
+from gcrl_zoo.data.samplers import Sampler
+from gcrl_zoo.data.sources import open_store
+from gcrl_zoo.data.store import TrajectoryStore
+
+SelfTrajectoryAlgorithm = TypeVar("SelfTrajectoryAlgorithm", bound="TrajectoryAlgorithm")
+Dataset = str | pathlib.Path | TrajectoryStore
+
+
+@dataclass
+class Runtime:
+    """What lives only while the process does. It is never saved, and everything in it can be made anew."""
+
+    streams: RandomStreams
+    dataset: TrajectoryStore | None = None
+    stream: TrajectoryStore | None = None
+    explorer: Explorer | None = None
+    collector: Collector | None = None
+    updater: Updater | None = None
+    samplers: dict[str, Sampler] = field(default_factory=dict)
+    samplers_version: int = -1
+    last_batches: dict[str, Any] = field(default_factory=dict)
+    last_dump: int = 0
+
+
+class TrajectoryAlgorithm(PersistentAlgorithm):
+    """
+    Supervised learning from whole trajectories, as a Stable-Baselines3 algorithm.
+
+    A method is a subclass with three functions (``make_samplers``, ``compute_loss``, and ``phase`` where not every
+    sampler feeds every update) and a policy. The data decides how it learns: with a ``dataset`` offline, one
+    gradient step a timestep; without one from its own play; with both when ``own_play`` is set, own play starting
+    from the dataset's episodes.
+
+    :param policy: policy class or alias
+    :param env: environment or id; None only to load an agent that acts
+    :param dataset: trajectories with actions: Minari id, path or store
+    :param stream: trajectories that are only watched; default: the dataset or own play, without its actions
+    :param own_play: learn from own play; default: only without a dataset
+    :param learning_rate: number or schedule
+    :param warmup_steps: updates over which the learning rate rises from zero to its schedule
+    :param batch_size: rows that each sampler draws for an update
+    :param buffer_size: observations of own play to keep; whole old episodes are dropped beyond
+    :param learning_starts: steps of uniformly random play at first
+    :param train_freq: steps of each environment between two rounds of training
+    :param gradient_steps: updates in a round; -1 for as many as environment steps were played
+    :param max_grad_norm: clip gradients to this norm; None for no clipping
+    :param noise_levels: each own episode is played with one of these, see
+        :class:`~gcrl_zoo.common.explorers.NoiseLevels`
+    :param max_episode_steps: cut longer own episodes; None for no limit
+    :param target_return: return to ask for when acting; default: told by the data
+    :param return_scale: returns are divided by it; default: told by the data
+    :param resume: go on where the loaded checkpoint stopped, up to the same total number of timesteps
+    :param policy_kwargs: for the policy
+    :param stats_window_size: episodes averaged in ``rollout/``
+    :param tensorboard_log: folder for TensorBoard
+    :param verbose: 0 silent, 1 info, 2 debug
+    :param seed: of all randomness
+    :param device: of the networks
+    :raises ValueError: data or environment that the method cannot learn from, told in one sentence
+    :raises TypeError: unknown argument, with the nearest known one
+    """
+
+    def __init__(
+        self,
+        policy: str | type[BasePolicy],
+        env: GymEnv | str | None = None,
+        dataset: Dataset | None = None,
+        stream: Dataset | None = None,
+        own_play: bool | None = None,
+        learning_rate: float | Schedule = 3e-4,
+        warmup_steps: int = 0,
+        batch_size: int = 256,
+        buffer_size: int = 1_000_000,
+        learning_starts: int = 1000,
+        train_freq: int = 250,
+        gradient_steps: int = -1,
+        max_grad_norm: float | None = 1.0,
+        noise_levels: tuple[float, ...] = (0.0,),
+        max_episode_steps: int | None = None,
+        target_return: float | None = None,
+        return_scale: float | None = None,
+        resume: bool = False,
+        policy_kwargs: dict[str, Any] | None = None,
+        stats_window_size: int = 100,
+        tensorboard_log: str | None = None,
+        verbose: int = 0,
+        seed: int | None = None,
+        device: th.device | str = "auto",
+        _init_setup_model: bool = True,
+        **unknown: Any,
+    ) -> None:
+        refuse_unknown(unknown, type(self), f"hyperparameter of {type(self).__name__}")
+        super().__init__(
+            policy,
+            env,
+            learning_rate,
+            policy_kwargs=policy_kwargs,
+            stats_window_size=stats_window_size,
+            tensorboard_log=tensorboard_log,
+            verbose=verbose,
+            device=device,
+            support_multi_env=True,
+            seed=seed,
+        )
+        self.dataset, self.stream, self.own_play = dataset, stream, own_play
+        self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
+        self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
+        self.max_grad_norm, self.noise_levels, self.max_episode_steps = max_grad_norm, noise_levels, max_episode_steps
+        self.target_return, self.return_scale, self.resume = target_return, return_scale, resume
+        if _init_setup_model:
+            self._setup_model()
+            self._open_data()
+
+    # ---------------------------------------------------- a method is these ...
+
+    @abstractmethod
+    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
+        """
+        Called again whenever the data has grown.
+
+        :param played: trajectories with actions: own play or dataset
+        :param watched: trajectories without: the stream, or ``played`` itself, its actions out of reach
+        :return: sampler by name
+        """
+
+    @abstractmethod
+    def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """
+        :param batches: batch, on the device, of each sampler in the current phase
+        :return: scalar loss, and scalars to log under ``train/``
+        """
+
+    def phase(self, update: int) -> Collection[str]:
+        """
+        :param update: number of updates so far
+        :return: names of the samplers that feed this update
+        """
+        return self._runtime.samplers
+
+    def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
+        """
+        What is too dear to compute at each update; called, without gradient, when metrics are logged.
+
+        :param batches: of the last update
+        :return: scalars to log under ``train/``
+        """
+        return {}
+
+    # ------------------------------------------------------------------- set-up
+
+    @property
+    def plays(self) -> bool:
+        """Whether learning steps the environment."""
+        return self.dataset is None if self.own_play is None else self.own_play
+
+    def _setup_model(self) -> None:
+        """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
+        self._check_env()
+        refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
+        self._setup_lr_schedule()
+        self.set_random_seed(self.seed)
+        self._runtime = Runtime(RandomStreams(self.seed, self.device))
+        self.replay_buffer = TrajectoryStore(capacity=self.buffer_size)
+        self.policy = self.policy_class(  # type: ignore[assignment]
+            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
+        ).to(self.device)
+        self._runtime.updater = Updater(self.policy, self.max_grad_norm)
+
+    def _check_env(self) -> None:
+        name = type(self).__name__
+        if not isinstance(self.action_space, (spaces.Box, spaces.Discrete)):
+            raise ValueError(
+                f"{name} plays Box and Discrete actions, not {self.action_space}; change the action space by a wrapper."
+            )
+        if self._vec_normalize_env is not None:
+            raise ValueError(
+                f"{name} normalises observations itself, with statistics saved in the agent: "
+                "remove `normalize` (VecNormalize), whose moving statistics a dataset would never have seen."
+            )
+        if self.env is not None and is_vecenv_wrapped(self.env, VecFrameStack):
+            raise ValueError(
+                f"{name} cannot take `frame_stack`, which stacks goals and returns too; "
+                "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead."
+            )
+
+    def _open_data(self) -> None:
+        """In the constructor, where an error still reaches people: a search prunes those of ``learn``."""
+        if self.env is None:
+            return
+        roles, runtime = self.policy.roles, self._runtime
+        if self.dataset is not None and runtime.dataset is None:
+            store = open_store(self.dataset)
+            check_store(store, roles, self.action_space, self.needs, "dataset")
+            if self.plays:
+                self.replay_buffer = store.copy(capacity=max(self.buffer_size, store.n_slots))
+            runtime.dataset = store
+        if self.stream is not None and runtime.stream is None:
+            if not self.needs.stream:
+                raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
+            store = open_store(self.stream)
+            check_store(store, roles, self.action_space, self.needs._replace(actions=False), "stream")
+            runtime.stream = store.watched()
+        if self.dataset is None and not self.plays:
+            raise ValueError("Nothing to learn from: give a `dataset`, or set `own_play: true`.")
+
+    def _setup_learn(
+        self,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        reset_num_timesteps: bool = True,
+        tb_log_name: str = "run",
+        progress_bar: bool = False,
+    ) -> tuple[int, BaseCallback]:
+        if self.env is None:
+            raise ValueError("Training needs an environment, even from a dataset: call `set_env` or load with `env=`.")
+        self._open_data()
+        if self.resume:
+            self._restore_run()
+            reset_num_timesteps, total_timesteps = False, total_timesteps - self.num_timesteps
+        fresh = reset_num_timesteps or self._last_obs is None or self._runtime.collector is None
+        if fresh:
+            self._last_obs = None  # SB3 then resets the environment
+        total_timesteps, callback = super()._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        if fresh:
+            self._runtime.collector = Collector(self.env, self.policy, self.max_episode_steps)
+            self._runtime.collector.start(self._last_obs)  # type: ignore[arg-type]
+        self._runtime.last_dump = self.num_timesteps
+        return total_timesteps, callback
+
+    # -------------------------------------------------------------------- learn
+
+    def learn(
+        self: SelfTrajectoryAlgorithm,
+        total_timesteps: int,
+        callback: MaybeCallback = None,
+        log_interval: int | None = 1000,
+        tb_log_name: str = "run",
+        reset_num_timesteps: bool = True,
+        progress_bar: bool = False,
+    ) -> SelfTrajectoryAlgorithm:
+        """
+        :param total_timesteps: environment steps of own play, or gradient steps from a dataset
+        :param callback: called after each timestep of all environments
+        :param log_interval: timesteps between two log lines; None for none
+        :param tb_log_name: name of the run in TensorBoard
+        :param reset_num_timesteps: count from zero
+        :param progress_bar: show one
+        """
+        total_timesteps, callback = self._setup_learn(
+            total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
+        )
+        callback.on_training_start(locals(), globals())
+        advance = self._play if self.plays else self._study
+        while self.num_timesteps < total_timesteps and advance(callback):
+            if log_interval is not None and self.num_timesteps - self._runtime.last_dump >= log_interval:
+                self.dump_logs()
+        callback.on_training_end()
+        return self
+
+    def _study(self, callback: BaseCallback) -> bool:
+        """
+        A timestep from a dataset: as many updates as there are environments, so that the progress bar, ``eval_freq``
+        and checkpoints, which all count environments, agree.
+        """
+        self.train(self.n_envs)
+        self.num_timesteps += self.n_envs
+        infos: list[dict[str, Any]] = [{} for _ in range(self.n_envs)]
+        callback.update_locals({"self": self, "dones": np.zeros(self.n_envs, dtype=bool), "infos": infos})
+        return callback.on_step()
+
+    def _play(self, callback: BaseCallback) -> bool:
+        """A round: ``train_freq`` steps in each environment, then updates."""
+        collector = self._runtime.collector
+        assert collector is not None
+        start = self.num_timesteps
+        left = -(-(self._total_timesteps - start) // self.n_envs)
+        self.policy.set_training_mode(False)
+        explorer = self._explorer()
+        for _ in range(min(self.train_freq, left)):
+            step = collector.step(explorer)
+            self.num_timesteps += self.n_envs
+            self._last_obs, self._last_episode_starts = step.new_obs, step.dones
+            self._update_info_buffer(step.infos, step.dones)
+            for episode in step.episodes:
+                self.replay_buffer.append(episode)
+            self._episode_num += len(step.episodes)
+            callback.update_locals({"self": self, **step._asdict()})
+            if not callback.on_step():
+                return False
+        if self.num_timesteps >= self.learning_starts and self.replay_buffer.n_episodes > 0:
+            self.train(self.num_timesteps - start if self.gradient_steps < 0 else self.gradient_steps)
+        return True
+
+    def make_explorer(self) -> Explorer:
+        """How own play differs from acting, once random play is over."""
+        return NoiseLevels(self.action_space, self._runtime.streams.numpy, self.noise_levels)
+
+    def _explorer(self) -> Explorer:
+        if self.num_timesteps < self.learning_starts and self._n_updates == 0:
+            return RandomPlay(self.action_space, self._runtime.streams.numpy)
+        if self._runtime.explorer is None:
+            self._runtime.explorer = self.make_explorer()
+        return self._runtime.explorer
+
+    # -------------------------------------------------------------------- train
+
+    def train(self, gradient_steps: int) -> None:
+        """
+        :param gradient_steps: number of updates
+        """
+        runtime = self._runtime
+        assert runtime.updater is not None
+        self._refresh_samplers()
+        self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
+        self._set_learning_rate()
+        with runtime.streams.torch_stream():
+            for _ in range(gradient_steps):
+                batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(self._n_updates)}
+                runtime.updater.step(*self.compute_loss(batches))
+                self._n_updates += 1
+        runtime.last_batches = batches
+
+    def _batch(self, sampler: Sampler) -> Any:
+        return to_tensors(sampler.gather(sampler.draw(self._runtime.streams.numpy, self.batch_size)), self.device)
+
+    def _refresh_samplers(self) -> None:
+        runtime = self._runtime
+        played = self.replay_buffer if self.plays else runtime.dataset
+        assert played is not None
+        if runtime.samplers and runtime.samplers_version == played.version:
+            return
+        watched = runtime.stream if runtime.stream is not None else played.watched()
+        if self._n_updates == 0:
+            self._fit(watched)
+        self.policy.set_target_return(self.choose_target(watched))
+        runtime.samplers = self.make_samplers(played, watched)
+        runtime.samplers_version = played.version
+
+    def _fit(self, watched: TrajectoryStore) -> None:
+        """Once, before the first update; frozen from then on."""
+        self.policy.fit_statistics(watched)
+        scale = self.return_scale
+        if scale is None:
+            scale = float(np.abs(watched.returns).max()) or 1.0
+        self.policy.set_return_scale(scale)
+
+    def choose_target(self, watched: TrajectoryStore) -> float:
+        """
+        :param watched: the trajectories to do as well as
+        :return: return to ask for when acting, in the environment's units
+        """
+        return float(watched.returns.max()) if self.target_return is None else self.target_return
+
+    def _set_learning_rate(self) -> None:
+        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+        rate = self.lr_schedule(self._current_progress_remaining)
+        if self._n_updates < self.warmup_steps:
+            rate *= (self._n_updates + 1) / self.warmup_steps
+        update_learning_rate(self.policy.optimizer, rate)
+        self.logger.record("train/learning_rate", rate)
+
+    # ---------------------------------------------------------------------- log
+
+    def dump_logs(self) -> None:
+        """Write ``rollout/``, ``time/`` and ``train/``; the only place in training that waits for the device."""
+        runtime, record = self._runtime, self.logger.record
+        assert runtime.updater is not None and self.ep_info_buffer is not None
+        runtime.last_dump = self.num_timesteps
+        if self.ep_info_buffer and self.plays:
+            record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
+            record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
+        if self.ep_success_buffer:
+            record("rollout/success_rate", safe_mean(self.ep_success_buffer))
+        seconds = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
+        record("time/fps", int((self.num_timesteps - self._num_timesteps_at_start) / seconds))
+        record("time/time_elapsed", int(seconds), exclude="tensorboard")
+        record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        if self.plays:
+            record("time/episodes", self._episode_num, exclude="tensorboard")
+        for name, value in {**runtime.updater.flush(), **self._diagnoses()}.items():
+            record(f"train/{name}", value)
+        if self._n_updates:
+            record("train/n_updates", self._n_updates, exclude="tensorboard")
+            record("train/target_return", self.policy.target_return.item())
+        self.logger.dump(step=self.num_timesteps)
+
+    def _diagnoses(self) -> dict[str, float]:
+        if not self._runtime.last_batches:
+            return {}
+        # Looking must not change what is learned: a random stream for this only.
+        with th.no_grad(), RandomStreams(self._n_updates, self.device).torch_stream():
+            return {name: value.item() for name, value in self.diagnose(self._runtime.last_batches).items()}

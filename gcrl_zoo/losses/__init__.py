@@ -1,0 +1,1 @@
+"""Losses: plain torch, batch in, loss out."""

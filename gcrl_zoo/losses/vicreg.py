@@ -1,0 +1,102 @@
+"""VICReg: variance, invariance, covariance regularisation (Bardes, Ponce and LeCun, 2022)."""
+
+import torch as th
+from torch import Tensor, nn
+
+
+def covariance_matrix(z: Tensor) -> Tensor:
+    """
+    :param z: (B, D)
+    :return: (D, D)
+    """
+    centered = z - z.mean(0)
+    return centered.T @ centered / (z.shape[0] - 1)
+
+
+def spread(z: Tensor) -> Tensor:
+    """
+    Standard deviation of each dimension over the batch; all near zero means collapse.
+
+    :param z: (B, D)
+    :return: (D,)
+    """
+    return z.std(0)
+
+
+def effective_rank(z: Tensor) -> Tensor:
+    """
+    The exponential of the entropy of the normalised singular values (Roy and Vetterli, 2007):
+    how many directions the representations really use.
+
+    :param z: (B, D)
+    :return: scalar between 1 and D
+    """
+    singular = th.linalg.svdvals(z - z.mean(0))
+    p = singular / singular.sum().clamp(min=1e-12)
+    return (-(p * p.clamp(min=1e-12).log()).sum()).exp()
+
+
+class VICRegLoss(nn.Module):
+    """
+    ``invariance * mse(x, y) + variance * V + covariance * C``, with the gradient into both sides.
+
+    V is the hinge that keeps each dimension's standard deviation above ``gamma`` (mean over dimensions and both
+    sides), C the sum of the squared off-diagonal covariances divided by D (added over both sides). Divided by the
+    batch that is given, not by a configured size.
+
+    :param invariance: weight of the mean squared error (lambda in the paper)
+    :param variance: weight of the hinge (mu)
+    :param covariance: weight of the decorrelation (nu)
+    :param gamma: the standard deviation to keep
+    """
+
+    EPSILON = 1e-4
+
+    def __init__(
+        self, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0, gamma: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.invariance, self.variance, self.covariance, self.gamma = invariance, variance, covariance, gamma
+
+    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """
+        :param x: (B, D), B > 1
+        :param y: (B, D)
+        :return: the loss, and its unweighted terms ``invariance``, ``variance`` and ``covariance``
+        """
+        covariance_x, covariance_y = covariance_matrix(x), covariance_matrix(y)
+        terms = {
+            "invariance": (x - y).square().mean(),
+            "variance": (self._hinge(covariance_x) + self._hinge(covariance_y)) / 2,
+            "covariance": self._decorrelation(covariance_x) + self._decorrelation(covariance_y),
+        }
+        loss = (
+            self.invariance * terms["invariance"]
+            + self.variance * terms["variance"]
+            + self.covariance * terms["covariance"]
+        )
+        return loss, terms
+
+    def _hinge(self, covariance: Tensor) -> Tensor:
+        return (self.gamma - (covariance.diagonal() + self.EPSILON).sqrt()).relu().mean()
+
+    @staticmethod
+    def _decorrelation(covariance: Tensor) -> Tensor:
+        return (covariance.square().sum() - covariance.diagonal().square().sum()) / covariance.shape[0]
+
+
+class Expander(nn.Sequential):
+    """
+    The network between a representation and the loss on it; used in training only.
+
+    :param features_dim: width D of the representation
+    :param width: width of both layers
+    """
+
+    def __init__(self, features_dim: int, width: int = 256) -> None:
+        super().__init__(
+            nn.Linear(features_dim, width),
+            nn.LayerNorm(width),
+            nn.ReLU(),
+            nn.Linear(width, width),
+        )

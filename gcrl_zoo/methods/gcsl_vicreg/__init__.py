@@ -1,0 +1,9 @@
+"""Goal-conditioned supervised learning, half of it by watching: EXP6 of the research notes, and what became of it."""
+
+from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import GCSLVICReg
+from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy
+from gcrl_zoo.methods.gcsl_vicreg.search_space import search_space
+
+ALGORITHM = GCSLVICReg
+
+__all__ = ["ALGORITHM", "GCSLVICReg", "GCSLVICRegPolicy", "search_space"]

@@ -1,0 +1,123 @@
+"""Encoders turn one entry of an observation into a flat, well-scaled float32 vector."""
+
+from collections.abc import Mapping, Sequence
+
+import torch as th
+from torch import Tensor, nn
+
+
+class VectorEncoder(nn.Module):
+    """
+    Flattens and standardises. The statistics are buffers, so they travel with the weights:
+    an agent loaded without its data sees the world as it did in training.
+
+    :param shape: shape of one observation, without the batch
+    """
+
+    mean: Tensor
+    std: Tensor
+    #: A dimension that hardly moved in the data must not explode when it moves later.
+    MIN_STD = 1e-3
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.features_dim = int(th.Size(shape).numel())
+        self.register_buffer("mean", th.zeros(self.features_dim))
+        self.register_buffer("std", th.ones(self.features_dim))
+
+    @th.no_grad()
+    def fit(self, mean: Tensor, std: Tensor) -> None:
+        """
+        :param mean: (O,) mean of the data, any device
+        :param std: (O,) standard deviation of the data
+        """
+        self.mean.copy_(mean.flatten())
+        self.std.copy_(std.flatten().clamp(min=self.MIN_STD))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """
+        :param observation: (B, ...) any number type
+        :return: (B, O) float32
+        """
+        return (observation.flatten(1).float() - self.mean) / self.std
+
+
+class OneHotEncoder(nn.Module):
+    """
+    One-hot vectors of a ``Discrete`` (one category) or ``MultiDiscrete`` (several) observation.
+
+    :param sizes: number of values of each category
+    :param starts: smallest value of each category
+    """
+
+    offsets: Tensor
+
+    def __init__(self, sizes: Sequence[int], starts: Sequence[int]) -> None:
+        super().__init__()
+        self.features_dim = sum(sizes)
+        ends = th.tensor([0, *sizes]).cumsum(0)
+        self.register_buffer("offsets", ends[:-1] - th.tensor(list(starts)))
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """
+        :param observation: (B,), (B, 1) or (B, C) integers
+        :return: (B, O) float32
+        """
+        hot = observation.reshape(observation.shape[0], -1).long() + self.offsets  # (B, C)
+        blank = observation.new_zeros((observation.shape[0], self.features_dim), dtype=th.float32)
+        return blank.scatter(1, hot, 1.0)
+
+
+class ImageEncoder(nn.Module):
+    """
+    The three convolutions of Mnih et al. (2015) on channel-first uint8 images.
+
+    :param shape: (C, H, W)
+    :param features_dim: width of the output
+    """
+
+    def __init__(self, shape: Sequence[int], features_dim: int = 256) -> None:
+        super().__init__()
+        self.features_dim = features_dim
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(shape[0], 32, kernel_size=8, stride=4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, kernel_size=4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, kernel_size=3, stride=1),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        with th.no_grad():
+            width = self.convolutions(th.zeros(1, *shape)).shape[1]
+        self.project = nn.Sequential(nn.Linear(width, features_dim), nn.LayerNorm(features_dim), nn.Tanh())
+
+    def forward(self, image: Tensor) -> Tensor:
+        """
+        :param image: (B, C, H, W) uint8
+        :return: (B, O) float32
+        """
+        return self.project(self.convolutions(image.float() / 255.0))
+
+
+class DictEncoder(nn.Module):
+    """
+    Encodes each entry of a Dict observation with its own encoder and puts the results side by side.
+
+    :param encoders: encoder by observation key
+    """
+
+    def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
+        super().__init__()
+        # ModuleDict refuses keys with dots or of its own attributes, which an environment may well use.
+        self.keys = tuple(encoders)
+        self.encoders = nn.ModuleList(encoders.values())
+        self.features_dim: int = sum(encoder.features_dim for encoder in encoders.values())  # type: ignore[misc]
+
+    def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
+        """
+        :param observations: (B, ...) by key
+        :return: (B, O) float32
+        """
+        features = [encoder(observations[key]) for key, encoder in zip(self.keys, self.encoders, strict=True)]
+        return features[0] if len(features) == 1 else th.cat(features, dim=1)

@@ -1,0 +1,212 @@
+"""
+Action heads: from a representation to an action distribution and back.
+
+A head first maps a representation ``z`` (B, D) to the raw parameters of a distribution, ``head(z)`` (B, P);
+everything else works on those parameters, so that two branches of a network share one set of formulas.
+Actions are in the environment's own units everywhere outside this file.
+"""
+
+import math
+from abc import ABC, abstractmethod
+
+import torch as th
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def sample_categorical(logits: Tensor) -> Tensor:
+    """
+    Gumbel-max sampling: unlike ``torch.distributions`` it never waits for the device.
+
+    :param logits: (..., n)
+    :return: (...) int64
+    """
+    return (logits + th.empty_like(logits).exponential_().log_().neg_()).argmax(-1)
+
+
+class ActionHead(nn.Module, ABC):
+    """
+    :param features_dim: width D of the representation
+    :param params_dim: number P of distribution parameters
+    """
+
+    def __init__(self, features_dim: int, params_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(features_dim, params_dim)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """
+        :param z: (B, D)
+        :return: parameters (B, P)
+        """
+        return self.linear(z)
+
+    @abstractmethod
+    def nll(self, params: Tensor, actions: Tensor) -> Tensor:
+        """
+        Negative log-likelihood (for the deterministic head: mean squared error) of actions.
+
+        :param params: (B, P)
+        :param actions: (B, A) or (B,), environment units
+        :return: (B,)
+        """
+
+    @abstractmethod
+    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+        """
+        How far a distribution is from another one that it should become; no gradient reaches the teacher.
+
+        :param params: (B, P) of the student
+        :param teacher: (B, P)
+        :return: (B,), zero where both agree
+        """
+
+    @abstractmethod
+    def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
+        """
+        :param params: (B, P)
+        :param deterministic: the most likely action instead of a sample
+        :return: (B, A) or (B,), environment units, always inside the action space
+        """
+
+
+class CategoricalHead(ActionHead):
+    """
+    One of n actions (``Discrete``).
+
+    :param n_actions: number of actions
+    :param start: the smallest action
+    """
+
+    def __init__(self, features_dim: int, n_actions: int, start: int = 0) -> None:
+        super().__init__(features_dim, n_actions)
+        self.start = start
+
+    def nll(self, params: Tensor, actions: Tensor) -> Tensor:
+        return F.cross_entropy(params, actions.long() - self.start, reduction="none")
+
+    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+        return kl_of_logits(teacher.detach(), params)
+
+    def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
+        chosen = params.argmax(-1) if deterministic else sample_categorical(params)
+        return chosen + self.start
+
+
+class BoxHead(ActionHead):
+    """
+    Shared by the heads for continuous actions (``Box``): they work in [-1, 1] per dimension.
+
+    :param low: (A,) smallest action
+    :param high: (A,) largest action
+    """
+
+    center: Tensor
+    half_range: Tensor
+
+    def __init__(self, features_dim: int, params_per_dim: int, low: Tensor, high: Tensor) -> None:
+        super().__init__(features_dim, params_per_dim * low.numel())
+        self.shape = low.shape
+        self.register_buffer("center", (high + low).flatten() / 2)
+        self.register_buffer("half_range", (high - low).flatten() / 2)
+
+    def to_unit(self, actions: Tensor) -> Tensor:
+        """Environment units (B, *shape) to [-1, 1] (B, A)."""
+        return (actions.flatten(1).float() - self.center) / self.half_range
+
+    def to_env(self, actions: Tensor) -> Tensor:
+        """[-1, 1] (B, A), clamped, to environment units (B, *shape)."""
+        return (actions.clamp(-1, 1) * self.half_range + self.center).unflatten(1, self.shape)
+
+
+class DeterministicHead(BoxHead):
+    """
+    One action, trained by squared error. Not squashed: a tanh would starve the gradient near the bounds,
+    where good controllers live; the action is clamped when acting.
+    """
+
+    def __init__(self, features_dim: int, low: Tensor, high: Tensor) -> None:
+        super().__init__(features_dim, 1, low, high)
+
+    def nll(self, params: Tensor, actions: Tensor) -> Tensor:
+        return (params - self.to_unit(actions)).square().mean(-1)
+
+    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+        return (params - teacher.detach().clamp(-1, 1)).square().mean(-1)
+
+    def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
+        return self.to_env(params)
+
+
+class GaussianHead(BoxHead):
+    """A diagonal Gaussian ("output means and then sample") whose spread does not depend on the state."""
+
+    LOG_STD_MIN, LOG_STD_MAX = -4.0, 1.0
+
+    def __init__(self, features_dim: int, low: Tensor, high: Tensor, log_std_init: float = -0.5) -> None:
+        super().__init__(features_dim, 1, low, high)
+        self.log_std = nn.Parameter(th.full((low.numel(),), log_std_init))
+
+    def clamped_log_std(self) -> Tensor:
+        """(A,)"""
+        return self.log_std.clamp(self.LOG_STD_MIN, self.LOG_STD_MAX)
+
+    def nll(self, params: Tensor, actions: Tensor) -> Tensor:
+        log_std = self.clamped_log_std()
+        error = (self.to_unit(actions) - params) * (-log_std).exp()
+        return (0.5 * error.square() + log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
+
+    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+        # Both share one spread, so the divergence is between the means; the spread itself belongs to `nll`.
+        precision = (-2 * self.clamped_log_std().detach()).exp()
+        return 0.5 * ((params - teacher.detach().clamp(-1, 1)).square() * precision).sum(-1)
+
+    def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
+        if deterministic:
+            return self.to_env(params)
+        return self.to_env(params + self.clamped_log_std().exp() * th.randn_like(params))
+
+
+class BinsHead(BoxHead):
+    """
+    Each dimension cut into equal bins, a categorical over each ("make actions discrete like gcsl").
+
+    :param n_bins: number of bins of a dimension
+    """
+
+    bin_centers: Tensor
+
+    def __init__(self, features_dim: int, low: Tensor, high: Tensor, n_bins: int = 15) -> None:
+        super().__init__(features_dim, n_bins, low, high)
+        self.n_bins = n_bins
+        width = 2 / n_bins
+        self.register_buffer("bin_centers", th.linspace(-1 + width / 2, 1 - width / 2, n_bins))
+
+    def logits(self, params: Tensor) -> Tensor:
+        """(B, A * n_bins) -> (B, A, n_bins)"""
+        return params.unflatten(-1, (-1, self.n_bins))
+
+    def nll(self, params: Tensor, actions: Tensor) -> Tensor:
+        bins = ((self.to_unit(actions) + 1) * (self.n_bins / 2)).long().clamp(0, self.n_bins - 1)  # (B, A)
+        logits = self.logits(params)
+        return F.cross_entropy(logits.flatten(0, 1), bins.flatten(), reduction="none").view_as(bins).sum(-1)
+
+    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+        return kl_of_logits(self.logits(teacher.detach()), self.logits(params)).sum(-1)
+
+    def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
+        logits = self.logits(params)
+        bins = logits.argmax(-1) if deterministic else sample_categorical(logits)
+        return self.to_env(self.bin_centers[bins])
+
+
+def kl_of_logits(p: Tensor, q: Tensor) -> Tensor:
+    """
+    KL(p || q) of two categoricals.
+
+    :param p: (..., n) logits
+    :param q: (..., n) logits
+    :return: (...)
+    """
+    log_p, log_q = p.log_softmax(-1), q.log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1)

@@ -1,0 +1,29 @@
+"""Multi-layer perceptrons."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp(
+    sizes: Sequence[int],
+    activation: type[nn.Module] = nn.ReLU,
+    layer_norm: bool = False,
+) -> nn.Sequential:
+    """
+    Linear layers with an activation between them and none behind the last.
+
+    :param sizes: width of the input, of each hidden layer and of the output
+    :param activation: module class put between two layers
+    :param layer_norm: normalise each hidden layer before its activation
+    :return: module mapping (B, sizes[0]) to (B, sizes[-1])
+    """
+    layers: list[nn.Module] = []
+    for index, (width_in, width_out) in enumerate(pairwise(sizes)):
+        layers.append(nn.Linear(width_in, width_out))
+        if index < len(sizes) - 2:
+            if layer_norm:
+                layers.append(nn.LayerNorm(width_out))
+            layers.append(activation())
+    return nn.Sequential(*layers)
