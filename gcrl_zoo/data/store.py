@@ -305,7 +305,7 @@ class TrajectoryStore:
             raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
 
     def _why_missing(self, column: str) -> str:
-        if column == "actions":
+        if column == "actions" and self._keys:
             return f"The actions of {self.name} cannot be read, because its episodes are only watched here."
         known = ", ".join(key for key in self._slots.arrays if key not in BOUNDS)
         return f"There is no column '{column}' in {self.name}; it has {known or 'no episodes yet'}."
