@@ -54,7 +54,7 @@ def _with(array: Any, step: int, value: float) -> Any:
         ({"observations": {}}, "has no observations"),
         ({"observations": {"observation": np.zeros((1, 2))}, "actions": None, "rewards": None}, "has no step"),
         ({"observations": {"observation": np.array(3.0)}}, "holds a single number as observation 'observation'"),
-        ({"observations": {"observation": _with(np.zeros((6, 2)), 4, np.nan)}}, "nan in observation 'observation' at step 4"),
+        ({"observations": {"observation": _with(np.zeros((6, 2)), 4, np.nan)}}, "nan in observation '.*' at step 4"),
         ({"observations": {"observation": np.array(["a"] * 6)}}, "'observation' values that are no numbers"),
         ({"observations": {"observation": {"nested": 1}}}, "'observation' values that are no numbers"),
         ({"observations": {"a": np.zeros(6), "b": np.zeros(5)}}, "has observation 'b' of length 5, but 6 belong"),
