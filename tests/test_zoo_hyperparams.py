@@ -197,3 +197,8 @@ def test_environments_of_extras(monkeypatch):
 def test_fetch_and_maze_are_registered():
     pytest.importorskip("gymnasium_robotics")
     assert {"FetchReach-v4", "PointMaze_UMaze-v3", "AntMaze_UMaze-v5"} <= set(gym.registry)
+
+
+def test_ogbench_is_registered():
+    pytest.importorskip("ogbench")
+    assert {"pointmaze-medium-v0", "antmaze-medium-v0", "cube-single-v0"} <= set(gym.registry)

@@ -8,13 +8,13 @@ other value, ``null`` included, replaces what was there.
 
 import difflib
 import importlib
-import inspect
 import re
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from gcrl_zoo.common.arguments import accepted_arguments
 from gcrl_zoo.registry import Method
 
 Block = dict[str, Any]
@@ -23,7 +23,7 @@ Block = dict[str, Any]
 ZOO_KEYS = frozenset(
     "n_timesteps n_envs normalize env_wrapper vec_env_wrapper frame_stack callback monitor_kwargs env_kwargs".split()
 )
-ZOO_ARGUMENTS = frozenset("self env tensorboard_log seed verbose device _init_setup_model".split())
+ZOO_ARGUMENTS = frozenset("env tensorboard_log seed verbose device _init_setup_model".split())
 REQUIRED = ("policy", "n_timesteps")
 
 
@@ -95,6 +95,10 @@ def read_blocks(path: Path) -> dict[str, Block]:
     :param path: the file
     :return: blocks by environment id
     """
+    if not path.is_file():
+        raise ValueError(
+            f"There is no {path}, where the method's hyperparameters should be; write it, or pass -conf FILE."
+        )
     return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
@@ -115,22 +119,12 @@ def merge(base: Block, delta: Block) -> Block:
 
 def accepted_keys(algorithm: type) -> set[str]:
     """
-    The keys that a block may have for this class: its constructor arguments, those of its bases as long as ``**kwargs``
-    passes them on, and RL Zoo's own.
+    The keys that a block may have.
 
-    :param algorithm: the class
-    :return: the keys
+    :param algorithm: the class that the block is for
+    :return: its constructor's arguments but for those that RL Zoo gives, and RL Zoo's own keys
     """
-    keys: set[str] = set()
-    for cls in algorithm.__mro__:
-        constructor = vars(cls).get("__init__")
-        if constructor is None:
-            continue
-        parameters = inspect.signature(constructor).parameters.values()
-        keys |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return (keys - ZOO_ARGUMENTS) | ZOO_KEYS
+    return (accepted_arguments(algorithm) - ZOO_ARGUMENTS) | ZOO_KEYS
 
 
 def check_keys(method: Method, block: Block) -> None:

@@ -1,0 +1,55 @@
+# `make train`: from nothing to a trained, evaluated and drawn agent.  `make test`: all checks.
+# Both make their own environment in .venv at first; PYTHON=python3.12 picks the interpreter, VENV=path the place.
+
+PYTHON ?= python3
+VENV ?= .venv
+ALGO ?= gcsl_vicreg
+ENV ?= CartPole-v1
+PYTEST_ARGS ?= -n 2
+
+INSTALLED := $(VENV)/.installed
+CHECKED := gcrl_zoo wrappers hyperparams tests benchmarks
+export PATH := $(abspath $(VENV))/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install train test test-gpu pytest lint type format clean
+
+help:
+	@echo "make train | test | test-gpu | format | lint | type | pytest | install | clean"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	python -m pip install -c constraints.txt -e ".[dev]"
+	touch $@
+
+train: $(INSTALLED)
+	python -m rl_zoo3.train --algo $(ALGO) --env $(ENV) --num-threads 1 -f logs -P
+	python -m rl_zoo3.enjoy --algo $(ALGO) --env $(ENV) --num-threads 1 -f logs -n 10000 --no-render
+	python benchmarks/learning_curve.py "$$(ls -td logs/$(ALGO)/$(ENV)_* | head -1)" --output logs/learning_curve.png
+
+test: lint type pytest
+
+# One thread per process: the nets of the tests are small, and threads of two workers would fight over the cores.
+pytest: export OMP_NUM_THREADS = 1
+pytest: $(INSTALLED)
+	python -m pytest $(PYTEST_ARGS)
+
+test-gpu: $(INSTALLED)
+	python -m pytest -m cuda
+
+lint: $(INSTALLED)
+	ruff check $(CHECKED)
+	ruff format --check $(CHECKED)
+
+type: $(INSTALLED)
+	mypy
+
+format: $(INSTALLED)
+	ruff check --fix $(CHECKED)
+	ruff format $(CHECKED)
+
+clean:
+	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
