@@ -1,0 +1,83 @@
+"""What the tests need to know about a method. A new method adds ``tests/cases/NAME.py``, which defines ``CASE``."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv
+
+from . import cases
+from .envs import make_env
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    :param name: of the method
+    :param algorithm: its class
+    :param kwargs: constructor arguments that make it small and quick
+    :param action_spaces: key of ``tests.envs.ACTION_SPACES`` -> whether the method can act in it
+    :param observation_spaces: key of ``tests.envs.OBSERVATION_SPACES`` -> whether the method can learn from it
+    :param sources: what it can learn from: "own play", "dataset", "dataset + stream", "dataset + own play",
+        "stream + own play"
+    :param variants: further constructor arguments by name, each to go through the device and resume tests
+    """
+
+    name: str
+    algorithm: type[BaseAlgorithm]
+    kwargs: Mapping[str, Any]
+    action_spaces: Mapping[str, bool]
+    observation_spaces: Mapping[str, bool]
+    sources: tuple[str, ...]
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
+
+    def __str__(self) -> str:
+        return self.name
+
+    def make(self, env: VecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
+        """A small agent; ``policy_kwargs`` are added to those of the case."""
+        env = make_env() if env is None else env
+        settings = {"device": "cpu", "seed": 0, **self.kwargs, **kwargs}
+        settings["policy_kwargs"] = {**self.kwargs.get("policy_kwargs", {}), **kwargs.get("policy_kwargs", {})}
+        return self.algorithm(policy_for(env.observation_space), env, **settings)
+
+
+def policy_for(space: spaces.Space) -> str:
+    """The alias that a user would write."""
+    if isinstance(space, spaces.Dict):
+        return "MultiInputPolicy"
+    return "CnnPolicy" if is_image_space(space) else "MlpPolicy"
+
+
+def all_cases() -> list[Case]:
+    """Found by looking, so that a new method changes no existing file."""
+    names = sorted(info.name for info in pkgutil.iter_modules(cases.__path__))
+    return [importlib.import_module(f"{cases.__name__}.{name}").CASE for name in names]
+
+
+every_case = pytest.mark.parametrize("case", all_cases(), ids=str)
+every_variant = pytest.mark.parametrize(
+    ("case", "variant"),
+    [pytest.param(case, variant, id=f"{case}-{name}") for case in all_cases() for name, variant in case.variants.items()],
+)
+
+
+def sources_of(*sources: str) -> pytest.MarkDecorator:
+    """Each case with each of these sources (all, if none is named) that it can learn from."""
+    return pytest.mark.parametrize(
+        ("case", "source"),
+        [
+            pytest.param(case, source, id=f"{case}-{source}")
+            for case in all_cases()
+            for source in case.sources
+            if source in (sources or case.sources)
+        ],
+    )
