@@ -60,7 +60,7 @@ class Collector:
         self.memory = self.policy.initial_state(self.env.num_envs)
         self.builder.start(self.roles.facts(observation))
 
-    @th.no_grad()
+    @th.inference_mode()
     def step(self, explorer: Explorer) -> Step:
         """
         :param explorer: asks and perturbs

@@ -69,6 +69,8 @@ class NoiseLevels(RandomPlay):
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
+        if not self.levels.any():
+            return actions
         if len(self._level) != len(actions):
             self._level = self.rng.choice(self.levels, len(actions))
         if episode_starts.any():

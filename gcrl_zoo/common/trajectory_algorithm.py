@@ -255,7 +255,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         )
         if fresh:
             self._runtime.collector = Collector(self.env, self.policy, self.max_episode_steps)
-            self._runtime.collector.start(self._last_obs)  # type: ignore[arg-type]
+            self._runtime.collector.start(self._last_obs)
         self._runtime.last_dump = self.num_timesteps
         return total_timesteps, callback
 
