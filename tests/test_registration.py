@@ -10,7 +10,7 @@ import pytest
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.__main__ import SCRIPTS
 
-from .throw_away import add_method
+from .throw_away import add_method, add_method_of_docs
 
 
 @pytest.mark.parametrize("script", SCRIPTS)
@@ -27,26 +27,27 @@ def test_the_switch_leaves_stock_rl_zoo(run):
     assert "invalid choice" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_ninth_method_trains_plays_and_tunes(run, house, tmp_path):
-    """One folder and one YAML, no edit anywhere; and the user has a custom_envs.py of their own."""
-    add_method(house)
+    """The method of docs/add_a_method.md: one folder and one YAML; and the user has a custom_envs.py of their own."""
+    add_method_of_docs(house)
     (tmp_path / "custom_envs.py").write_text(
         "from gymnasium import register\n"
         "register('Mine-v0', entry_point='gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=50)\n"
     )
     common = {"PYTHONPATH": str(house)}
-    arguments = ("--algo", "ninth", "--env", "Mine-v0", "-f", "logs")
+    arguments = ("--algo", "rcbc", "--env", "Mine-v0", "-f", "logs")
 
     result = run("rl_zoo3.train", *arguments, "-n", "300", "--eval-freq", "-1", **common)
     assert result.returncode == 0, result.stderr
-    assert "ninth.yml[default]" in result.stdout
-    assert (tmp_path / "logs/ninth/Mine-v0_1/Mine-v0.zip").is_file()
+    assert "rcbc.yml[default]" in result.stdout
+    assert (tmp_path / "logs/rcbc/Mine-v0_1/Mine-v0.zip").is_file()
 
     result = run("rl_zoo3.enjoy", *arguments, "-n", "100", "--no-render", **common)
     assert result.returncode == 0, result.stderr
     assert "Mean reward" in result.stdout
 
-    study = ("--storage", "sqlite:///study.db", "--study-name", "ninth")
+    study = ("--storage", "sqlite:///study.db", "--study-name", "rcbc")
     tune = ("-optimize", "--n-trials", "1", "-n", "128", "--n-evaluations", "1", "--no-optim-plots")
     result = run("rl_zoo3.train", *arguments, *study, *tune, **common)
     assert result.returncode == 0, result.stderr
@@ -54,7 +55,7 @@ def test_a_ninth_method_trains_plays_and_tunes(run, house, tmp_path):
     result = run("rl_zoo3.train", *arguments, *study, "--trial-id", "0", "-n", "64", **common)
     assert result.returncode == 0, result.stderr
     assert "Loading from Optuna study..." in result.stdout
-    assert "learning_rate" in (tmp_path / "logs/ninth/Mine-v0_3/Mine-v0/config.yml").read_text()
+    assert "learning_rate" in (tmp_path / "logs/rcbc/Mine-v0_3/Mine-v0/config.yml").read_text()
 
 
 def test_a_broken_method_reads_as_ours(run, house):

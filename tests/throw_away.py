@@ -1,5 +1,6 @@
-"""A method as short as can be, for tests of everything around methods."""
+"""Methods for tests of everything around methods: one as short as can be, and the one that the docs add."""
 
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -31,3 +32,12 @@ def add_method(house: Path, name: str = "ninth", source: str = SOURCE, yaml: str
     folder.mkdir()
     (folder / "__init__.py").write_text(source)
     (house / "hyperparams" / f"{name}.yml").write_text(yaml)
+
+
+def add_method_of_docs(house: Path) -> None:
+    """Write the files of docs/add_a_method.md: each code block there that starts with its path."""
+    page = (ROOT / "docs" / "add_a_method.md").read_text()
+    for path, text in re.findall(r"^```\w+\n# (\S+/\S+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+        assert not (house / path).exists()
+        (house / path).parent.mkdir(exist_ok=True)
+        (house / path).write_text(text)
