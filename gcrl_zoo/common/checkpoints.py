@@ -116,8 +116,11 @@ class PersistentAlgorithm(BaseAlgorithm):
         :raises ValueError: no such file, or of another environment
         """
         store = TrajectoryStore.load(path)
+        if not store.n_episodes:  # a run that only studied a dataset saves such a one
+            return
         check_store(store, self.policy.roles, self.action_space, self.needs, "replay buffer")
         self.replay_buffer = store.copy(capacity=self.replay_buffer.capacity)
+        self._runtime.samplers.clear()  # they read the old one
 
     def _restore_run(self) -> None:
         """``load`` has reseeded everything; put the random streams back where the checkpoint left them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +45,21 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
                 "give it as `stream` to a method that only watches, such as gcsl_vicreg."
             )
         _check_actions(store, action_space, argument)
+
+
+def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int) -> TrajectoryStore:
+    """
+    A copy that own episodes can be appended to: recorded commands (``desired_goal``) and extras are left out.
+
+    :param store: a checked dataset
+    :param roles: of the environment's observation space
+    :param capacity: slots of the copy
+    """
+    episodes = (
+        replace(episode, observations={key: episode.observations[key] for key in roles.state_keys}, extras={})
+        for episode in store.episodes()
+    )
+    return TrajectoryStore.from_episodes(episodes, capacity, store.name, n_slots=store.n_slots)
 
 
 def _check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> None:

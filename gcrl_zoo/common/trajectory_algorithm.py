@@ -26,7 +26,7 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.sources import check_store
+from gcrl_zoo.common.sources import as_own_play, check_store
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.sources import open_store
@@ -202,6 +202,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             raise ValueError(
                 f"{name} plays Box and Discrete actions, not {self.action_space}; change the action space by a wrapper."
             )
+        if isinstance(self.action_space, spaces.Box) and not self.action_space.is_bounded():
+            raise ValueError(
+                f"{name} plays actions between bounds, not {self.action_space}; give them bounds by a wrapper, "
+                "such as gymnasium.wrappers.RescaleAction."
+            )
         if self._vec_normalize_env is not None:
             raise ValueError(
                 f"{name} normalises observations itself, with statistics saved in the agent: "
@@ -221,8 +226,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.dataset is not None and runtime.dataset is None:
             store = open_store(self.dataset)
             check_store(store, roles, self.action_space, self.needs, "dataset")
-            if self.plays:
-                self.replay_buffer = store.copy(capacity=max(self.buffer_size, store.n_slots))
+            if self.plays and not self.replay_buffer.n_episodes:  # else it was loaded, dataset included
+                self.replay_buffer = as_own_play(store, roles, max(self.buffer_size, store.n_slots))
             runtime.dataset = store
         if self.stream is not None and runtime.stream is None:
             if not self.needs.stream:
@@ -286,6 +291,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         while self.num_timesteps < total_timesteps and advance(callback):
             if log_interval is not None and self.num_timesteps - self._runtime.last_dump >= log_interval:
                 self.dump_logs()
+        self._finish_logs(log_interval)
         callback.on_training_end()
         return self
 
@@ -344,13 +350,13 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         assert runtime.updater is not None
         self._refresh_samplers()
         self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
-        self._set_learning_rate()
         with runtime.streams.torch_stream():
             for _ in range(gradient_steps):
+                self._set_learning_rate()
                 batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(self._n_updates)}
                 runtime.updater.step(*self.compute_loss(batches))
                 self._n_updates += 1
-        runtime.last_batches = batches
+                runtime.last_batches = batches
 
     def _batch(self, sampler: Sampler) -> Any:
         return to_tensors(sampler.gather(sampler.draw(self._runtime.streams.numpy, self.batch_size)), self.device)
@@ -392,6 +398,14 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.logger.record("train/learning_rate", rate)
 
     # ---------------------------------------------------------------------- log
+
+    def _finish_logs(self, log_interval: int | None) -> None:
+        """What came after the last log line; a run that diverged there must not end as if it had not."""
+        assert self._runtime.updater is not None
+        if log_interval is None:
+            self._runtime.updater.flush()
+        elif self.num_timesteps > self._runtime.last_dump:
+            self.dump_logs()
 
     def dump_logs(self) -> None:
         """Write ``rollout/``, ``time/`` and ``train/``; the only place in training that waits for the device."""

@@ -10,6 +10,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
+from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
@@ -62,6 +63,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        refuse_unknown(self.vicreg or {}, VICRegLoss, "weight inside `vicreg`")
         watched: dict[str, Term] = {"vicreg": vicreg_term(VICRegLoss(**(self.vicreg or {}))), "align": align}
         played: dict[str, Term] = {"inverse": inverse}
         weights = dict(DEFAULT_TERMS if self.terms is None else self.terms)
