@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from . import cases
-from .envs import make_env
+from .envs import make_env, make_store
+
+
+th.set_num_threads(1)  # the nets are small, and the cores are shared
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,11 @@ def all_cases() -> list[Case]:
 every_case = pytest.mark.parametrize("case", all_cases(), ids=str)
 every_variant = pytest.mark.parametrize(
     ("case", "variant"),
-    [pytest.param(case, variant, id=f"{case}-{name}") for case in all_cases() for name, variant in case.variants.items()],
+    [
+        pytest.param(case, variant, id=f"{case}-{name}")
+        for case in all_cases()
+        for name, variant in case.variants.items()
+    ],
 )
 
 
@@ -81,3 +89,32 @@ def sources_of(*sources: str) -> pytest.MarkDecorator:
             if source in (sources or case.sources)
         ],
     )
+
+
+def data_of(source: str, observation: str = "box", action: str = "discrete") -> dict[str, Any]:
+    """Constructor arguments for a source."""
+    data: dict[str, Any] = {}
+    if "dataset" in source:
+        data["dataset"] = make_store(observation, action)
+    if "stream" in source:
+        data["stream"] = make_store(observation, action, seed=1, actions=False)
+    if source == "dataset + own play":
+        data["own_play"] = True
+    return data
+
+
+def weights_of(model: BaseAlgorithm) -> dict[str, th.Tensor]:
+    """A copy of all that a policy has learned."""
+    return {name: value.clone() for name, value in model.policy.state_dict().items()}
+
+
+def differing(a: Any, b: Any, path: str = "") -> list[str]:
+    """Paths at which two nested structures of tensors and numbers are not equal to the bit."""
+    if isinstance(a, Mapping):
+        assert a.keys() == b.keys()
+        return [each for key in a for each in differing(a[key], b[key], f"{path}/{key}")]
+    if isinstance(a, (list, tuple)):
+        assert len(a) == len(b)
+        return [each for i, (x, y) in enumerate(zip(a, b, strict=True)) for each in differing(x, y, f"{path}/{i}")]
+    same = th.equal(a, b) if isinstance(a, th.Tensor) else a == b
+    return [] if same else [path]
