@@ -96,7 +96,7 @@ def test_a_dataset_opens_by_id_and_by_both_folders(make: Make) -> None:
         np.testing.assert_array_equal(kept.rewards, recorded.rewards)
     with pytest.raises(ValueError, match=r"test/box-v0 is read-only.*copy\(\)"):
         store.append(store.episode(0))
-    assert len(store._slots.arrays["observation"]) == 1 + store.n_slots  # memory was taken once
+    assert len(store._slots.arrays["last"]) == 1 + store.n_slots  # memory was taken once
 
 
 def test_dict_image_and_discrete_spaces(make: Make) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gcrl_zoo.data import Episode, TrajectoryStore
-from gcrl_zoo.data.store import PADDING
+from gcrl_zoo.data.columns import PADDING
 
 from .data_episodes import assert_same, assert_same_episode, told_episode, told_store, varied_episode
 
@@ -72,7 +72,7 @@ def test_from_episodes_takes_memory_once_for_a_list_and_for_a_hint() -> None:
     for source, n_slots in ((episodes, None), (iter(episodes), 120)):
         store = TrajectoryStore.from_episodes(source, n_slots=n_slots)
         assert_holds(store, episodes)
-        assert len(store._slots.arrays["observation"]) == 121
+        assert len(store._slots.arrays["last"]) == 121
     assert_holds(TrajectoryStore.from_episodes(iter(episodes)), episodes)
     assert_holds(TrajectoryStore.from_episodes(episodes, capacity=60), episodes[-10:])
 

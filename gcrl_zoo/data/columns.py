@@ -1,20 +1,97 @@
-"""From an episode to the columns of a store, and the check that all episodes have the same ones."""
+"""The columns of a store: what they are called, how they lie in memory, and how they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from gcrl_zoo.data.episode import FLOAT, Array, DType, Episode, EpisodeError
-from gcrl_zoo.data.tape import Layout
+from gcrl_zoo.data.tape import Layout, Tape
 
-BOUNDS = ("first", "last")
-RESERVED = frozenset({*BOUNDS, "actions", "rewards", "return_to_go", "episode_return"})
+PADDING = 0
+"""The slot that belongs to no episode: every column is zero there."""
+
+SLOT: DType = np.dtype(np.int32)
+PACKED = "packed"
+PACKED_BYTES = 256
+RESERVED = frozenset({"first", "last", PACKED, "actions", "rewards", "return_to_go", "episode_return"})
 
 
-def columns_of(episode: Episode) -> dict[str, Array]:
-    """Observations, extras and what follows from the rewards: (T+1, ...) each, but (T, ...) actions and rewards."""
+class Columns(Tape):
+    """The slots of a store.
+
+    A batch reads most columns at the same random slots, and what it waits for is memory. Columns of few bytes per slot
+    are therefore packed side by side in one array of records, and read together; images lie on their own. So do the
+    bounds of episodes, ``first`` and ``last``, which samplers read before they know the slots.
+
+    :param limit: rows beyond which the arrays grow only when the live ones would not fit
+    """
+
+    def __init__(self, limit: int | None) -> None:
+        super().__init__({"first": ((), SLOT), "last": ((), SLOT)}, offset=PADDING + 1, limit=limit)
+        self.layout: Layout = {}  # of what episodes bring; the first one decides
+        self.observation_keys: tuple[str, ...] = ()
+        self.extra_keys: tuple[str, ...] = ()
+
+    def of(self, episode: Episode) -> dict[str, Array]:
+        """The columns of one episode, checked to be those of all others."""
+        columns = _columns(episode)
+        layout = {key: (column.shape[1:], column.dtype) for key, column in columns.items()}
+        if not self.layout:
+            self.add_columns(_pack(layout))
+            self.layout = layout
+            self.observation_keys, self.extra_keys = tuple(episode.observations), tuple(episode.extras)
+        if layout != self.layout:
+            raise EpisodeError(f"has {_differences(layout, self.layout)}; give all episodes the same columns")
+        return columns
+
+    def write(self, columns: Mapping[str, Array], n_slots: int) -> int:
+        """Add the slots of one episode, and return the first."""
+        first = self.grow(n_slots)
+        for key, column in columns.items():
+            target = self.arrays[key] if key in self.arrays else self.arrays[PACKED][key]
+            target[first : first + len(column)] = column
+            target[first + len(column) : first + n_slots] = 0  # no action and no reward in the last slot
+        self.arrays["first"][first : first + n_slots] = first
+        self.arrays["last"][first : first + n_slots] = first + n_slots - 1
+        return first
+
+
+class Rows:
+    """What a store holds at some slots. Packed columns have been read together, others are read when asked for.
+
+    :param slots: of any shape
+    :param check: raises an error for a column that must not be read
+    :param packed: the records at these slots, where they have been read already
+    """
+
+    def __init__(
+        self, columns: Columns, slots: Array, check: Callable[[str], None], packed: Array | None = None
+    ) -> None:
+        if packed is None and PACKED in columns.arrays:
+            packed = columns.arrays[PACKED].take(slots)
+        self._columns, self._slots, self._check, self._packed = columns, slots, check, packed
+
+    def __getitem__(self, column: str) -> Array:
+        """One column: ``slots.shape`` + the shape of one entry. Packed ones come as strided views."""
+        self._check(column)
+        array = self._columns.arrays.get(column)
+        if array is not None:
+            return array.take(self._slots, axis=0)
+        assert self._packed is not None
+        packed: Array = self._packed[column]
+        return packed
+
+    def part(self, index: Any) -> Rows:
+        """The rows at ``slots[index]``."""
+        packed = None if self._packed is None else self._packed[index]
+        return Rows(self._columns, self._slots[index], self._check, packed)
+
+
+def _columns(episode: Episode) -> dict[str, Array]:
+    """Observations, extras and what follows from rewards: (T+1, ...) each, but (T, ...) actions and rewards."""
     given = [*episode.observations, *episode.extras]
     for key in given:
         if key in RESERVED:
@@ -33,22 +110,21 @@ def columns_of(episode: Episode) -> dict[str, Array]:
     return columns
 
 
-def layout_of(columns: Mapping[str, Array]) -> Layout:
-    """Shape and dtype of one entry of each column, bounds of episodes left out."""
-    return {key: (column.shape[1:], column.dtype) for key, column in columns.items() if key not in BOUNDS}
+def _pack(layout: Layout) -> Layout:
+    """The same columns, the small ones as fields of one."""
+    small = [key for key, (shape, dtype) in layout.items() if np.dtype((dtype, shape)).itemsize <= PACKED_BYTES]
+    # Aligned, because tensors cannot be made of fields whose distance is no multiple of their size.
+    record = np.dtype([(key, layout[key][1], layout[key][0]) for key in small], align=True)
+    large = {key: form for key, form in layout.items() if key not in small}
+    return {**large, PACKED: ((), record)} if small else large
 
 
-def check_layout(layout: Layout, expected: Layout) -> None:
-    """Raise an error that names every column in which this episode differs from the earlier ones."""
-    if layout == expected:
-        return
-    faults = " and ".join(
-        f"'{key}' as {_told(layout.get(key))} where earlier episodes have {_told(expected.get(key))}"
+def _differences(layout: Layout, expected: Layout) -> str:
+    def told(form: tuple[tuple[int, ...], DType] | None) -> str:
+        return "nothing" if form is None else f"{form[1]} of shape {form[0]}"
+
+    return " and ".join(
+        f"'{key}' as {told(layout.get(key))} where earlier episodes have {told(expected.get(key))}"
         for key in sorted({*layout, *expected})
         if layout.get(key) != expected.get(key)
     )
-    raise EpisodeError(f"has {faults}; give all episodes the same columns")
-
-
-def _told(form: tuple[tuple[int, ...], DType] | None) -> str:
-    return "nothing" if form is None else f"{form[1]} of shape {form[0]}"

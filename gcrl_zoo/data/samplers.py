@@ -7,8 +7,9 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
+from gcrl_zoo.data.columns import PADDING
 from gcrl_zoo.data.episode import Array
-from gcrl_zoo.data.store import PADDING, TrajectoryStore
+from gcrl_zoo.data.store import TrajectoryStore
 
 IndexT = TypeVar("IndexT")
 BatchT = TypeVar("BatchT", covariant=True)
@@ -117,12 +118,8 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
     def gather(self, index: GoalIndex) -> GoalBatch:
         """Read steps and goals."""
         store, (steps, goals) = self.store, index
-        both = np.concatenate(index).reshape(2, -1)  # one gather per column for steps and goals together
-        goal_keys = store.observation_keys if self.goal_keys is None else self.goal_keys
-        facts = {key: store.take(key, both) for key in goal_keys}
-        observations = {
-            key: facts[key][0] if key in facts else store.take(key, steps) for key in store.observation_keys
-        }
+        rows = store.rows(np.concatenate(index).reshape(2, -1))  # in one pass over memory
+        here, there = rows.part(0), rows.part(1)
 
         horizons = goals - steps
         ahead = None
@@ -131,15 +128,14 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
             horizons *= ahead
         episode_returns = to_go = segment_returns = None
         if store.has_rewards:
-            episode_returns = store.take("episode_return", steps)
-            to_go, beyond = store.take("return_to_go", both)
-            segment_returns = to_go - beyond
+            episode_returns, to_go = here["episode_return"], here["return_to_go"]
+            segment_returns = to_go - there["return_to_go"]
             if ahead is not None:
                 segment_returns = np.where(ahead, segment_returns, 0)
         return GoalBatch(
-            observations=observations,
-            actions=store.take("actions", steps) if store.has_actions else None,
-            goals={key: fact[1] for key, fact in facts.items()},
+            observations={key: here[key] for key in store.observation_keys},
+            actions=here["actions"] if store.has_actions else None,
+            goals={key: there[key] for key in self.goal_keys or store.observation_keys},
             horizons=horizons.astype(np.int32),
             episode_returns=episode_returns,
             returns_to_go=to_go,
@@ -189,14 +185,16 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
     def gather(self, index: WindowIndex) -> WindowBatch:
         """Read the windows; padding comes out as zeros, since the slot PADDING holds zeros."""
         store, slots = self.store, index.slots
-        seen = slots[:, : self.length]
+        rows, mask = store.rows(slots), slots != PADDING
+        seen = rows.part(np.s_[:, : self.length])
+        timesteps = (slots - store.first[slots[:, :1]]) * mask
         return WindowBatch(
-            observations={key: store.take(key, seen) for key in store.observation_keys},
-            actions=store.take("actions", slots) if store.has_actions else None,
-            mask=slots != PADDING,
-            returns_to_go=store.take("return_to_go", seen) if store.has_rewards else None,
-            episode_returns=store.take("episode_return", slots[:, 0]) if store.has_rewards else None,
-            timesteps=(seen - store.first.take(seen)).astype(np.int32),
+            observations={key: seen[key] for key in store.observation_keys},
+            actions=rows["actions"] if store.has_actions else None,
+            mask=mask,
+            returns_to_go=seen["return_to_go"] if store.has_rewards else None,
+            episode_returns=rows["episode_return"][:, 0] if store.has_rewards else None,
+            timesteps=timesteps[:, : self.length].astype(np.int32),
         )
 
 

@@ -12,14 +12,9 @@ import numpy as np
 from gymnasium import Space
 
 from gcrl_zoo.data import files
-from gcrl_zoo.data.columns import BOUNDS, check_layout, columns_of, layout_of
-from gcrl_zoo.data.episode import FLOAT, INT, Array, DType, Episode, EpisodeError
+from gcrl_zoo.data.columns import SLOT, Columns, Rows
+from gcrl_zoo.data.episode import FLOAT, INT, Array, Episode, EpisodeError
 from gcrl_zoo.data.tape import Tape
-
-PADDING = 0
-"""The slot that belongs to no episode: every column is zero there."""
-
-SLOT: DType = np.dtype(np.int32)
 
 
 class TrajectoryStore:
@@ -54,11 +49,10 @@ class TrajectoryStore:
         self._read_only = False
         self._watched = False
         self._made_at: int | None = None  # for a view of some episodes: the version that it shows
-        self._keys: dict[str, tuple[str, ...]] = {}  # "observations", "extras"; set by the first episode
 
         # What grows lies in objects that views share: one row per slot, one per step (its slot), one per episode.
         limit = None if capacity is None else capacity + capacity // 4
-        self._slots = Tape({"first": ((), SLOT), "last": ((), SLOT)}, offset=PADDING + 1, limit=limit)
+        self._slots = Columns(limit)
         self._steps = Tape({"slot": ((), SLOT)}, limit=limit)
         self._episodes = Tape(
             {"last": ((), SLOT), "length": ((), INT), "return": ((), FLOAT), "terminated": ((), np.dtype(np.bool_))}
@@ -116,22 +110,22 @@ class TrajectoryStore:
     @property
     def has_actions(self) -> bool:
         """Whether actions can be read: they were recorded, and this is no :meth:`watched` view."""
-        return "actions" in self._slots.arrays and not self._watched
+        return "actions" in self._slots.layout and not self._watched
 
     @property
     def has_rewards(self) -> bool:
         """Whether rewards were recorded."""
-        return "rewards" in self._slots.arrays
+        return "rewards" in self._slots.layout
 
     @property
     def observation_keys(self) -> tuple[str, ...]:
         """Columns with observations; none before the first episode."""
-        return self._keys.get("observations", ())
+        return self._slots.observation_keys
 
     @property
     def extra_keys(self) -> tuple[str, ...]:
         """Columns with extras; none before the first episode."""
-        return self._keys.get("extras", ())
+        return self._slots.extra_keys
 
     @property
     def slots(self) -> Array:
@@ -182,11 +176,16 @@ class TrajectoryStore:
         :param slots: of any shape
         :return: ``slots.shape`` + the shape of one entry
         """
-        if self._made_at is not None:
-            self._check_fresh()
-        if column not in self._slots.arrays or (self._watched and column == "actions"):
-            raise ValueError(self._why_missing(column))
-        return self._slots.arrays[column].take(slots, axis=0)
+        return np.asarray(self.rows(slots)[column], order="C")
+
+    def rows(self, slots: Array) -> Rows:
+        """:meth:`take` for several columns of the same slots, which costs hardly more than one of them.
+
+        :param slots: of any shape
+        :return: what gives a column as ``rows[column]``
+        """
+        self._check_fresh()
+        return Rows(self._slots, slots, self._check_readable)
 
     def episode(self, i: int) -> Episode:
         """A copy of the i-th episode; a negative number counts from the newest."""
@@ -208,21 +207,11 @@ class TrajectoryStore:
         """Add an episode; those for which there is no room any more leave, oldest first."""
         if self._read_only:
             raise ValueError(f"{self.name} is read-only, being a view or a shared dataset; append to a copy() of it.")
-        columns = columns_of(episode)
-        layout = layout_of(columns)
-        if not self._keys:  # the first episode decides
-            self._slots.add_columns(layout)
-            self._keys.update(observations=tuple(episode.observations), extras=tuple(episode.extras))
-        check_layout(layout, layout_of(self._slots.arrays))
+        columns = self._slots.of(episode)
         length = episode.length
         self._make_room(length + 1)
-        first = self._slots.grow(length + 1)
+        first = self._slots.write(columns, length + 1)
         last = first + length
-        for key, column in columns.items():
-            self._slots.arrays[key][first : first + len(column)] = column
-            self._slots.arrays[key][first + len(column) : last + 1] = 0  # no action, no reward in the last slot
-        self._slots.arrays["first"][first : last + 1] = first
-        self._slots.arrays["last"][first : last + 1] = last
         step = self._steps.grow(length)
         self._steps.arrays["slot"][step : step + length] = np.arange(first, last)
         row = self._episodes.grow(1)
@@ -304,11 +293,13 @@ class TrajectoryStore:
         if self._made_at is not None and self._made_at != self._slots.version:
             raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
 
-    def _why_missing(self, column: str) -> str:
-        if column == "actions" and self._keys:
-            return f"The actions of {self.name} cannot be read, because its episodes are only watched here."
-        known = ", ".join(key for key in self._slots.arrays if key not in BOUNDS)
-        return f"There is no column '{column}' in {self.name}; it has {known or 'no episodes yet'}."
+    def _check_readable(self, column: str) -> None:
+        if column in self._slots.layout and not (self._watched and column == "actions"):
+            return
+        if column == "actions" and self.n_episodes:
+            raise ValueError(f"The actions of {self.name} cannot be read, because its episodes are only watched here.")
+        known = ", ".join(self._slots.layout) or "no episodes yet"
+        raise ValueError(f"There is no column '{column}' in {self.name}; it has {known}.")
 
     def _make_room(self, n_slots: int) -> None:
         """Evict old episodes until ``n_slots`` more fit, and let everything that counts slots follow if they move."""

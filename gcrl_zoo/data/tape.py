@@ -82,8 +82,13 @@ class Tape:
             target = array
             if enlarge:
                 target = np.empty((rows, *array.shape[1:]), dtype=array.dtype)
-                target[: self.offset] = 0
-            target[self.offset : self.offset + live] = array[self.start : self.stop]
+                target[: self.offset] = np.zeros((), dtype=array.dtype)
+            _bytes(target)[self.offset : self.offset + live] = _bytes(array)[self.start : self.stop]
             self.arrays[key] = target
         self.start, self.stop, self.rows = self.offset, self.offset + live, rows
         return moved
+
+
+def _bytes(array: Array) -> Array:
+    """Records as opaque bytes: numpy moves those at once, but records field by field."""
+    return array.view(np.dtype((np.void, array.itemsize))) if array.dtype.names else array
