@@ -54,6 +54,8 @@ class GCSLVICRegPolicy(ConditionedPolicy):
     :param net_arch: widths of the hidden layers of f
     :param embedding_dim: width of each input's own embedding; None concatenates the raw inputs (``exp6_concat``)
     :param missing: what stands for a missing input, ``"null"`` (learned) or ``"noise"`` (the notes)
+    :param return_token: the return that f is conditioned on: ``"return_to_go"`` tells good steps of an episode from
+        its bad ones, ``"episode_return"`` (the notes) is the same for all steps of an episode
     :param goal_with_return: whether f sees the return beside a goal; without it the return cannot tell the inverse
         model how good the play was that it learns from
     :param expander_dim: width of the expander
@@ -69,6 +71,7 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         representation_dim: int = 128,
         embedding_dim: int | None = 128,
         missing: str = "null",
+        return_token: str = "return_to_go",
         goal_with_return: bool = False,
         expander_dim: int = 256,
         **kwargs: Any,
@@ -76,6 +79,9 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
         if missing not in ("null", "noise"):
             raise ValueError(f"missing: '{missing}' is neither 'null' nor 'noise'.")
+        if return_token not in ("return_to_go", "episode_return"):
+            raise ValueError(f"return_token: '{return_token}' is neither 'return_to_go' nor 'episode_return'.")
+        self.return_token = return_token
         self.goal_with_return = goal_with_return
         self.state_slot = InputSlot(self.encoder.features_dim, embedding_dim, missing)
         self.return_slot = InputSlot(1, embedding_dim, missing)
@@ -88,15 +94,22 @@ class GCSLVICRegPolicy(ConditionedPolicy):
     def represent(self, inputs: Inputs) -> Tensor:
         state = None if inputs.state is None else self.encoder(inputs.state)
         goal = None if inputs.goal is None else self.goal_encoder(inputs.goal)
-        returns = None if inputs.episode_return is None else inputs.episode_return / self.return_scale
+        returns = inputs.return_to_go if self.return_token == "return_to_go" else inputs.episode_return
+        if returns is not None:
+            returns = returns / self.return_scale
         like = state if state is not None else goal
         assert like is not None, "a representation needs a state or a goal"
         slots = [self.state_slot(state, like), self.return_slot(returns, like), self.goal_slot(goal, like)]
         return self.body(th.cat(slots, dim=1))
 
     def command(self, inputs: Inputs) -> Inputs:
-        """Without a goal, ask for the target return; with one, for the goal (and the return, where f sees both)."""
+        """
+        Without a goal, ask for the target return; with one, for the goal (and the return, where f sees both). A
+        ``ReturnToGo`` wrapper counts down from the target; without it the whole target is asked for at every step.
+        """
         if inputs.goal is not None and not self.goal_with_return:
-            return inputs
-        state = next(iter(inputs.state.values())) if inputs.state is not None else self.target_return
-        return inputs._replace(episode_return=self.target_return.expand(len(state), 1))
+            return inputs._replace(return_to_go=None)
+        assert inputs.state is not None
+        target = self.target_return.expand(len(next(iter(inputs.state.values()))), 1)
+        received = 0.0 if inputs.return_to_go is None else inputs.return_to_go
+        return inputs._replace(episode_return=target, return_to_go=target + received)

@@ -1,7 +1,7 @@
 """
 The forces of the method, each a function from branches of the network to a scalar.
 
-A branch is one way of filling the inputs of f (s: state, R: achieved episode return, g: goal, -: missing):
+A branch is one way of filling the inputs of f (s: state, R: achieved return, g: goal, -: missing):
 
 ======================  ==============  =========================================================
 branch                  inputs          read by
@@ -36,25 +36,27 @@ class Branches:
 
     def __init__(self, policy: GCSLVICRegPolicy, batch: Any) -> None:
         self.policy, self.batch = policy, batch
-        self.returns: Tensor = batch.episode_returns.unsqueeze(1)  # (B, 1)
+        # Both returns are offered; the policy reads the one that it is conditioned on.
+        self.achieved = Inputs(
+            episode_return=batch.episode_returns.unsqueeze(1),  # (B, 1)
+            return_to_go=batch.returns_to_go.unsqueeze(1),  # (B, 1)
+        )
 
     @cached_property
     def goal_free(self) -> Tensor:
         """(B, D)"""
-        return self.policy.represent(Inputs(state=self.batch.observations, episode_return=self.returns))
+        return self.policy.represent(self.achieved._replace(state=self.batch.observations))
 
     @cached_property
     def goal_given(self) -> Tensor:
         """(B, D)"""
-        returns = self.returns if self.policy.goal_with_return else None
-        return self.policy.represent(
-            Inputs(state=self.batch.observations, episode_return=returns, goal=self.batch.goals)
-        )
+        given = self.achieved if self.policy.goal_with_return else Inputs()
+        return self.policy.represent(given._replace(state=self.batch.observations, goal=self.batch.goals))
 
     @cached_property
     def goal_only(self) -> Tensor:
         """(B, D)"""
-        return self.policy.represent(Inputs(episode_return=self.returns, goal=self.batch.goals))
+        return self.policy.represent(self.achieved._replace(goal=self.batch.goals))
 
     @cached_property
     def expanded(self) -> tuple[Tensor, Tensor]:
