@@ -1,15 +1,11 @@
 """
 The only room that knows rl_zoo3. :mod:`~gcrl_zoo.zoo.hook` runs our code right after four upstream modules load:
 
-=============================  ================================================  ===========================
-module                         what we do to it                                  where
-=============================  ================================================  ===========================
-``rl_zoo3.utils``              add our algorithms to ``ALGOS``                   ``register.add_algorithms``
-``rl_zoo3.hyperparams_opt``    add our samplers and converters                   ``register.add_search_spaces``
-``rl_zoo3.exp_manager``        find our YAML and presets; register environments  ``experiment.patch``
-``huggingface_sb3.push_to_hub``  restore a name that rl_zoo3 imports             ``hub.patch``
-=============================  ================================================  ===========================
+- ``rl_zoo3.utils``: :mod:`~gcrl_zoo.zoo.register` adds our algorithms;
+- ``rl_zoo3.hyperparams_opt``: :mod:`~gcrl_zoo.zoo.register` adds our search spaces;
+- ``rl_zoo3.exp_manager``: :mod:`~gcrl_zoo.zoo.experiment` finds our YAML and presets, and registers environments;
+- ``huggingface_sb3.push_to_hub``: :mod:`~gcrl_zoo.zoo.hub` restores a name that rl_zoo3 imports.
 
-The ledger of what upstream lacks (rl_zoo3 2.9.2, sb3-team-hf-integration 3.2) is ``docs/architecture.md``. Each entry
-has a test in ``tests/test_zoo_ledger.py`` that fails once upstream is fixed, so that no patch outlives its reason.
+The ledger of what upstream lacks is in ``docs/architecture.md``. Each of its lines has a test in
+``tests/test_zoo_ledger.py`` that fails once upstream is fixed, so that no patch outlives its reason.
 """
