@@ -75,9 +75,10 @@ class TrajectoryStore:
         store = cls(capacity, name, observation_space, action_space)
         if n_slots is None and isinstance(episodes, Sequence):
             n_slots = sum(episode.length + 1 for episode in episodes)
-        n_slots = min(n_slots or 0, n_slots or 0 if capacity is None else capacity)
-        for tape in (store._slots, store._steps):
-            tape.reserve(n_slots)
+        if n_slots is not None:
+            n_slots = n_slots if capacity is None else min(n_slots, capacity)
+            store._slots.reserve(n_slots)
+            store._steps.reserve(n_slots)
         count = 0
         try:
             for episode in episodes:
@@ -207,8 +208,13 @@ class TrajectoryStore:
         """Add an episode; those for which there is no room any more leave, oldest first."""
         if self._read_only:
             raise ValueError(f"{self.name} is read-only, being a view or a shared dataset; append to a copy() of it.")
-        columns = self._slots.of(episode)
         length = episode.length
+        if self.capacity is not None and length + 1 > self.capacity:
+            raise EpisodeError(
+                f"takes {length + 1} slots, more than the capacity of {self.name} ({self.capacity}); "
+                f"raise the capacity or cut episodes earlier with max_episode_steps"
+            )
+        columns = self._slots.of(episode)
         self._make_room(length + 1)
         first = self._slots.write(columns, length + 1)
         last = first + length
@@ -233,15 +239,10 @@ class TrajectoryStore:
             raise ValueError(f"The best episodes of {self.name} were asked for, but it holds no {missing}.")
         count = math.ceil(round(fraction * self.n_episodes, 9))  # 0.07 * 100 is 7.000000000000001
         chosen = np.sort(np.argsort(self.returns, kind="stable")[-count:])
-        lasts, lengths = self.final_slots[chosen], self.lengths[chosen]
         view = self._view(f"the best {fraction:.2%} of {self.name}")
         view._made_at = self.version
         view._episodes = self._episodes.select(chosen)
-        view._steps = Tape({"slot": ((), SLOT)})
-        view._steps.grow(int(lengths.sum()))
-        view._steps["slot"][...] = np.concatenate(
-            [np.arange(last - length, last) for last, length in zip(lasts, lengths, strict=True)]
-        )
+        view._steps = self._steps.select(np.flatnonzero(np.isin(self.last[self.steps], self.final_slots[chosen])))
         return view
 
     def watched(self) -> TrajectoryStore:
@@ -304,11 +305,6 @@ class TrajectoryStore:
     def _make_room(self, n_slots: int) -> None:
         """Evict old episodes until ``n_slots`` more fit, and let everything that counts slots follow if they move."""
         if self.capacity is not None:
-            if n_slots > self.capacity:
-                raise EpisodeError(
-                    f"takes {n_slots} slots, more than the capacity of {self.name} ({self.capacity}); "
-                    f"raise the capacity or cut episodes earlier with max_episode_steps"
-                )
             while self.n_slots + n_slots > self.capacity:
                 length = int(self.lengths[0])
                 self._slots.drop(length + 1)
