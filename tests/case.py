@@ -18,7 +18,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from . import cases
 from .envs import make_env, make_store
 
-
 th.set_num_threads(1)  # the nets are small, and the cores are shared
 
 
@@ -68,13 +67,9 @@ def all_cases() -> list[Case]:
 
 
 every_case = pytest.mark.parametrize("case", all_cases(), ids=str)
+variants = [(case, name, variant) for case in all_cases() for name, variant in case.variants.items()]
 every_variant = pytest.mark.parametrize(
-    ("case", "variant"),
-    [
-        pytest.param(case, variant, id=f"{case}-{name}")
-        for case in all_cases()
-        for name, variant in case.variants.items()
-    ],
+    ("case", "variant"), [pytest.param(case, variant, id=f"{case}-{name}") for case, name, variant in variants]
 )
 
 

@@ -13,6 +13,7 @@ from .throw_away import ROOT
 
 ROWS = {"discrete": "Discrete", "box": "Box", "multi_discrete": "MultiDiscrete", "multi_binary": "MultiBinary"}
 ROWS["dict"] = "Dict"
+ROW = r"^\|\s*`?(\w+)`?\s*\|\s*([✔❌])\ufe0f?\s*\|\s*([✔❌])\ufe0f?\s*\|"
 
 
 class Count(sb3.BaseCallback):

@@ -57,7 +57,7 @@ def test_an_agent_loads_where_its_dataset_does_not_exist(case, source, tmp_path)
         loaded = case.algorithm.load(tmp_path / "agent.zip", **kwargs)
         assert loaded.dataset == str(tmp_path / "data.npz")
         loaded.predict(make_env().reset())
-    with pytest.raises(ValueError, match="data.npz"):
+    with pytest.raises(ValueError, match=r"data\.npz"):
         loaded.learn(10)
     case.algorithm.load(tmp_path / "agent.zip", env=make_env(), dataset=store).learn(10)
 

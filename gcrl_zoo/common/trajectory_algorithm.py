@@ -138,6 +138,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.max_grad_norm, self.noise_levels, self.max_episode_steps = max_grad_norm, noise_levels, max_episode_steps
         self.target_return, self.return_scale, self.resume = target_return, return_scale, resume
         if _init_setup_model:
+            if resume:
+                self._restore_run()  # which refuses: this is no checkpoint
             self._setup_model()
             self._open_data()
 
