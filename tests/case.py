@@ -18,8 +18,6 @@ from stable_baselines3.common.vec_env import VecEnv
 from . import cases
 from .envs import make_env, make_store
 
-th.set_num_threads(1)  # the nets are small, and the cores are shared
-
 
 @dataclass(frozen=True)
 class Case:

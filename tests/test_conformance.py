@@ -218,9 +218,7 @@ def test_other_observations_are_refused(case, observation):
 def test_can_i_use_says_the_same_as_the_tests(case):
     page = (ROOT / f"docs/methods/{case.name}.md").read_text()
     told = {}
-    for name, action, observation in re.findall(
-        r"^\|\s*`?(\w+)`?\s*\|\s*([✔❌])\ufe0f?\s*\|\s*([✔❌])\ufe0f?\s*\|", page, re.M
-    ):
+    for name, action, observation in re.findall(ROW, page, re.MULTILINE):
         told[name] = (action == "✔", observation == "✔")
     assert told == {row: (case.action_spaces[key], case.observation_spaces[key]) for key, row in ROWS.items()}
 
