@@ -92,6 +92,23 @@ def test_take_keeps_the_shape_of_slots_and_dtypes() -> None:
     )
 
 
+def test_rows_are_what_take_gives() -> None:
+    store = TrajectoryStore.from_episodes([varied_episode(np.random.default_rng(0), 30)])
+    slots = store.steps[:24].reshape(2, 12)
+    rows = store.rows(slots)
+    for key in (*store.observation_keys, *store.extra_keys, "actions", "rewards", "return_to_go", "episode_return"):
+        assert_same(rows[key], store.take(key, slots))
+        assert_same(rows.part(1)[key], store.take(key, slots[1]))
+        assert_same(rows.part(np.s_[:, 3:])[key], store.take(key, slots[:, 3:]))
+        # What torch.from_numpy demands of views:
+        assert all(stride % rows[key].itemsize == 0 for stride in rows[key].strides)
+        assert store.take(key, slots).flags.c_contiguous
+    with pytest.raises(ValueError, match="no column 'nothing' in own play; it has vector, image, choice"):
+        rows["nothing"]
+    with pytest.raises(ValueError, match="actions of own play cannot be read"):
+        store.watched().rows(slots)["actions"]
+
+
 def test_taken_data_is_a_copy() -> None:
     store = told_store(3)
     store.take("observation", store.slots)[:] = 9
@@ -202,14 +219,14 @@ def _saved(store: TrajectoryStore, folder: Path) -> TrajectoryStore:
 
 
 @pytest.mark.parametrize("travel", [_pickled, _saved, lambda store, _: copy.deepcopy(store)])
-@pytest.mark.parametrize("appended", [0, 1, 20])
+@pytest.mark.parametrize("appended", [0, 1, 4, 20])
 def test_stores_travel(
     travel: Callable[[TrajectoryStore, Path], TrajectoryStore], appended: int, tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(0)
     store = TrajectoryStore(capacity=80, name="mine")
-    for _ in range(appended):
-        store.append(varied_episode(rng, 12))
+    for i in range(appended):
+        store.append(varied_episode(rng, 12 - i % 5))
     arrived = travel(store, tmp_path)
     assert (arrived.name, arrived.capacity) == ("mine", 80)
     assert_holds(arrived, list(store.episodes()))
