@@ -46,6 +46,13 @@ def test_a_loaded_agent_learns_on(case, source, tmp_path):
     assert loaded._n_updates > model._n_updates
 
 
+@every_case
+def test_a_target_return_given_to_load_is_asked_for(case, tmp_path):
+    case.make(target_return=3.0).learn(60).save(tmp_path / "agent")
+    assert case.algorithm.load(tmp_path / "agent").policy.target_return == 3
+    assert case.algorithm.load(tmp_path / "agent", target_return=5.0).policy.target_return == 5
+
+
 @sources_of("dataset")
 def test_an_agent_loads_where_its_dataset_does_not_exist(case, source, tmp_path):
     store = make_store()

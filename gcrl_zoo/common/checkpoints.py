@@ -100,6 +100,8 @@ class PersistentAlgorithm(BaseAlgorithm):
         model = super().load(path, env=env, **kwargs)
         if {"dataset", "stream"} & kwargs.keys():
             model._open_data()
+        if kwargs.get("target_return") is not None:
+            model.policy.set_target_return(kwargs["target_return"])
         return model
 
     def _open_data(self) -> None:

@@ -83,10 +83,23 @@ class Collector:
         inputs = explorer.command(inputs, self.episode_starts)
         chosen, self.memory = self.policy.step(inputs, self.memory, self.episode_starts)
         wanted = chosen.cpu().numpy()
+        if not self.discrete and not np.isfinite(wanted).all():
+            raise self._breakdown()
         actions = explorer.perturb(wanted, self.episode_starts)
         if actions is not wanted:
             self.memory = self.policy.executed(self.memory, actions)
         return actions
+
+    def _breakdown(self) -> ValueError:
+        """Before the environment is sent NaN actions, which it would answer in some way of its own."""
+        for key, facts in self.roles.facts(self.obs).items():
+            for index in np.flatnonzero(~np.isfinite(facts.reshape(len(facts), -1)).all(1)):
+                step = self.builder.lengths[index]
+                return ValueError(
+                    f"Environment {index} shows nan or infinity in observation '{key}' at step {step} of an episode; "
+                    "repair it, or change what it shows by a wrapper."
+                )
+        return ValueError("Training diverged: the policy's actions became NaN or infinite; lower learning_rate.")
 
     def _to_tensors(self, observation: Observation) -> Tensor | dict[str, Tensor]:
         if isinstance(observation, dict):

@@ -13,6 +13,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
+from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.roles import Inputs, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
@@ -64,6 +65,7 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: str = "auto",
         raise ValueError(
             f"action_head: {kind} does not fit the action space {space}; choose one of {', '.join(BOX_HEADS)}."
         )
+    refuse_unknown(kwargs, BOX_HEADS[kind], f"action_head_kwargs entry of the head {kind}")
     low, high = th.as_tensor(space.low).float(), th.as_tensor(space.high).float()
     return BOX_HEADS[kind](features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
 

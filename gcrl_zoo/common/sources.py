@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from gcrl_zoo.common.roles import Roles
+from gcrl_zoo.data.episode import Array
 from gcrl_zoo.data.store import TrajectoryStore
 
 
@@ -70,6 +71,8 @@ def _check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> 
             f"{argument} '{store.name}' does not fit the environment: its observations are {_describe(found)}, "
             f"the environment's are {_describe(wanted)}."
         )
+    for key, space in roles.facts_space.spaces.items():
+        _check_values(store, key, store.slots, space, argument)
 
 
 def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument: str) -> None:
@@ -84,6 +87,22 @@ def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument:
         raise ValueError(
             f"{argument} '{store.name}' does not fit the environment: its actions are {found}, "
             f"the environment's are {action_space}."
+        )
+    _check_values(store, "actions", store.steps, action_space, argument)
+
+
+def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space, argument: str) -> None:
+    """A choice that the space does not offer would be an index error, or silently another choice, in training."""
+    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        return
+    values = store.take(column, slots)
+    n = space.n if isinstance(space, spaces.Discrete) else space.nvec
+    outside = values[(values < space.start) | (values >= space.start + n)]
+    if outside.size:
+        what = "actions" if column == "actions" else f"observation '{column}'"
+        raise ValueError(
+            f"{argument} '{store.name}' does not fit the environment: its {what} hold {outside.flat[0]}, "
+            f"the environment's are {space}."
         )
 
 

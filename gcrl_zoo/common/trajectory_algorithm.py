@@ -204,11 +204,6 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             raise ValueError(
                 f"{name} plays Box and Discrete actions, not {self.action_space}; change the action space by a wrapper."
             )
-        if isinstance(self.action_space, spaces.Box) and not self.action_space.is_bounded():
-            raise ValueError(
-                f"{name} plays actions between bounds, not {self.action_space}; give them bounds by a wrapper, "
-                "such as gymnasium.wrappers.RescaleAction."
-            )
         if self._vec_normalize_env is not None:
             raise ValueError(
                 f"{name} normalises observations itself, with statistics saved in the agent: "

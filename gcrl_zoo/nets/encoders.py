@@ -76,8 +76,15 @@ class ImageEncoder(nn.Module):
     :param features_dim: width of the output
     """
 
+    MIN_SIDE = 36  # smaller images vanish in the convolutions
+
     def __init__(self, shape: Sequence[int], features_dim: int = 256) -> None:
         super().__init__()
+        if min(shape[1:]) < self.MIN_SIDE:
+            raise ValueError(
+                f"Images of {shape[1]} x {shape[2]} pixels are smaller than {self.MIN_SIDE} x {self.MIN_SIDE}; "
+                "enlarge them with gymnasium.wrappers.ResizeObservation."
+            )
         self.features_dim = features_dim
         self.convolutions = nn.Sequential(
             nn.Conv2d(shape[0], 32, kernel_size=8, stride=4),

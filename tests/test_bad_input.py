@@ -1,0 +1,207 @@
+"""Bad input is answered by one clear sentence before training starts; what can only be seen later, by a ValueError."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
+
+from gcrl_zoo.common.updater import NonFiniteLoss
+from gcrl_zoo.data import Episode, TrajectoryStore
+
+from .case import data_of, every_case, sources_of
+from .envs import PointEnv, make_env, make_store
+
+SENTENCE = r"(?s)^(?!.*\n).*[.?]$"
+
+
+def refusal(error, make, *words):
+    """The sentence with which ``make`` is refused; it holds all these words."""
+    with pytest.raises(error, match=SENTENCE) as caught:
+        make()
+    told = str(caught.value)
+    assert all(word in told for word in words), told
+    return told
+
+
+def episodes_of(observations, actions):
+    """Two episodes with these columns."""
+    return [Episode({"observation": observations}, actions, np.ones(len(actions)))] * 2
+
+
+OTHER_OBSERVATIONS = {
+    "wrong shape": (np.zeros((5, 3)), "(3,)"),
+    "more dimensions": (np.zeros((5, 2, 1)), "(2, 1)"),
+    "discrete": (np.zeros(5, dtype=np.int64), "()"),
+}
+OTHER_ACTIONS = {
+    "box": (np.zeros((4, 2), dtype=np.float32), "(2,)"),
+    "many discrete": (np.zeros((4, 2), dtype=np.int64), "(2,)"),
+    "float": (np.zeros(4, dtype=np.float32), "vectors"),
+}
+
+
+@sources_of("dataset", "dataset + own play", "stream + own play")
+@pytest.mark.parametrize("kind", OTHER_OBSERVATIONS)
+def test_data_with_other_observations(case, source, kind):
+    observations, found = OTHER_OBSERVATIONS[kind]
+    argument = "stream" if "stream" in source else "dataset"
+    store = TrajectoryStore.from_episodes(episodes_of(observations, np.full(4, 2)), name="theirs")
+    refusal(ValueError, lambda: case.make(**{argument: store}), argument, "'theirs'", "observations", found, "(2,)")
+
+
+@sources_of("dataset", "stream + own play")
+def test_data_with_other_observation_keys(case, source):
+    argument = "stream" if "stream" in source else "dataset"
+    make = lambda: case.make(make_env("goal"), **{argument: make_store()})  # noqa: E731
+    refusal(ValueError, make, argument, "achieved_goal", "observation")
+
+
+@sources_of("dataset")
+def test_data_with_values_beyond_the_space(case, source):
+    """Discrete numbers that the environment does not have would be an index error in training."""
+    store = make_store("discrete")
+    store = TrajectoryStore.from_episodes(
+        [*store.episodes(), *episodes_of(np.full(5, 40), np.full(4, 3))], name="theirs"
+    )
+    refusal(ValueError, lambda: case.make(make_env("discrete"), dataset=store), "'theirs'", "observation", "40")
+    store = TrajectoryStore.from_episodes(episodes_of(np.zeros((5, 2)), np.array([2, 3, 0, 4])), name="theirs")
+    refusal(ValueError, lambda: case.make(dataset=store), "'theirs'", "actions", "Discrete(5, start=2)")
+
+
+@sources_of("dataset")
+@pytest.mark.parametrize("kind", OTHER_ACTIONS)
+def test_data_with_other_actions(case, source, kind):
+    actions, found = OTHER_ACTIONS[kind]
+    store = TrajectoryStore.from_episodes(episodes_of(np.zeros((5, 2)), actions), name="theirs")
+    refusal(ValueError, lambda: case.make(dataset=store), "'theirs'", "actions", found, "Discrete(5, start=2)")
+
+
+@sources_of("dataset")
+@pytest.mark.parametrize("space", [spaces.Discrete(4), spaces.Discrete(5), spaces.Box(-1, 1, (2,))], ids=str)
+def test_data_whose_action_space_is_another(case, source, space):
+    episodes = list(make_store(action="discrete" if isinstance(space, spaces.Discrete) else "box").episodes())
+    store = TrajectoryStore.from_episodes(episodes, name="theirs", action_space=space)
+    refusal(ValueError, lambda: case.make(dataset=store), "'theirs'", str(space), "Discrete(5, start=2)")
+
+
+@sources_of("dataset")
+def test_data_without_actions_is_no_dataset(case, source):
+    refusal(ValueError, lambda: case.make(dataset=make_store(actions=False)), "no actions", "`stream`")
+
+
+@sources_of()
+def test_data_without_rewards_where_returns_are_needed(case, source):
+    if source == "own play" or not case.algorithm.needs.rewards:
+        pytest.skip("it has rewards, or needs none")
+    data = {k: make_store(rewards=False) if isinstance(v, TrajectoryStore) else v for k, v in data_of(source).items()}
+    refusal(ValueError, lambda: case.make(**data), "no rewards")
+
+
+@sources_of("dataset", "stream + own play")
+def test_an_empty_store(case, source):
+    argument = "stream" if "stream" in source else "dataset"
+    refusal(ValueError, lambda: case.make(**{argument: TrajectoryStore(name="theirs")}), "theirs", "empty")
+
+
+@sources_of("dataset", "stream + own play")
+def test_a_dataset_that_is_nowhere(case, source):
+    argument = "stream" if "stream" in source else "dataset"
+    refusal(ValueError, lambda: case.make(**{argument: "no/such-v0"}), "'no/such-v0'", "minari download")
+    refusal(ValueError, lambda: case.make(**{argument: "./nothing.npz"}), "nothing.npz")
+
+
+@sources_of("own play")
+def test_neither_data_nor_own_play(case, source):
+    refusal(ValueError, lambda: case.make(own_play=False), "`dataset`", "`own_play: true`")
+
+
+@every_case
+@pytest.mark.parametrize("wrapper", [VecNormalize, lambda env: VecFrameStack(env, 2)], ids=["normalize", "frame_stack"])
+def test_wrappers_that_data_knows_nothing_of(case, wrapper, tmp_path):
+    word = "`normalize`" if wrapper is VecNormalize else "`frame_stack`"
+    refusal(ValueError, lambda: case.make(wrapper(make_env())), word)
+    case.make().save(tmp_path / "agent")
+    if wrapper is VecNormalize:
+        refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent", env=wrapper(make_env())), word)
+
+
+@every_case
+def test_actions_without_bounds(case):
+    env = PointEnv(action="box")
+    env.action_space = spaces.Box(-np.inf, np.inf, (2,))
+    with pytest.raises(AssertionError, match="finite lower and upper bound"):  # Stable-Baselines3's own sentence
+        case.make(DummyVecEnv([lambda: env]))
+
+
+@every_case
+@pytest.mark.parametrize(("wrong", "right"), [("bach_size", "batch_size"), ("learning_rat", "learning_rate")])
+def test_an_unknown_argument(case, wrong, right, tmp_path):
+    refusal(TypeError, lambda: case.make(**{wrong: 1}), f"'{wrong}'", f"'{right}'", case.algorithm.__name__)
+    case.make().save(tmp_path / "agent")
+    refusal(TypeError, lambda: case.algorithm.load(tmp_path / "agent", **{wrong: 1}), f"'{wrong}'", f"'{right}'")
+
+
+@every_case
+def test_an_unknown_argument_that_resembles_none(case):
+    refusal(TypeError, lambda: case.make(zzz=1), "'zzz'", "batch_size", "seed")
+
+
+@every_case
+def test_an_unknown_policy_argument(case):
+    make = lambda: case.make(policy_kwargs={"acton_head": "bins"})  # noqa: E731
+    refusal(TypeError, make, "'acton_head'", "'action_head'", "policy_kwargs")
+    make = lambda: case.make(make_env(action="box"), policy_kwargs={"action_head": "bin"})  # noqa: E731
+    refusal(ValueError, make, "bin", "bins")
+    refusal(ValueError, lambda: case.make(policy_kwargs={"action_head": "bins"}), "bins", "Discrete")
+    kwargs = {"action_head": "bins", "action_head_kwargs": {"n_bin": 3}}
+    refusal(TypeError, lambda: case.make(make_env(action="box"), policy_kwargs=kwargs), "'n_bin'", "'n_bins'")
+
+
+@sources_of("own play")
+@pytest.mark.parametrize("action", ["discrete", "box"])
+@pytest.mark.parametrize("part", ["reward", "observation"])
+@pytest.mark.parametrize("broken", [5, 40])
+def test_own_play_that_goes_wrong(case, source, part, action, broken):
+    """A ValueError, so that a search prunes the trial; before and after learning starts."""
+    env = make_env("box", action, broken=broken, broken_part=part)
+    refusal(ValueError, lambda: case.make(env).learn(100), "nan", part, "step")
+
+
+@sources_of("own play", "dataset")
+@pytest.mark.parametrize("log_interval", [10, 1000, None])
+def test_a_diverging_loss(case, source, log_interval, monkeypatch):
+    model = case.make(**data_of(source))
+    compute = model.compute_loss
+    monkeypatch.setattr(model, "compute_loss", lambda batches: (compute(batches)[0] * th.nan, {}))
+    refusal(NonFiniteLoss, lambda: model.learn(60, log_interval=log_interval), "diverged", "loss", "learning_rate")
+    assert issubclass(NonFiniteLoss, ValueError)
+
+
+@sources_of("dataset")
+def test_learning_without_an_environment(case, source, tmp_path):
+    case.make(**data_of(source)).save(tmp_path / "agent")
+    refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent").learn(10), "environment", "`set_env`")
+
+
+@sources_of("own play")
+def test_a_buffer_of_another_environment(case, source, tmp_path):
+    make_store(action="box").save(tmp_path / "buffer.pkl")
+    refusal(
+        ValueError, lambda: case.make().load_replay_buffer(tmp_path / "buffer.pkl"), "actions", "Discrete(5, start=2)"
+    )
+    refusal(ValueError, lambda: case.make().load_replay_buffer(tmp_path / "nothing.pkl"), "nothing.pkl")
+
+
+@sources_of("dataset + own play")
+def test_recorded_commands_do_not_hinder_own_play(case, source):
+    """Minari keeps the desired goal in the observation; a store of own play holds facts only."""
+    store = make_store("goal")
+    episodes = [
+        Episode({**each.observations, "desired_goal": each.observations["achieved_goal"]}, each.actions, each.rewards)
+        for each in store.episodes()
+    ]
+    model = case.make(make_env("goal"), dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
+    assert model.replay_buffer.n_episodes > len(episodes)
+    assert isinstance(make_env("goal").observation_space, gym.spaces.Dict)

@@ -1,0 +1,141 @@
+"""Explorers: own play differs from acting as told, and inputs are left alone. The collector: what it stores is true."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch as th
+
+from gcrl_zoo.common.collector import Collector
+from gcrl_zoo.common.explorers import NoiseLevels, RandomPlay
+from gcrl_zoo.common.roles import Inputs
+
+from .case import every_case, sources_of
+from .envs import ACTION_SPACES, make_env
+
+BOX, DISCRETE = ACTION_SPACES["box"], ACTION_SPACES["discrete"]
+ENVS = 4000
+MANY = {"box": np.full((ENVS, 2), 0.5, dtype=np.float32), "discrete": np.full(ENVS, 4)}
+START, GO_ON = np.ones(ENVS, dtype=bool), np.zeros(ENVS, dtype=bool)
+
+
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("action", ["box", "discrete"])
+@pytest.mark.parametrize("levels", [None, (0.0,), (0.0, 1.0)])
+def test_actions_stay_in_the_space_and_arguments_as_they_were(action, levels):
+    space, actions = ACTION_SPACES[action], MANY[action].copy()
+    explorer = RandomPlay(space, rng()) if levels is None else NoiseLevels(space, rng(), levels)
+    inputs = Inputs(state={"observation": th.zeros(ENVS, 2)})
+    assert explorer.command(inputs, START) == inputs
+    for starts in (START, GO_ON):
+        played = explorer.perturb(actions, starts)
+        assert all(space.contains(each) for each in played[:200]) and played.dtype == actions.dtype
+        np.testing.assert_array_equal(actions, MANY[action])
+
+
+def test_random_play_is_uniform():
+    counts = np.bincount(RandomPlay(DISCRETE, rng()).perturb(MANY["discrete"], START), minlength=7)
+    assert counts[:2].sum() == 0 and counts[2:].min() > ENVS / 5 * 0.85
+    played = RandomPlay(BOX, rng()).perturb(MANY["box"], START)
+    np.testing.assert_allclose(played.mean(0), (BOX.low + BOX.high) / 2, atol=0.1)
+    np.testing.assert_allclose(played.std(0), (BOX.high - BOX.low) / np.sqrt(12), rtol=0.05)
+
+
+def test_no_noise_means_the_very_same_actions():
+    """The collector tells by identity whether a policy's memory must hear of other actions."""
+    for action, space in (("box", BOX), ("discrete", DISCRETE)):
+        assert NoiseLevels(space, rng(), [0.0]).perturb(MANY[action], START) is MANY[action]
+
+
+def test_a_level_is_the_share_of_random_choices():
+    played = NoiseLevels(DISCRETE, rng(), [0.5]).perturb(MANY["discrete"], START)
+    assert np.mean(played != 4) == pytest.approx(0.5 * 4 / 5, abs=0.03)
+
+
+def test_a_level_is_a_share_of_half_the_range():
+    space = ACTION_SPACES["box"]
+    actions = np.tile((space.low + space.high) / 2, (ENVS, 1))
+    played = NoiseLevels(space, rng(), [0.1]).perturb(actions, START)
+    np.testing.assert_allclose(played.std(0), 0.1 * (space.high - space.low) / 2, rtol=0.05)
+    np.testing.assert_allclose(played.mean(0), actions[0], atol=0.02)
+
+
+def test_an_episode_keeps_its_level():
+    explorer = NoiseLevels(BOX, rng(), [0.0, 1.0])
+    moved = [(explorer.perturb(MANY["box"], starts) != MANY["box"]).any(1) for starts in (START, GO_ON, GO_ON, START)]
+    np.testing.assert_array_equal(moved[0], moved[1])
+    np.testing.assert_array_equal(moved[0], moved[2])
+    assert 0.45 < moved[0].mean() < 0.55
+    assert 0.4 < np.mean(moved[0] != moved[3]) < 0.6
+
+
+@pytest.mark.parametrize("levels", [[], [-0.1]])
+def test_levels_that_are_none_are_refused(levels):
+    with pytest.raises(ValueError, match="noise_levels"):
+        NoiseLevels(BOX, rng(), levels)
+
+
+@sources_of("own play")
+def test_learning_starts_with_random_play(case, source):
+    """And ends it: the policy's own actions are another distribution."""
+    env = make_env("box", "discrete", n_envs=4)
+    model = case.make(env, learning_starts=400, train_freq=100, gradient_steps=1)
+    model.learn(400)
+    actions = np.concatenate([each.unwrapped.seen for each in env.envs])
+    assert np.bincount(actions, minlength=7)[2:].min() > 50
+    assert model._n_updates == 1
+
+
+@every_case
+@pytest.mark.parametrize("action", ["box", "discrete"])
+@pytest.mark.parametrize("observation", ["box", "image", "goal"])
+def test_what_is_stored_is_what_happened(case, observation, action):
+    """Actions and observations, truncation apart from termination, and true last observations, for several envs."""
+    model = case.make(make_env(observation, action, n_envs=3, max_steps=7))
+    env = model.env  # which shows images channel-first
+    collector = Collector(env, model.policy)
+    observed = env.reset()
+    collector.start(observed)
+    explorer, episodes = RandomPlay(env.action_space, rng()), []
+    expected = [[] for _ in range(3)]
+    for _ in range(60):
+        before = copy.deepcopy(collector.obs)
+        step = collector.step(explorer)
+        finished = iter(step.episodes)
+        for i in range(3):
+            expected[i].append((model.policy.roles.facts(before), step.actions[i], step.rewards[i]))
+            if step.dones[i]:
+                check_episode(next(finished), expected[i], i, step.infos[i], model.policy.roles)
+                episodes.append(step.infos[i]["TimeLimit.truncated"])
+                expected[i] = []
+        assert next(finished, None) is None
+    assert True in episodes and False in episodes
+
+
+def check_episode(episode, steps, i, info, roles):
+    """An episode against what was seen from outside."""
+    assert episode.length == len(steps)
+    assert episode.terminated is not info["TimeLimit.truncated"]
+    np.testing.assert_array_equal(episode.actions, [action for _, action, _ in steps])
+    np.testing.assert_allclose(episode.rewards, [reward for *_, reward in steps])
+    last = roles.facts(info["terminal_observation"])
+    for key, column in episode.observations.items():
+        np.testing.assert_allclose(column[:-1], [facts[key][i] for facts, *_ in steps], rtol=1e-6)
+        np.testing.assert_allclose(column[-1], last[key], rtol=1e-6)
+    assert set(episode.observations) == set(roles.state_keys)
+
+
+@sources_of("own play")
+def test_long_episodes_are_cut_where_told(case, source):
+    model = case.make(make_env(max_steps=10_000, action="discrete"), max_episode_steps=5).learn(60)
+    store = model.replay_buffer
+    assert store.lengths.max() == 5 and not store.terminated[store.lengths == 5].all()
+
+
+@sources_of("own play")
+def test_old_episodes_leave_a_full_buffer(case, source):
+    model = case.make(buffer_size=40).learn(200)
+    assert model.replay_buffer.n_slots <= 40 and model._episode_num > model.replay_buffer.n_episodes
