@@ -1,0 +1,72 @@
+"""
+Train by stock RL Zoo over seeds, play the final zip by stock ``enjoy``, and add a row for each seed to a table.
+
+    python benchmarks/runs.py --algo gcsl_vicreg --env CartPole-v1 --seeds 0 1 2 3 4 --episodes 20 \\
+        --name default --output docs/results/cartpole.csv -- --num-threads 1 --eval-freq -1
+
+What follows ``--`` goes to ``rl_zoo3.train`` as it is. Rows that the table has already are skipped, so that a run that was
+stopped can be taken up again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "minutes", "command"]
+
+
+def run(algo: str, env: str, seed: int, episodes: int, max_steps: int, extra: list[str]) -> dict[str, object]:
+    """Train and play one seed; the agent is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        train = ["-m", "rl_zoo3.train", "--algo", algo, "--env", env, "--seed", str(seed), *extra]
+        start = time.monotonic()
+        subprocess.run([sys.executable, *train, "-f", folder], check=True)
+        minutes = (time.monotonic() - start) / 60
+        # enjoy counts steps, not episodes: play enough for all of them, then read the first ones.
+        enjoy = ["-m", "rl_zoo3.enjoy", "--algo", algo, "--env", env, "-f", folder, "--no-render", "--num-threads", "1"]
+        steps = ["-n", str(episodes * max_steps), "--seed", "1000"]
+        played = subprocess.run([sys.executable, *enjoy, *steps], check=True, capture_output=True, text=True).stdout
+    returns = [float(value) for value in re.findall(r"Episode Reward: (-?[\d.]+)", played)][:episodes]
+    if len(returns) < episodes:
+        raise RuntimeError(f"enjoy finished {len(returns)} episodes, not {episodes}; raise --max-steps.")
+    mean = sum(returns) / episodes
+    std = (sum((value - mean) ** 2 for value in returns) / episodes) ** 0.5
+    return {"mean": f"{mean:.1f}", "std": f"{std:.1f}", "minutes": f"{minutes:.1f}", "command": shlex.join(train)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algo", required=True)
+    parser.add_argument("--env", required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--max-steps", type=int, default=1000, help="of an episode")
+    parser.add_argument("--name", required=True, help="of the variant, first column of the table")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("extra", nargs="*", help="arguments of rl_zoo3.train, after --")
+    args = parser.parse_args()
+    rows = list(csv.DictReader(args.output.open())) if args.output.exists() else []
+    done = {(row["name"], row["env"], int(row["seed"])) for row in rows}
+    args.output.parent.mkdir(parents=True, exist_ok=True)
+    for seed in args.seeds:
+        if (args.name, args.env, seed) in done:
+            continue
+        result = run(args.algo, args.env, seed, args.episodes, args.max_steps, args.extra)
+        rows.append({"name": args.name, "env": args.env, "seed": seed, "episodes": args.episodes, **result})
+        with args.output.open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows(rows)
+        print(rows[-1], flush=True)
+
+
+if __name__ == "__main__":
+    main()
