@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -62,26 +61,6 @@ def all_cases() -> list[Case]:
     """Found by looking, so that a new method changes no existing file."""
     names = sorted(info.name for info in pkgutil.iter_modules(cases.__path__))
     return [importlib.import_module(f"{cases.__name__}.{name}").CASE for name in names]
-
-
-every_case = pytest.mark.parametrize("case", all_cases(), ids=str)
-variants = [(case, name, variant) for case in all_cases() for name, variant in case.variants.items()]
-every_variant = pytest.mark.parametrize(
-    ("case", "variant"), [pytest.param(case, variant, id=f"{case}-{name}") for case, name, variant in variants]
-)
-
-
-def sources_of(*sources: str) -> pytest.MarkDecorator:
-    """Each case with each of these sources (all, if none is named) that it can learn from."""
-    return pytest.mark.parametrize(
-        ("case", "source"),
-        [
-            pytest.param(case, source, id=f"{case}-{source}")
-            for case in all_cases()
-            for source in case.sources
-            if source in (sources or case.sources)
-        ],
-    )
 
 
 def data_of(source: str, observation: str = "box", action: str = "discrete") -> dict[str, Any]:

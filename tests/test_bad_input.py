@@ -10,8 +10,9 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNorm
 from gcrl_zoo.common.updater import NonFiniteLoss
 from gcrl_zoo.data import Episode, TrajectoryStore
 
-from .case import data_of, every_case, sources_of
+from .case import data_of
 from .envs import PointEnv, make_env, make_store
+from .matrix import every_case, sources_of
 
 SENTENCE = r"(?s)^(?!.*\n).*[.?]$"
 
@@ -91,10 +92,10 @@ def test_data_without_actions_is_no_dataset(case, source):
     refusal(ValueError, lambda: case.make(dataset=make_store(actions=False)), "no actions", "`stream`")
 
 
-@sources_of()
+@sources_of("dataset", "dataset + stream", "dataset + own play", "stream + own play")
 def test_data_without_rewards_where_returns_are_needed(case, source):
-    if source == "own play" or not case.algorithm.needs.rewards:
-        pytest.skip("it has rewards, or needs none")
+    if not case.algorithm.needs.rewards:
+        pytest.skip("this method needs none")
     data = {k: make_store(rewards=False) if isinstance(v, TrajectoryStore) else v for k, v in data_of(source).items()}
     refusal(ValueError, lambda: case.make(**data), "no rewards")
 
@@ -141,6 +142,12 @@ def test_an_unknown_argument(case, wrong, right, tmp_path):
     refusal(TypeError, lambda: case.make(**{wrong: 1}), f"'{wrong}'", f"'{right}'", case.algorithm.__name__)
     case.make().save(tmp_path / "agent")
     refusal(TypeError, lambda: case.algorithm.load(tmp_path / "agent", **{wrong: 1}), f"'{wrong}'", f"'{right}'")
+
+
+@every_case
+@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("train_freq", 0), ("noise_levels", (-1.0,))])
+def test_settings_that_cannot_be(case, name, value):
+    refusal(ValueError, lambda: case.make(**{name: value}), name)
 
 
 @every_case

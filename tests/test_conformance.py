@@ -7,8 +7,9 @@ import pytest
 from stable_baselines3.common import callbacks as sb3
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from .case import all_cases, data_of, differing, every_case, policy_for, sources_of, weights_of
+from .case import all_cases, data_of, differing, policy_for, weights_of
 from .envs import ACTION_SPACES, OBSERVATION_SPACES, make_env
+from .matrix import every_case, sources_of
 from .throw_away import ROOT
 
 ROWS = {"discrete": "Discrete", "box": "Box", "multi_discrete": "MultiDiscrete", "multi_binary": "MultiBinary"}

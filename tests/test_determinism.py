@@ -7,8 +7,9 @@ import pytest
 import torch as th
 from stable_baselines3.common.callbacks import EvalCallback
 
-from .case import data_of, differing, every_case, sources_of, weights_of
+from .case import data_of, differing, weights_of
 from .envs import make_env
+from .matrix import every_case, sources_of
 
 
 @sources_of()

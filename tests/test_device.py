@@ -6,8 +6,9 @@ import torch as th
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.updater import Updater
 
-from .case import all_cases, data_of, every_case, every_variant
+from .case import all_cases, data_of
 from .envs import ACTIONS, OBSERVATIONS, make_env
+from .matrix import every_case, every_variant
 from .meta_device import META, LeftTheDevice, OnDevice, on_device
 
 HEADS = ("deterministic", "gaussian", "bins")

@@ -10,8 +10,8 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import NoiseLevels, RandomPlay
 from gcrl_zoo.common.roles import Inputs
 
-from .case import every_case, sources_of
 from .envs import ACTION_SPACES, make_env
+from .matrix import every_case, sources_of
 
 BOX, DISCRETE = ACTION_SPACES["box"], ACTION_SPACES["discrete"]
 ENVS = 4000

@@ -3,8 +3,9 @@
 import pytest
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 
-from .case import data_of, differing, every_variant, sources_of, weights_of
+from .case import data_of, differing, weights_of
 from .envs import make_env
+from .matrix import every_variant, sources_of
 
 TOTAL, HALF, ENVS = 40, 20, 2
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch as th
 
-from .case import data_of, differing, every_case, sources_of, weights_of
+from .case import data_of, differing, weights_of
 from .envs import make_env, make_store
+from .matrix import every_case, sources_of
 
 
 def actions_of(model, observations):

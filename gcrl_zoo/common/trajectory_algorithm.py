@@ -189,6 +189,10 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
         self._check_env()
         refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
+        for name in ("batch_size", "train_freq"):
+            if getattr(self, name) < 1:  # no steps in a round would be a run without end
+                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1.")
+        NoiseLevels(self.action_space, np.random.default_rng(), self.noise_levels)  # refuses what is no level
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self._runtime = Runtime(RandomStreams(self.seed, self.device))

@@ -74,6 +74,10 @@ class GCSLVICReg(TrajectoryAlgorithm):
             raise ValueError(
                 "terms: every weight is 0, so there is nothing to learn; leave `terms` out for the default."
             )
+        if not 0 < self.stream_fraction <= 1:
+            raise ValueError(f"stream_fraction is {self.stream_fraction}; give a number in (0, 1].")
+        if self.max_horizon is not None and self.max_horizon < 1:
+            raise ValueError(f"max_horizon is {self.max_horizon}; give at least 1, or None for no limit.")
         active = {name: float(weight) for name, weight in weights.items() if weight}
         self._terms = {
             source: {name: (active[name], term) for name, term in terms.items() if name in active}

@@ -1,0 +1,208 @@
+"""gcsl_vicreg: who learns what from whom."""
+
+import numpy as np
+import pytest
+import torch as th
+
+from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.data import Episode, TrajectoryStore
+from gcrl_zoo.methods.gcsl_vicreg import gcsl_vicreg, terms
+from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import DEFAULT_TERMS
+from gcrl_zoo.methods.gcsl_vicreg.terms import Branches
+
+from .cases.gcsl_vicreg import CASE
+from .envs import make_store
+
+ALL = dict.fromkeys(DEFAULT_TERMS, 1.0)
+
+
+def batches_of(model):
+    rng = np.random.default_rng(0)
+    return {
+        name: to_tensors(sampler.sample(rng, 16), model.device) for name, sampler in model._runtime.samplers.items()
+    }
+
+
+def only(*names):
+    return {name: 1.0 for name in names}
+
+
+def with_gradients_of(*names, **kwargs):
+    """A model after one backward pass of these terms alone."""
+    model = CASE.make(dataset=make_store(), terms=only(*names), **kwargs).learn(1)
+    model.policy.zero_grad(set_to_none=True)
+    model.compute_loss(batches_of(model))[0].backward()
+    return model
+
+
+def touched(module):
+    """Whether a gradient reached any parameter."""
+    return any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+# ------------------------------------------------------------------ what is watched holds no actions
+
+
+def test_streaming_batches_hold_no_actions(monkeypatch):
+    seen = {"watched": [], "played": []}
+    compute = gcsl_vicreg.GCSLVICReg.compute_loss
+
+    def spy(self, batches):
+        for source, batch in batches.items():
+            seen[source].append(batch.actions)
+        return compute(self, batches)
+
+    monkeypatch.setattr(gcsl_vicreg.GCSLVICReg, "compute_loss", spy)
+    for data in ({}, {"dataset": make_store()}, {"stream": make_store(seed=1)}):
+        CASE.make(terms=ALL, **data).learn(60)
+    assert len(seen["watched"]) == len(seen["played"]) > 60
+    assert all(actions is None for actions in seen["watched"])
+    assert not any(actions is None for actions in seen["played"])
+
+
+def test_poisoned_actions_of_a_stream_change_nothing():
+    stream = make_store(seed=1)
+    poisoned = [
+        Episode(each.observations, np.full_like(each.actions, 6), each.rewards, each.terminated)
+        for each in stream.episodes()
+    ]
+
+    def learned(stream):
+        return CASE.make(stream=stream, terms=ALL).learn(60).policy.state_dict()
+
+    clean, dirty = learned(stream), learned(TrajectoryStore.from_episodes(poisoned))
+    missing = learned(make_store(seed=1, actions=False))
+    assert all(th.equal(clean[name], dirty[name]) and th.equal(clean[name], missing[name]) for name in clean)
+
+
+# ------------------------------------------------------------------ who teaches whom
+
+
+def test_the_default_has_all_three_forces():
+    assert set(CASE.make()._terms["watched"]) | set(CASE.make()._terms["played"]) == {"vicreg", "align", "inverse"}
+    assert all(weight > 0 for weight in DEFAULT_TERMS.values())
+
+
+def test_inverse_trains_the_goal_given_branch_only(monkeypatch):
+    for branch in ("goal_free", "goal_only"):
+        monkeypatch.setattr(Branches, branch, property(lambda self: pytest.fail("inverse must not look here")))
+    policy = with_gradients_of("inverse").policy
+    assert touched(policy.state_slot) and touched(policy.goal_slot.embed) and touched(policy.head)
+    assert policy.goal_slot.null.grad is None, "a missing goal is the goal-free branch"
+    assert not touched(policy.return_slot.embed), "a given return is the goal-free branch"
+    assert not touched(policy.expander)
+
+
+def test_align_moves_the_goal_free_branch_and_not_its_teacher():
+    policy = with_gradients_of("align").policy
+    assert policy.goal_slot.null.grad.abs().sum() > 0 and touched(policy.return_slot.embed)
+    assert not touched(policy.goal_slot.embed), "a given goal is the teacher"
+    assert policy.return_slot.null.grad is None, "the teacher sees no return"
+
+
+def test_vicreg_moves_both_of_its_sides():
+    policy = with_gradients_of("vicreg").policy
+    assert touched(policy.state_slot.embed) and policy.state_slot.null.grad.abs().sum() > 0
+    assert touched(policy.goal_slot.embed) and policy.goal_slot.null.grad.abs().sum() > 0
+    assert touched(policy.expander) and not touched(policy.head)
+
+
+def test_the_goal_free_branch_never_meets_an_action():
+    """Without align, the actions of own play cannot make the head imitate them without a goal: no gradient does."""
+    model = CASE.make(dataset=make_store(), terms=ALL).learn(1)
+    batches = batches_of(model)
+    changed = {**batches, "played": batches["played"]._replace(actions=batches["played"].actions.flip(0))}
+    gradients = []
+    for each in (batches, changed):
+        model.policy.zero_grad(set_to_none=True)
+        model.compute_loss(each)[0].backward()
+        slots = (model.policy.goal_slot.null, *model.policy.return_slot.embed.parameters())
+        gradients.append([p.grad.clone() for p in slots])
+        gradients[-1].append(model.policy.head.linear.weight.grad.clone())
+    (*same_a, head_a), (*same_b, head_b) = gradients
+    assert not th.equal(head_a, head_b)
+    assert all(th.equal(a, b) for a, b in zip(same_a, same_b, strict=True))
+
+
+def test_alignment_hands_the_teachers_actions_on():
+    """Goal-free acting becomes goal-given acting, averaged over goals: with one goal, it is the same."""
+    model = CASE.make(dataset=make_store(), learning_rate=0.0).learn(1)
+    batch = batches_of(model)["watched"]
+    batch = batch._replace(goals={key: value[:1].expand_as(value) for key, value in batch.goals.items()})
+    with th.no_grad():
+        teacher = model.policy.head(Branches(model.policy, batch).goal_given).softmax(-1)
+    optimizer = th.optim.Adam([model.policy.goal_slot.null, *model.policy.return_slot.embed.parameters()], lr=0.03)
+    losses = []
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss, _ = terms.align(Branches(model.policy, batch))
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    student = model.policy.head(Branches(model.policy, batch).goal_free).softmax(-1)
+    assert losses[-1] < losses[0] / 2
+    assert (student - teacher).abs().max() < 0.1
+
+
+# ------------------------------------------------------------------ terms
+
+
+@pytest.mark.parametrize("name", list(DEFAULT_TERMS))
+@pytest.mark.parametrize("off", [{}, {"weight": 0}], ids=["left out", "zero"])
+def test_a_term_without_weight_is_not_computed(name, off, monkeypatch):
+    def computed(*_):
+        raise AssertionError(f"{name} was computed")
+
+    weights = {**{other: 1.0 for other in DEFAULT_TERMS if other != name}, **({name: 0} if off else {})}
+    monkeypatch.setattr(
+        gcsl_vicreg, *(("vicreg_term", lambda loss: computed) if name == "vicreg" else (name, computed))
+    )
+    CASE.make(dataset=make_store(), terms=weights).learn(3)
+    with pytest.raises(AssertionError, match="was computed"):
+        CASE.make(dataset=make_store(), terms=only(name)).learn(3)
+
+
+def test_weights_weigh():
+    model = CASE.make(dataset=make_store(), terms={"vicreg": 0.5, "align": 2.0, "inverse": 3.0}).learn(1)
+    loss, metrics = model.compute_loss(batches_of(model))
+    metrics = {name: metric.detach() for name, metric in metrics.items()}
+    assert loss.detach() == pytest.approx(
+        (0.5 * metrics["vicreg"] + 2 * metrics["align"] + 3 * metrics["inverse"]).item()
+    )
+    assert {"vicreg_invariance", "vicreg_variance", "vicreg_covariance"} <= metrics.keys()
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "error", "words"),
+    [
+        ({"terms": {"invers": 1}}, ValueError, "'invers'.*inverse"),
+        ({"terms": {}}, ValueError, "nothing to learn"),
+        ({"terms": {"align": 0}}, ValueError, "nothing to learn"),
+        ({"vicreg": {"varance": 1}}, TypeError, "'varance'.*'variance'"),
+        ({"stream_fraction": 0.0}, ValueError, "fraction"),
+        ({"max_horizon": 0}, ValueError, "max_horizon"),
+        ({"policy_kwargs": {"missing": "zero"}}, ValueError, "'zero'.*'null'.*'noise'"),
+        ({"policy_kwargs": {"return_token": "return"}}, ValueError, "'return'.*'return_to_go'.*'episode_return'"),
+    ],
+)
+def test_wrong_settings_are_refused_in_the_constructor(kwargs, error, words):
+    with pytest.raises(error, match=words):
+        CASE.make(dataset=make_store(), **kwargs)
+
+
+def test_only_the_best_are_watched():
+    store = make_store(n_episodes=10)
+    model = CASE.make(dataset=store, stream_fraction=0.2).learn(1)
+    best = np.sort(store.returns)[-2:]
+    drawn = model._runtime.samplers["watched"].sample(np.random.default_rng(0), 100).episode_returns
+    assert set(np.round(drawn, 4)) <= set(np.round(best, 4))
+    played = model._runtime.samplers["played"].sample(np.random.default_rng(0), 500).episode_returns
+    assert len(set(played)) > 5
+
+
+@pytest.mark.parametrize("max_horizon", [1, 3, None])
+def test_goals_lie_within_the_horizon(max_horizon):
+    model = CASE.make(dataset=make_store(), max_horizon=max_horizon).learn(1)
+    for sampler in model._runtime.samplers.values():
+        horizons = sampler.sample(np.random.default_rng(0), 500).horizons
+        assert horizons.min() == 1 and horizons.max() == (max_horizon or 12)
