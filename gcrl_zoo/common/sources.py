@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
 
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.data.episode import Array
@@ -25,6 +27,31 @@ class Needs(NamedTuple):
     actions: bool = True
     rewards: bool = False
     stream: bool = False
+
+
+def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None) -> None:
+    """
+    :param name: of the method, for messages
+    :param action_space: of the environment
+    :param env: with all its wrappers; None where an agent is only loaded
+    :raises ValueError: one sentence that names what does not fit
+    """
+    if not isinstance(action_space, (spaces.Box, spaces.Discrete)):
+        raise ValueError(
+            f"{name} plays Box and Discrete actions, not {action_space}; change the action space by a wrapper."
+        )
+    if env is None:
+        return
+    if is_vecenv_wrapped(env, VecNormalize):
+        raise ValueError(
+            f"{name} normalises observations itself, with statistics saved in the agent: "
+            "remove `normalize` (VecNormalize), whose moving statistics a dataset would never have seen."
+        )
+    if is_vecenv_wrapped(env, VecFrameStack):
+        raise ValueError(
+            f"{name} cannot take `frame_stack`, which stacks goals and returns too; "
+            "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead."
+        )
 
 
 def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space, needs: Needs, argument: str) -> None:
@@ -48,6 +75,34 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
         _check_actions(store, action_space, argument)
 
 
+def channels_first(store: TrajectoryStore, roles: Roles) -> TrajectoryStore:
+    """
+    Datasets keep images as cameras make them, (H, W, C); SB3 turns those of an environment into (C, H, W).
+
+    :param store: a dataset
+    :param roles: of the environment's observation space, as SB3 shows it
+    :return: the store itself, or a copy with its images turned where the environment's are
+    """
+    wanted = {key: space.shape for key, space in roles.facts_space.spaces.items() if is_image_space(space)}
+    turned = [
+        key
+        for key, shape in _shapes(store).items()
+        if key in wanted and wanted[key] != shape and wanted[key] == (shape[-1], *shape[:-1])
+    ]
+    if not turned:
+        return store
+    episodes = (
+        replace(
+            episode,
+            observations={**episode.observations, **{k: np.moveaxis(episode.observations[k], -1, 1) for k in turned}},
+        )
+        for episode in store.episodes()
+    )
+    return TrajectoryStore.from_episodes(
+        episodes, name=store.name, action_space=store.action_space, n_slots=store.n_slots
+    ).freeze()
+
+
 def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int) -> TrajectoryStore:
     """
     A copy that own episodes can be appended to: recorded commands (``desired_goal``) and extras are left out.
@@ -65,7 +120,7 @@ def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int) -> Trajecto
 
 def _check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> None:
     wanted = {key: tuple(space.shape or ()) for key, space in roles.facts_space.spaces.items()}
-    found = {key: store.take(key, np.zeros(1, dtype=np.int64)).shape[1:] for key in store.observation_keys}
+    found = _shapes(store)
     if not wanted.items() <= found.items():
         raise ValueError(
             f"{argument} '{store.name}' does not fit the environment: its observations are {_describe(found)}, "
@@ -73,6 +128,10 @@ def _check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> 
         )
     for key, space in roles.facts_space.spaces.items():
         _check_values(store, key, store.slots, space, argument)
+
+
+def _shapes(store: TrajectoryStore) -> dict[str, tuple[int, ...]]:
+    return {key: store.take(key, np.zeros(1, dtype=np.int64)).shape[1:] for key in store.observation_keys}
 
 
 def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument: str) -> None:

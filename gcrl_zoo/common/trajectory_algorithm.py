@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import sys
-import time
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -12,12 +10,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch as th
-from gymnasium import spaces
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import safe_mean, update_learning_rate
-from stable_baselines3.common.vec_env import VecFrameStack, is_vecenv_wrapped
+from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import refuse_unknown
@@ -25,8 +21,9 @@ from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
+from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.sources import as_own_play, check_store
+from gcrl_zoo.common.sources import Needs, as_own_play, channels_first, check_environment, check_store
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.sources import open_store
@@ -187,7 +184,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def _setup_model(self) -> None:
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
-        self._check_env()
+        check_environment(type(self).__name__, self.action_space, self.env)
         refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
         for name in ("batch_size", "train_freq"):
             if getattr(self, name) < 1:  # no steps in a round would be a run without end
@@ -202,42 +199,27 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         ).to(self.device)
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
 
-    def _check_env(self) -> None:
-        name = type(self).__name__
-        if not isinstance(self.action_space, (spaces.Box, spaces.Discrete)):
-            raise ValueError(
-                f"{name} plays Box and Discrete actions, not {self.action_space}; change the action space by a wrapper."
-            )
-        if self._vec_normalize_env is not None:
-            raise ValueError(
-                f"{name} normalises observations itself, with statistics saved in the agent: "
-                "remove `normalize` (VecNormalize), whose moving statistics a dataset would never have seen."
-            )
-        if self.env is not None and is_vecenv_wrapped(self.env, VecFrameStack):
-            raise ValueError(
-                f"{name} cannot take `frame_stack`, which stacks goals and returns too; "
-                "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead."
-            )
-
     def _open_data(self) -> None:
         """In the constructor, where an error still reaches people: a search prunes those of ``learn``."""
         if self.env is None:
             return
-        roles, runtime = self.policy.roles, self._runtime
+        runtime = self._runtime
         if self.dataset is not None and runtime.dataset is None:
-            store = open_store(self.dataset)
-            check_store(store, roles, self.action_space, self.needs, "dataset")
+            runtime.dataset = self._open(self.dataset, "dataset", self.needs)
             if self.plays and not self.replay_buffer.n_episodes:  # else it was loaded, dataset included
-                self.replay_buffer = as_own_play(store, roles, max(self.buffer_size, store.n_slots))
-            runtime.dataset = store
+                capacity = max(self.buffer_size, runtime.dataset.n_slots)
+                self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
         if self.stream is not None and runtime.stream is None:
             if not self.needs.stream:
                 raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
-            store = open_store(self.stream)
-            check_store(store, roles, self.action_space, self.needs._replace(actions=False), "stream")
-            runtime.stream = store.watched()
+            runtime.stream = self._open(self.stream, "stream", self.needs._replace(actions=False)).watched()
         if self.dataset is None and not self.plays:
             raise ValueError("Nothing to learn from: give a `dataset`, or set `own_play: true`.")
+
+    def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
+        store = channels_first(open_store(source), self.policy.roles)
+        check_store(store, self.policy.roles, self.action_space, needs, argument)
+        return store
 
     def _setup_learn(
         self,
@@ -411,19 +393,10 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     def dump_logs(self) -> None:
         """Write ``rollout/``, ``time/`` and ``train/``; the only place in training that waits for the device."""
         runtime, record = self._runtime, self.logger.record
-        assert runtime.updater is not None and self.ep_info_buffer is not None
+        assert runtime.updater is not None
         runtime.last_dump = self.num_timesteps
-        if self.ep_info_buffer and self.plays:
-            record("rollout/ep_rew_mean", safe_mean([info["r"] for info in self.ep_info_buffer]))
-            record("rollout/ep_len_mean", safe_mean([info["l"] for info in self.ep_info_buffer]))
-        if self.ep_success_buffer:
-            record("rollout/success_rate", safe_mean(self.ep_success_buffer))
-        seconds = max((time.time_ns() - self.start_time) / 1e9, sys.float_info.epsilon)
-        record("time/fps", int((self.num_timesteps - self._num_timesteps_at_start) / seconds))
-        record("time/time_elapsed", int(seconds), exclude="tensorboard")
-        record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        if self.plays:
-            record("time/episodes", self._episode_num, exclude="tensorboard")
+        record_rollouts(self)
+        record_time(self)
         for name, value in {**runtime.updater.flush(), **self._diagnoses()}.items():
             record(f"train/{name}", value)
         if self._n_updates:

@@ -1,0 +1,47 @@
+"""Data is brought into the shape of the environment where that can be done without guessing."""
+
+from dataclasses import replace
+
+import numpy as np
+from gymnasium import spaces
+
+from gcrl_zoo.common.roles import Roles
+from gcrl_zoo.common.sources import channels_first
+from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.methods.gcsl_vicreg import GCSLVICReg
+
+from .envs import PointEnv, make_store
+
+
+def channels_last(store: TrajectoryStore) -> TrajectoryStore:
+    """As a camera and Minari keep images."""
+    turned = [
+        replace(episode, observations={key: np.moveaxis(x, 1, -1) for key, x in episode.observations.items()})
+        for episode in store.episodes()
+    ]
+    return TrajectoryStore.from_episodes(turned, name="camera")
+
+
+def test_images_of_a_dataset_are_turned_as_sb3_turns_those_of_an_environment():
+    first = make_store("image")
+    shape = first.take("observation", first.steps[:1]).shape[1:]
+    roles = Roles.of(spaces.Box(0, 255, shape, np.uint8))
+    turned = channels_first(channels_last(first), roles)
+    assert turned.name == "camera"
+    for a, b in zip(first.episodes(), turned.episodes(), strict=True):
+        np.testing.assert_array_equal(a.observations["observation"], b.observations["observation"])
+        np.testing.assert_array_equal(a.actions, b.actions)
+
+
+def test_what_fits_already_is_not_copied():
+    store = make_store("image")
+    shape = store.take("observation", store.steps[:1]).shape[1:]
+    assert channels_first(store, Roles.of(spaces.Box(0, 255, shape, np.uint8))) is store
+    vectors = make_store("box")
+    assert channels_first(vectors, Roles.of(PointEnv("box").observation_space)) is vectors
+
+
+def test_an_agent_learns_from_images_as_a_camera_keeps_them():
+    agent = GCSLVICReg("CnnPolicy", PointEnv("image"), dataset=channels_last(make_store("image")), batch_size=8, seed=0)
+    agent.learn(2)
+    assert agent._n_updates == 2
