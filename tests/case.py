@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,30 @@ from .envs import make_env, make_store
 
 
 @dataclass(frozen=True)
+class Contest:
+    """
+    A task on which a method must beat itself with one force taken away.
+
+    :param name: of the task
+    :param env: makes its environment
+    :param timesteps: to learn for
+    :param settings: constructor arguments
+    :param ablations: name -> changed arguments; ``algorithm`` stands for another class
+    :param score: of a learned agent
+    :param margin: by which the mean score over ``seeds`` must be better than with each ablation
+    """
+
+    name: str
+    env: Callable[[], VecEnv]
+    timesteps: int
+    settings: Mapping[str, Any]
+    ablations: Mapping[str, Mapping[str, Any]]
+    score: Callable[[BaseAlgorithm], float]
+    margin: float
+    seeds: tuple[int, ...] = (0, 1, 2)
+
+
+@dataclass(frozen=True)
 class Case:
     """
     :param name: of the method
@@ -29,6 +53,7 @@ class Case:
     :param sources: what it can learn from: "own play", "dataset", "dataset + stream", "dataset + own play",
         "stream + own play"
     :param variants: further constructor arguments by name, each to go through the device and resume tests
+    :param contests: tasks that it learns
     """
 
     name: str
@@ -38,6 +63,7 @@ class Case:
     observation_spaces: Mapping[str, bool]
     sources: tuple[str, ...]
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
+    contests: tuple[Contest, ...] = ()
 
     def __str__(self) -> str:
         return self.name

@@ -7,6 +7,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
@@ -122,6 +124,19 @@ class PointEnv(gym.Env):
 def make_env(observation: str = "box", action: str = "discrete", n_envs: int = 1, **kwargs: Any) -> VecEnv:
     """Monitored copies of the point environment."""
     return DummyVecEnv([lambda: Monitor(PointEnv(observation, action, **kwargs))] * n_envs)
+
+
+def success_rate(model: BaseAlgorithm, n_episodes: int = 60) -> float:
+    """Of the greedy policy on the goal environment."""
+    env, successes = make_env("goal", n_envs=4), []
+    env.seed(5)
+
+    def note(local: dict[str, Any], _: Any) -> None:
+        if local["done"]:
+            successes.append(local["info"]["is_success"])
+
+    evaluate_policy(model, env, n_eval_episodes=n_episodes, callback=note)
+    return float(np.mean(successes))
 
 
 def make_store(

@@ -1,5 +1,8 @@
 """A gradient step needs nothing from the CPU and waits for nothing (DESIGN 7.5)."""
 
+from contextlib import nullcontext
+from unittest import mock
+
 import pytest
 import torch as th
 
@@ -65,7 +68,20 @@ def test_acting_stays_on_the_device_until_the_action_is_there(case, action):
             assert len(policy._predict(observation, deterministic)) == 3
 
 
+class ScaledBackward(th.autograd.Function):
+    """Uses a CPU tensor when gradients are computed."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient * th.tensor(2.0)
+
+
 PLANTED = {
+    "in backward": ScaledBackward.apply,
     "0-dim tensor": lambda x: x * th.tensor(2.0),
     "made on the CPU": lambda x: x * float(len(th.ones(3))),
     "item": lambda x: x * x.item(),
@@ -92,6 +108,17 @@ def test_the_watch_lets_ordinary_work_pass():
         x = th.ones(3, 4, device=META)
         index = th.zeros(2, dtype=th.long, device=META)
         assert (x[index] * 2.0 + 1).sum().shape == ()
+
+
+def test_the_watch_sees_the_optimizer():
+    """AdamW as it is by default counts its steps on the CPU."""
+    net = th.nn.Linear(2, 1, device=META)
+    for capturable in (False, True):
+        with mock.patch("torch.optim.adam._get_capturable_supported_devices", lambda *_, **__: ["meta"]):
+            optimizer = th.optim.AdamW(net.parameters(), capturable=capturable, foreach=False)
+            with OnDevice(), nullcontext() if capturable else pytest.raises(LeftTheDevice):
+                net(th.ones(1, 2, device=META)).sum().backward()
+                optimizer.step()
 
 
 @every_case

@@ -1,0 +1,61 @@
+"""A task that separates learning by watching from learning by playing, in seconds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from gcrl_zoo.data import Episode, TrajectoryStore
+
+LENGTH, STEPS = 10, 20
+
+
+class Chain(gym.Env):
+    """
+    Cells 0 ... 10 in a row, walked left, right, or not at all. An episode starts in the middle and lasts 20 steps;
+    each step at the right end brings 1, so that walking there and staying earns 16. What an action does differs from
+    cell to cell: no action leads anywhere when it is always taken, and nobody can guess it who has not tried.
+    """
+
+    observation_space = spaces.Discrete(LENGTH + 1)
+    action_space = spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self.cell, self.steps = LENGTH // 2, 0
+        return self.cell, {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.cell = int(np.clip(self.cell + (int(action) + self.cell) % 3 - 1, 0, LENGTH))
+        self.steps += 1
+        return self.cell, float(self.cell == LENGTH), False, self.steps >= STEPS, {}
+
+
+def make_chain(n_envs: int = 4) -> VecEnv:
+    return DummyVecEnv([lambda: Monitor(Chain())] * n_envs)
+
+
+def chain_return(model: BaseAlgorithm) -> float:
+    """Of the greedy policy, the same in every episode."""
+    return float(evaluate_policy(model, make_chain(1), n_eval_episodes=1)[0])
+
+
+def shown(n_episodes: int = 40, seed: int = 0) -> TrajectoryStore:
+    """Good and bad episodes to watch, without actions: in each, drift to one end with some dawdling."""
+    rng = np.random.default_rng(seed)
+    episodes = []
+    for number in range(n_episodes):
+        drift = 1 if number % 2 else -1
+        moves = np.where(rng.random(STEPS) < 0.8, drift, rng.integers(-1, 2, STEPS))
+        cells = [LENGTH // 2]
+        for move in moves:
+            cells.append(int(np.clip(cells[-1] + move, 0, LENGTH)))
+        episodes.append(Episode({"observation": np.array(cells)}, None, np.array(cells[1:]) == LENGTH))
+    return TrajectoryStore.from_episodes(episodes, name="shown")
