@@ -70,6 +70,24 @@ def test_own_play_takes_gradient_steps_as_told(case, source):
 
 
 @sources_of("own play", "dataset")
+def test_the_learning_rate_warms_up_and_follows_its_schedule(case, source, monkeypatch):
+    """At every update, also within a round of own play; the schedule falls with the timesteps."""
+    settings = {"learning_starts": 0, "train_freq": 30, "gradient_steps": -1, "warmup_steps": 50}
+    model, rates = case.make(learning_rate=lambda progress: progress, **settings, **data_of(source)), []
+    compute = model.compute_loss
+
+    def spy(batches):
+        rates.append(model.policy.optimizer.param_groups[0]["lr"])
+        return compute(batches)
+
+    monkeypatch.setattr(model, "compute_loss", spy)
+    model.learn(120)
+    updates = np.arange(120)
+    progress = 1 - (updates // 30 + 1) / 4 if source == "own play" else 1 - updates / 120
+    np.testing.assert_allclose(rates, progress * np.minimum(1, (updates + 1) / 50), atol=1e-12)
+
+
+@sources_of("own play", "dataset")
 def test_a_callback_that_says_no_stops(case, source):
     for callback in (Count(stop=7), lambda _locals, _globals: _locals["self"].num_timesteps < 7):
         model = case.make(**data_of(source)).learn(60, callback)

@@ -9,7 +9,7 @@ from stable_baselines3.common.callbacks import EvalCallback
 
 from .case import data_of, differing, weights_of
 from .envs import make_env
-from .matrix import every_case, sources_of
+from .matrix import every_case, every_variant, sources_of
 
 
 @sources_of()
@@ -50,6 +50,16 @@ def test_evaluation_does_not_change_what_is_learned_from_own_play(case, source):
         return weights_of(case.make().learn(60, evaluate, log_interval=log_interval))
 
     assert not differing(learned(1000, None), learned(10, 7))
+
+
+@every_variant
+def test_log_lines_do_not_change_what_is_learned(case, variant):
+    """Metrics that are computed for a log line draw no numbers that acting or training would have drawn."""
+
+    def learned(log_interval):
+        return weights_of(case.make(**variant).learn(72, log_interval=log_interval))
+
+    assert not differing(learned(None), learned(9))
 
 
 @every_case

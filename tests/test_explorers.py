@@ -72,6 +72,31 @@ def test_an_episode_keeps_its_level():
     assert 0.4 < np.mean(moved[0] != moved[3]) < 0.6
 
 
+def test_only_new_episodes_get_a_new_level():
+    explorer = NoiseLevels(BOX, rng(), [0.0, 1.0])
+    some = np.arange(ENVS) % 2 == 0
+    before, after = ((explorer.perturb(MANY["box"], starts) != MANY["box"]).any(1) for starts in (START, some))
+    np.testing.assert_array_equal(before[~some], after[~some])
+    assert (before[some] != after[some]).mean() > 0.4
+
+
+@sources_of("own play")
+def test_explorers_hear_of_each_new_episode(case, source):
+    env = make_env(n_envs=3, max_steps=4)
+    heard, dones = [], [np.ones(3, dtype=bool)]
+
+    class Spy(RandomPlay):
+        def command(self, inputs, episode_starts):
+            heard.append(episode_starts.copy())
+            return inputs
+
+    collector, spy = Collector(env, case.make(env).policy), Spy(DISCRETE, rng())
+    collector.start(env.reset())
+    for _ in range(20):
+        dones.append(collector.step(spy).dones)
+    np.testing.assert_array_equal(heard, dones[:-1])
+
+
 @pytest.mark.parametrize("levels", [[], [-0.1]])
 def test_levels_that_are_none_are_refused(levels):
     with pytest.raises(ValueError, match="noise_levels"):

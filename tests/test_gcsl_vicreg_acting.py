@@ -57,6 +57,14 @@ def test_the_wrapper_counts_down_where_return_to_go_is_the_token(return_token):
     np.testing.assert_allclose(np.array(seen) * scale, [5, 5 - received], rtol=1e-5)
 
 
+def test_beside_a_goal_the_wrappers_return_is_not_heard():
+    env = ReturnToGo(PointEnv("goal"))
+    model = CASE.make(env).learn(60)
+    observation = {key: value[None] for key, value in env.reset(seed=0)[0].items()}
+    poorer = {**observation, "return_to_go": observation["return_to_go"] - 30}
+    assert th.equal(params_of(model, observation), params_of(model, poorer))
+
+
 def test_the_target_is_the_best_return_watched_unless_told():
     store = make_store()
     assert CASE.make(dataset=store).learn(1).policy.target_return == pytest.approx(store.returns.max())
