@@ -105,13 +105,17 @@ def test_levels_that_are_none_are_refused(levels):
 
 @sources_of("own play")
 def test_learning_starts_with_random_play(case, source):
-    """And ends it: the policy's own actions are another distribution."""
-    env = make_env("box", "discrete", n_envs=4)
-    model = case.make(env, learning_starts=400, train_freq=100, gradient_steps=1)
-    model.learn(400)
-    actions = np.concatenate([each.unwrapped.seen for each in env.envs])
-    assert np.bincount(actions, minlength=7)[2:].min() > 50
-    assert model._n_updates == 1
+    """And ends it: the untrained policy's own actions hardly differ from each other."""
+
+    def spread_of(learning_starts):
+        env = make_env("box", "box", n_envs=4)
+        model = case.make(env, learning_starts=learning_starts, train_freq=100, gradient_steps=0, learning_rate=0.0)
+        model.learn(800)
+        return np.stack([np.std(each.unwrapped.seen[-100:], axis=0) for each in env.envs]).mean(0)
+
+    uniform = (BOX.high - BOX.low) / np.sqrt(12)
+    np.testing.assert_allclose(spread_of(800), uniform, rtol=0.1)
+    assert (spread_of(0) < uniform / 2).all()
 
 
 @every_case
