@@ -33,7 +33,6 @@ OBSERVATION_SPACES["dict"] = spaces.Dict({**OBSERVATION_SPACES, "multi_discrete.
 OBSERVATION_SPACES["goal"] = spaces.Dict(
     {key: spaces.Box(-1, 1, (2,), np.float64) for key in ("observation", "achieved_goal", "desired_goal")}
 )
-OBSERVATION_SPACES["tuple"] = spaces.Tuple([spaces.Discrete(2)])
 
 ACTION_SPACES: dict[str, spaces.Space] = {
     "discrete": spaces.Discrete(5, start=2),

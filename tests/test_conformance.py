@@ -229,15 +229,6 @@ def check_space(case, env, supported, word):
 
 
 @every_case
-@pytest.mark.parametrize("observation", ["tuple"])
-def test_other_observations_are_refused(case, observation):
-    from gcrl_zoo.common.roles import Roles
-
-    with pytest.raises(ValueError, match="Tuple"):
-        Roles.of(OBSERVATION_SPACES[observation])
-
-
-@every_case
 def test_can_i_use_says_the_same_as_the_tests(case):
     page = (ROOT / f"docs/methods/{case.name}.md").read_text()
     told = {}
