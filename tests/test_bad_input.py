@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from gymnasium.envs.classic_control import PendulumEnv
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from gcrl_zoo.common.updater import NonFiniteLoss
@@ -124,6 +125,7 @@ def test_wrappers_that_data_knows_nothing_of(case, wrapper, tmp_path):
     word = "`normalize`" if wrapper is VecNormalize else "`frame_stack`"
     refusal(ValueError, lambda: case.make(wrapper(make_env())), word)
     case.make().save(tmp_path / "agent")
+    refusal(ValueError, lambda: case.make().set_env(wrapper(make_env())), word)
     if wrapper is VecNormalize:
         refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent", env=wrapper(make_env())), word)
 
@@ -145,7 +147,19 @@ def test_an_unknown_argument(case, wrong, right, tmp_path):
 
 
 @every_case
-@pytest.mark.parametrize(("name", "value"), [("batch_size", 0), ("train_freq", 0), ("noise_levels", (-1.0,))])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size", 1),
+        ("train_freq", 0),
+        ("gradient_steps", -7),
+        ("max_episode_steps", 0),
+        ("warmup_steps", "many"),
+        ("max_grad_norm", 0),
+        ("return_scale", 0.0),
+        ("noise_levels", (-1.0,)),
+    ],
+)
 def test_settings_that_cannot_be(case, name, value):
     refusal(ValueError, lambda: case.make(**{name: value}), name)
 
@@ -212,3 +226,16 @@ def test_recorded_commands_do_not_hinder_own_play(case, source):
     model = case.make(make_env("goal"), dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
     assert model.replay_buffer.n_episodes > len(episodes)
     assert isinstance(make_env("goal").observation_space, gym.spaces.Dict)
+
+
+@sources_of("dataset + own play")
+def test_numbers_of_another_type_do_not_hinder_own_play(case, source):
+    episodes = episodes_of(np.zeros((5, 2), dtype=np.int64), np.full(4, 2))
+    model = case.make(dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
+    assert model.replay_buffer.n_episodes > len(episodes)
+
+
+@sources_of("own play")
+def test_play_in_which_no_episode_ends_is_not_taken_for_learning(case, source):
+    with pytest.warns(UserWarning, match="`max_episode_steps`"):
+        case.make(DummyVecEnv([PendulumEnv])).learn(60)  # without the TimeLimit of gym.make

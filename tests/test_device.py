@@ -1,4 +1,4 @@
-"""A gradient step needs nothing from the CPU and waits for nothing (DESIGN 7.5)."""
+"""A gradient step needs nothing from the CPU and waits for nothing."""
 
 from contextlib import nullcontext
 from unittest import mock

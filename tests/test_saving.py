@@ -182,3 +182,12 @@ def test_an_empty_replay_buffer_travels_too(case, source, tmp_path):
     model.save_replay_buffer(tmp_path / "buffer.pkl")
     model.load_replay_buffer(tmp_path / "buffer.pkl")
     model.learn(10)
+
+
+@sources_of("dataset")
+def test_an_agent_of_a_store_does_not_take_to_own_play_unasked(case, source, tmp_path):
+    case.make(**data_of(source)).learn(10).save(tmp_path / "agent")
+    with pytest.raises(ValueError, match="`own_play: true`"):
+        case.algorithm.load(tmp_path / "agent", env=make_env()).learn(10)
+    asked = case.algorithm.load(tmp_path / "agent", env=make_env(), own_play=True).learn(60)
+    assert asked.replay_buffer.n_episodes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable
+from typing import Any
 
 
 def accepted_arguments(cls: type) -> set[str]:
@@ -39,3 +40,27 @@ def refuse_unknown(names: Iterable[str], cls: type, what: str) -> None:
         close = difflib.get_close_matches(name, accepted, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(sorted(accepted))}."
         raise TypeError(f"'{name}' is no {what}; {hint}")
+
+
+def refuse_below(owner: Any, **minimum: float) -> None:
+    """
+    :param owner: object that keeps its arguments under their own names
+    :param minimum: smallest value of each; None is let through, as "not limited"
+    :raises ValueError: an argument is smaller, or no number
+    """
+    for name, least in minimum.items():
+        value = getattr(owner, name)
+        if value is not None and not (isinstance(value, (int, float)) and value >= least):
+            raise ValueError(f"{name} is {value!r}; give at least {least}.")
+
+
+def refuse_not_positive(owner: Any, *names: str) -> None:
+    """
+    :param owner: object that keeps its arguments under their own names
+    :param names: arguments; None is let through, as "not set"
+    :raises ValueError: an argument is zero, negative, or no number
+    """
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None and not (isinstance(value, (int, float)) and value > 0):
+            raise ValueError(f"{name} is {value!r}; give a number above 0.")

@@ -10,11 +10,13 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.sources import Needs, check_store
+from gcrl_zoo.common.sources import Needs, check_environment, check_store
 from gcrl_zoo.data.store import TrajectoryStore
 
 SelfPersistentAlgorithm = TypeVar("SelfPersistentAlgorithm", bound="PersistentAlgorithm")
@@ -50,7 +52,11 @@ class PersistentAlgorithm(BaseAlgorithm):
     needs: ClassVar[Needs] = Needs()
     policy: ConditionedPolicy
     replay_buffer: TrajectoryStore
+    dataset: Any
+    own_play: bool | None
     resume: bool
+    #: Learned from a store handed over as `dataset`, which the zip does not hold: learning on needs another decision.
+    _dataset_left_out: bool = False
     #: Not part of the zip; see :class:`~gcrl_zoo.common.trajectory_algorithm.Runtime`.
     _runtime: Any
 
@@ -74,6 +80,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         :param include: attributes to keep though they are left out by default
         """
         self._random_streams = self._runtime.streams.to_json()
+        self._dataset_left_out = isinstance(self.dataset, TrajectoryStore) and self.own_play is None
         if not isinstance(path, (str, pathlib.Path)):
             super().save(path, exclude, include)
             return
@@ -98,11 +105,23 @@ class PersistentAlgorithm(BaseAlgorithm):
         of_sb3 = {"device", "custom_objects", "print_system_info", "force_reset"}
         refuse_unknown(kwargs.keys() - of_sb3, cls, f"hyperparameter of {cls.__name__}")
         model = super().load(path, env=env, **kwargs)
+        if {"dataset", "own_play"} & kwargs.keys():
+            model._dataset_left_out = False
         if {"dataset", "stream"} & kwargs.keys():
             model._open_data()
         if kwargs.get("target_return") is not None:
             model.policy.set_target_return(kwargs["target_return"])
         return model
+
+    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+        """
+        :param env: to learn on in
+        :param force_reset: start it anew
+        :raises ValueError: the environment is wrapped in a way that the method cannot learn from
+        """
+        if isinstance(env, VecEnv):
+            check_environment(type(self).__name__, self.action_space, env)
+        super().set_env(env, force_reset)
 
     def _open_data(self) -> None:
         raise NotImplementedError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -89,12 +90,15 @@ def channels_first(store: TrajectoryStore, roles: Roles) -> TrajectoryStore:
         for key, shape in _shapes(store).items()
         if key in wanted and wanted[key] != shape and wanted[key] == (shape[-1], *shape[:-1])
     ]
-    if not turned:
-        return store
+    return _turn(store, tuple(turned)) if turned else store
+
+
+@lru_cache(maxsize=4)  # a hyperparameter search asks for the same images in each trial
+def _turn(store: TrajectoryStore, keys: tuple[str, ...]) -> TrajectoryStore:
     episodes = (
         replace(
             episode,
-            observations={**episode.observations, **{k: np.moveaxis(episode.observations[k], -1, 1) for k in turned}},
+            observations={**episode.observations, **{k: np.moveaxis(episode.observations[k], -1, 1) for k in keys}},
         )
         for episode in store.episodes()
     )
@@ -105,14 +109,19 @@ def channels_first(store: TrajectoryStore, roles: Roles) -> TrajectoryStore:
 
 def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int) -> TrajectoryStore:
     """
-    A copy that own episodes can be appended to: recorded commands (``desired_goal``) and extras are left out.
+    A copy that own episodes can be appended to: recorded commands (``desired_goal``) and extras are left out, and
+    numbers have the type of the environment's.
 
     :param store: a checked dataset
     :param roles: of the environment's observation space
     :param capacity: slots of the copy
+    :raises ValueError: own episodes have rewards, these have none
     """
+    if not store.has_rewards:
+        raise ValueError(f"dataset '{store.name}' holds no rewards, so own play, which does, cannot be added to it.")
+    types = {key: space.dtype for key, space in roles.facts_space.spaces.items()}
     episodes = (
-        replace(episode, observations={key: episode.observations[key] for key in roles.state_keys}, extras={})
+        replace(episode, observations={k: episode.observations[k].astype(t) for k, t in types.items()}, extras={})
         for episode in store.episodes()
     )
     return TrajectoryStore.from_episodes(episodes, capacity, store.name, n_slots=store.n_slots)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import warnings
 from abc import abstractmethod
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_unknown
+from gcrl_zoo.common.arguments import refuse_below, refuse_not_positive, refuse_unknown
 from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.device import to_tensors
@@ -186,9 +187,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
         check_environment(type(self).__name__, self.action_space, self.env)
         refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
-        for name in ("batch_size", "train_freq"):
-            if getattr(self, name) < 1:  # no steps in a round would be a run without end
-                raise ValueError(f"{name} is {getattr(self, name)}; give at least 1.")
+        refuse_below(self, batch_size=2, buffer_size=2, train_freq=1, gradient_steps=-1, max_episode_steps=1)
+        refuse_below(self, learning_starts=0, warmup_steps=0)
+        refuse_not_positive(self, "max_grad_norm", "return_scale")
         NoiseLevels(self.action_space, np.random.default_rng(), self.noise_levels)  # refuses what is no level
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
@@ -213,8 +214,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             if not self.needs.stream:
                 raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
             runtime.stream = self._open(self.stream, "stream", self.needs._replace(actions=False)).watched()
-        if self.dataset is None and not self.plays:
-            raise ValueError("Nothing to learn from: give a `dataset`, or set `own_play: true`.")
+        if self.dataset is None and (self._dataset_left_out or not self.plays):
+            raise ValueError(
+                "Nothing to learn from: give a `dataset` (one handed over as a store is not saved with the agent), "
+                "or set `own_play: true`."
+            )
 
     def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
         store = channels_first(open_store(source), self.policy.roles)
@@ -275,6 +279,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             if log_interval is not None and self.num_timesteps - self._runtime.last_dump >= log_interval:
                 self.dump_logs()
         self._finish_logs(log_interval)
+        if self.plays and self.num_timesteps >= self.learning_starts and not self.replay_buffer.n_episodes:
+            warnings.warn(
+                f"Nothing was learned: no episode ended within {self.num_timesteps} steps; set `max_episode_steps`.",
+                stacklevel=2,
+            )
         callback.on_training_end()
         return self
 

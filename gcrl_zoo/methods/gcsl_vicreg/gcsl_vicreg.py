@@ -10,7 +10,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_unknown
+from gcrl_zoo.common.arguments import refuse_below, refuse_unknown
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
@@ -70,14 +70,16 @@ class GCSLVICReg(TrajectoryAlgorithm):
         unknown = weights.keys() - watched.keys() - played.keys()
         if unknown:
             raise ValueError(f"terms: '{min(unknown)}' is no term; choose from {', '.join([*watched, *played])}.")
+        for name, weight in weights.items():
+            if not isinstance(weight, (int, float)) or weight < 0:
+                raise ValueError(f"terms: the weight of '{name}' is {weight!r}; give a number from 0 on.")
         if not any(weights.values()):
             raise ValueError(
                 "terms: every weight is 0, so there is nothing to learn; leave `terms` out for the default."
             )
         if not 0 < self.stream_fraction <= 1:
             raise ValueError(f"stream_fraction is {self.stream_fraction}; give a number in (0, 1].")
-        if self.max_horizon is not None and self.max_horizon < 1:
-            raise ValueError(f"max_horizon is {self.max_horizon}; give at least 1, or None for no limit.")
+        refuse_below(self, max_horizon=1)
         active = {name: float(weight) for name, weight in weights.items() if weight}
         self._terms = {
             source: {name: (active[name], term) for name, term in terms.items() if name in active}
