@@ -4,8 +4,8 @@ Train by stock RL Zoo over seeds, play the final zip by stock ``enjoy``, and add
     python benchmarks/runs.py --algo gcsl_vicreg --env CartPole-v1 --seeds 0 1 2 3 4 --episodes 20 \\
         --name default --output docs/results/cartpole.csv -- --num-threads 1 --eval-freq -1
 
-What follows ``--`` goes to ``rl_zoo3.train`` as it is. Rows that the table has already are skipped, so that a run that was
-stopped can be taken up again.
+What follows ``--`` goes to ``rl_zoo3.train`` as it is. Rows that the table has already are skipped, so that a run that
+was stopped can be taken up again.
 """
 
 from __future__ import annotations
