@@ -184,10 +184,30 @@ def test_an_empty_replay_buffer_travels_too(case, source, tmp_path):
     model.learn(10)
 
 
-@sources_of("dataset")
-def test_an_agent_of_a_store_does_not_take_to_own_play_unasked(case, source, tmp_path):
-    case.make(**data_of(source)).learn(10).save(tmp_path / "agent")
-    with pytest.raises(ValueError, match="`own_play: true`"):
+@sources_of("dataset", "dataset + stream", "dataset + own play", "stream + own play")
+def test_an_agent_of_a_store_does_not_take_to_other_data_unasked(case, source, tmp_path):
+    data = data_of(source)
+    stores = {name: value for name, value in data.items() if name != "own_play"}
+    case.make(**data).learn(60).save(tmp_path / "agent")
+    with pytest.raises(ValueError, match=r"`(dataset|stream)=None` to go on without"):
         case.algorithm.load(tmp_path / "agent", env=make_env()).learn(10)
-    asked = case.algorithm.load(tmp_path / "agent", env=make_env(), own_play=True).learn(60)
+    case.algorithm.load(tmp_path / "agent", env=make_env(), **stores).learn(10)
+    without = dict.fromkeys(stores)
+    asked = case.algorithm.load(tmp_path / "agent", env=make_env(), **without).learn(60)
     assert asked.replay_buffer.n_episodes
+
+
+@every_case
+def test_scales_and_targets_can_be_changed_when_loading(case, tmp_path):
+    case.make().learn(60).save(tmp_path / "agent")
+    loaded = case.algorithm.load(tmp_path / "agent", return_scale=7.0, target_return=70.0)
+    assert loaded.policy.return_scale.item() == 7.0 and loaded.policy.target_return.item() == 70.0
+
+
+@every_case
+def test_another_environment_is_played_in_from_then_on(case):
+    model = case.make(make_env()).learn(60)
+    new = make_env()
+    model.set_env(new, force_reset=False)
+    model.learn(30, reset_num_timesteps=False)
+    assert len(new.envs[0].unwrapped.seen) >= 30

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
 import pathlib
-import tempfile
 from collections.abc import Iterable
 from typing import Any, ClassVar, TypeVar
 
@@ -17,31 +15,10 @@ from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_environment, check_store
+from gcrl_zoo.data.files import whole_file
 from gcrl_zoo.data.store import TrajectoryStore
 
 SelfPersistentAlgorithm = TypeVar("SelfPersistentAlgorithm", bound="PersistentAlgorithm")
-
-
-def write_atomically(path: pathlib.Path, content: bytes) -> None:
-    """
-    The file is whole or not there: a run killed while saving loses no earlier checkpoint.
-
-    :param path: of the file; missing folders are made
-    :param content: of the file
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        # mkstemp makes private files; a saved agent gets the permissions of any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        pathlib.Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 class PersistentAlgorithm(BaseAlgorithm):
@@ -55,15 +32,17 @@ class PersistentAlgorithm(BaseAlgorithm):
     dataset: Any
     own_play: bool | None
     resume: bool
-    #: Learned from a store handed over as `dataset`, which the zip does not hold: learning on needs another decision.
-    _dataset_left_out: bool = False
+    #: Arguments that were stores, which the zip does not hold: learning on needs another decision.
+    _left_out: tuple[str, ...] | list[str] = ()
     #: Not part of the zip; see :class:`~gcrl_zoo.common.trajectory_algorithm.Runtime`.
     _runtime: Any
 
     def _excluded_save_params(self) -> list[str]:
         # A store handed over as an argument would be pickled into the zip whole; an id or a path is kept.
-        stores = [name for name in ("dataset", "stream") if isinstance(getattr(self, name), TrajectoryStore)]
-        return [*super()._excluded_save_params(), "_runtime", *stores]
+        return [*super()._excluded_save_params(), "_runtime", *self._handed_over()]
+
+    def _handed_over(self) -> list[str]:
+        return [name for name in ("dataset", "stream") if isinstance(getattr(self, name), TrajectoryStore)]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", "policy.optimizer"], []
@@ -80,14 +59,13 @@ class PersistentAlgorithm(BaseAlgorithm):
         :param include: attributes to keep though they are left out by default
         """
         self._random_streams = self._runtime.streams.to_json()
-        self._dataset_left_out = isinstance(self.dataset, TrajectoryStore) and self.own_play is None
+        self._left_out = self._handed_over()
         if not isinstance(path, (str, pathlib.Path)):
             super().save(path, exclude, include)
             return
         path = pathlib.Path(path)
-        content = io.BytesIO()
-        super().save(content, exclude, include)
-        write_atomically(path if path.suffix else path.with_name(f"{path.name}.zip"), content.getvalue())
+        with whole_file(path if path.suffix else path.with_name(f"{path.name}.zip")) as file:
+            super().save(file, exclude, include)  # type: ignore[arg-type]
 
     @classmethod
     def load(  # type: ignore[override]  # SB3's own arguments are among kwargs
@@ -105,12 +83,13 @@ class PersistentAlgorithm(BaseAlgorithm):
         of_sb3 = {"device", "custom_objects", "print_system_info", "force_reset"}
         refuse_unknown(kwargs.keys() - of_sb3, cls, f"hyperparameter of {cls.__name__}")
         model = super().load(path, env=env, **kwargs)
-        if {"dataset", "own_play"} & kwargs.keys():
-            model._dataset_left_out = False
+        model._left_out = [name for name in model._left_out if name not in kwargs]
         if {"dataset", "stream"} & kwargs.keys():
             model._open_data()
         if kwargs.get("target_return") is not None:
             model.policy.set_target_return(kwargs["target_return"])
+        if kwargs.get("return_scale") is not None:
+            model.policy.set_return_scale(kwargs["return_scale"])
         return model
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
@@ -122,6 +101,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         if isinstance(env, VecEnv):
             check_environment(type(self).__name__, self.action_space, env)
         super().set_env(env, force_reset)
+        self._runtime.collector = None  # it plays in the old one
 
     def _open_data(self) -> None:
         raise NotImplementedError

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gcrl_zoo.common.explorers import Explorer
 from gcrl_zoo.common.policies import ConditionedPolicy, State
-from gcrl_zoo.common.roles import Observation
+from gcrl_zoo.common.roles import RETURN_TO_GO, Observation
 from gcrl_zoo.data.episode import Episode, EpisodeBuilder
 
 
@@ -55,8 +55,9 @@ class Collector:
 
         :param observation: fresh from ``env.reset()``
         """
-        self.obs = observation
         self.episode_starts = np.ones(self.env.num_envs, dtype=bool)
+        self._at_start = self._before_cut = np.zeros((self.env.num_envs, 1))
+        self.obs = self._see(observation, self.episode_starts)
         self.memory = self.policy.initial_state(self.env.num_envs)
         self.builder.start(self.roles.facts(observation))
 
@@ -68,15 +69,28 @@ class Collector:
         """
         actions = self._act(explorer)
         new_obs, rewards, dones, infos = self.env.step(actions)
-        assert isinstance(new_obs, (np.ndarray, dict)) and isinstance(infos, list)
+        assert isinstance(new_obs, (np.ndarray, dict))
         truncated = np.zeros_like(dones)
         finals: list[dict[str, np.ndarray] | None] = [None] * len(dones)
         for index in np.flatnonzero(dones):
             truncated[index] = infos[index].get("TimeLimit.truncated", False)
             finals[index] = self.roles.facts(infos[index]["terminal_observation"])
         finished = self.builder.step(actions, rewards, self.roles.facts(new_obs), dones, truncated, finals)
-        self.obs, self.episode_starts = new_obs, dones
-        return Step(new_obs, actions, rewards, dones, infos, [episode for _, episode in finished])
+        self.episode_starts = dones.copy()
+        self.episode_starts[[env for env, _ in finished]] = True  # an episode that is cut ends without a `done`
+        self.obs = self._see(new_obs, dones)
+        return Step(new_obs, actions, rewards, dones, list(infos), [episode for _, episode in finished])
+
+    def _see(self, observation: Observation, dones: np.ndarray) -> Observation:
+        """A ``ReturnToGo`` wrapper does not hear of a cut and counts on: what it counted before is taken off."""
+        if not self.roles.return_to_go:
+            return observation
+        assert isinstance(observation, dict)
+        counted, done = observation[RETURN_TO_GO], dones[:, None]
+        self._at_start = np.where(done, counted, self._at_start)
+        cut = self.episode_starts[:, None] & ~done
+        self._before_cut = np.where(done, 0.0, np.where(cut, counted - self._at_start, self._before_cut))
+        return {**observation, RETURN_TO_GO: (counted - self._before_cut).astype(counted.dtype)}
 
     def _act(self, explorer: Explorer) -> np.ndarray:
         inputs = self.policy.command(self.roles.inputs(self._to_tensors(self.obs)))

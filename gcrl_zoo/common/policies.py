@@ -102,8 +102,8 @@ class ConditionedPolicy(BasePolicy):
         optimizer_class: type[th.optim.Optimizer] = th.optim.AdamW,
         optimizer_kwargs: dict[str, Any] | None = None,
     ) -> None:
-        if optimizer_kwargs is None and optimizer_class is th.optim.AdamW:
-            optimizer_kwargs = {"fused": True, "weight_decay": 1e-4}  # fused keeps its step count on the device
+        if optimizer_class is th.optim.AdamW:  # fused keeps its step count on the device
+            optimizer_kwargs = {"fused": True, "weight_decay": 1e-4, **(optimizer_kwargs or {})}
         super().__init__(
             observation_space,
             action_space,
@@ -186,7 +186,7 @@ class ConditionedPolicy(BasePolicy):
 
         :param store: trajectories, of which only observations are read
         """
-        for key, encoder in zip(self.encoder.keys, self.encoder.encoders, strict=True):
+        for key, encoder in self.encoder.items():
             if isinstance(encoder, VectorEncoder):
                 mean, std = store.moments(key)
                 encoder.fit(th.as_tensor(mean), th.as_tensor(std))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -103,7 +103,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         train_freq: int = 250,
         gradient_steps: int = -1,
         max_grad_norm: float | None = 1.0,
-        noise_levels: tuple[float, ...] = (0.0,),
+        noise_levels: Sequence[float] = (0.0, 0.2),
         max_episode_steps: int | None = None,
         target_return: float | None = None,
         return_scale: float | None = None,
@@ -119,7 +119,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     ) -> None:
         refuse_unknown(unknown, type(self), f"hyperparameter of {type(self).__name__}")
         super().__init__(
-            policy,
+            # Our policies look at the spaces; SB3 would refuse the name "MlpPolicy" for Dict observations.
+            self.policy_aliases.get(policy, policy) if isinstance(policy, str) else policy,
             env,
             learning_rate,
             policy_kwargs=policy_kwargs,
@@ -214,11 +215,14 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             if not self.needs.stream:
                 raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
             runtime.stream = self._open(self.stream, "stream", self.needs._replace(actions=False)).watched()
-        if self.dataset is None and (self._dataset_left_out or not self.plays):
-            raise ValueError(
-                "Nothing to learn from: give a `dataset` (one handed over as a store is not saved with the agent), "
-                "or set `own_play: true`."
-            )
+        for name in self._left_out:
+            if getattr(self, name) is None:
+                raise ValueError(
+                    f"This agent learned from a `{name}` handed over as a store, which is not saved with it: "
+                    f"load it with `{name}=`, or with `{name}=None` to go on without."
+                )
+        if self.dataset is None and not self.plays:
+            raise ValueError("Nothing to learn from: give a `dataset`, or set `own_play: true`.")
 
     def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
         store = channels_first(open_store(source), self.policy.roles)
@@ -279,11 +283,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             if log_interval is not None and self.num_timesteps - self._runtime.last_dump >= log_interval:
                 self.dump_logs()
         self._finish_logs(log_interval)
-        if self.plays and self.num_timesteps >= self.learning_starts and not self.replay_buffer.n_episodes:
-            warnings.warn(
-                f"Nothing was learned: no episode ended within {self.num_timesteps} steps; set `max_episode_steps`.",
-                stacklevel=2,
-            )
+        if self.plays and self._n_updates == 0:
+            why = f"`learning_starts` is {self.learning_starts}"
+            if self.num_timesteps >= self.learning_starts:
+                why = "no episode ended (see `max_episode_steps`), or `gradient_steps` is 0"
+            warnings.warn(f"Nothing was learned in {self.num_timesteps} steps: {why}.", stacklevel=2)
         callback.on_training_end()
         return self
 
@@ -307,7 +311,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.policy.set_training_mode(False)
         explorer = self._explorer()
         for _ in range(min(self.train_freq, left)):
-            step = collector.step(explorer)
+            with self._runtime.streams.torch_stream():
+                step = collector.step(explorer)
             self.num_timesteps += self.n_envs
             self._last_obs, self._last_episode_starts = step.new_obs, step.dones
             self._update_info_buffer(step.infos, step.dones)
@@ -361,13 +366,17 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             return
         watched = runtime.stream if runtime.stream is not None else played.watched()
         if self._n_updates == 0:
-            self._fit(watched)
+            self.fit_statistics(watched)
         self.policy.set_target_return(self.choose_target(watched))
         runtime.samplers = self.make_samplers(played, watched)
         runtime.samplers_version = played.version
 
-    def _fit(self, watched: TrajectoryStore) -> None:
-        """Once, before the first update; frozen from then on."""
+    def fit_statistics(self, watched: TrajectoryStore) -> None:
+        """
+        Once, before the first update; frozen from then on.
+
+        :param watched: as for ``make_samplers``
+        """
         self.policy.fit_statistics(watched)
         scale = self.return_scale
         if scale is None:

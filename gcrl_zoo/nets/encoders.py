@@ -121,10 +121,14 @@ class DictEncoder(nn.Module):
         self.encoders = nn.ModuleList(encoders.values())
         self.features_dim: int = sum(encoder.features_dim for encoder in encoders.values())  # type: ignore[misc]
 
+    def items(self) -> list[tuple[str, nn.Module]]:
+        """Key and encoder of each entry."""
+        return list(zip(self.keys, self.encoders, strict=True))
+
     def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
         """
         :param observations: (B, ...) by key
         :return: (B, O) float32
         """
-        features = [encoder(observations[key]) for key, encoder in zip(self.keys, self.encoders, strict=True)]
+        features = [encoder(observations[key]) for key, encoder in self.items()]
         return features[0] if len(features) == 1 else th.cat(features, dim=1)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
+import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import refuse_below, refuse_unknown
+from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
@@ -88,6 +90,12 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_terms"]
+
+    def fit_statistics(self, watched: TrajectoryStore) -> None:
+        super().fit_statistics(watched)
+        pairs = GoalPairs(watched, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
+        batch = to_tensors(pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)), self.device)
+        self.policy.fit_change(batch.observations, batch.goals)
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         keys = self.policy.roles.goal_keys

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch as th
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.losses.vicreg import Expander
+from gcrl_zoo.nets.encoders import DictEncoder, VectorEncoder
 from gcrl_zoo.nets.mlp import mlp
 
 
@@ -49,7 +50,7 @@ class InputSlot(nn.Module):
 
 class GCSLVICRegPolicy(ConditionedPolicy):
     """
-    ``f(state, episode_return, goal)`` with an action head, and an expander that only training uses.
+    ``f(state, return, goal)`` with an action head, and an expander that only training uses.
 
     :param net_arch: widths of the hidden layers of f
     :param embedding_dim: width of each input's own embedding; None concatenates the raw inputs (``exp6_concat``)
@@ -58,9 +59,13 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         its bad ones, ``"episode_return"`` (the notes) is the same for all steps of an episode
     :param goal_with_return: whether f sees the return beside a goal; without it the return cannot tell the inverse
         model how good the play was that it learns from
+    :param change: f also sees the way from the state to the goal where both are there: one step apart they differ by
+        little, and what an action did is in that little; the vector entries of the goal only
     :param expander_dim: width of the expander
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
+
+    change_scale: Tensor
 
     def __init__(
         self,
@@ -73,6 +78,7 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         missing: str = "null",
         return_token: str = "return_to_go",
         goal_with_return: bool = False,
+        change: bool = True,
         expander_dim: int = 256,
         **kwargs: Any,
     ) -> None:
@@ -86,8 +92,12 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         self.state_slot = InputSlot(self.encoder.features_dim, embedding_dim, missing)
         self.return_slot = InputSlot(1, embedding_dim, missing)
         self.goal_slot = InputSlot(self.goal_encoder.features_dim, embedding_dim, missing)
-        width = self.state_slot.width + self.return_slot.width + self.goal_slot.width
-        self.body = mlp([width, *net_arch, representation_dim])
+        vectors = {key: e for key, e in self.goal_encoder.items() if isinstance(e, VectorEncoder)} if change else {}
+        self.place = DictEncoder(vectors)
+        self.change_slot = InputSlot(self.place.features_dim, embedding_dim, missing) if vectors else None
+        self.register_buffer("change_scale", th.ones(self.place.features_dim))
+        slots = [self.state_slot, self.return_slot, self.goal_slot, *([self.change_slot] if vectors else [])]
+        self.body = mlp([sum(slot.width for slot in slots if slot), *net_arch, representation_dim])
         self.expander = Expander(representation_dim, expander_dim)
         self.optimizer = self.make_optimizer(lr_schedule)
 
@@ -100,7 +110,26 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         like = state if state is not None else goal
         assert like is not None, "a representation needs a state or a goal"
         slots = [self.state_slot(state, like), self.return_slot(returns, like), self.goal_slot(goal, like)]
+        if self.change_slot is not None:
+            slots.append(self.change_slot(self._change(inputs), like))
         return self.body(th.cat(slots, dim=1))
+
+    def _change(self, inputs: Inputs) -> Tensor | None:
+        if inputs.state is None or inputs.goal is None:
+            return None
+        return (self.place(inputs.goal) - self.place(inputs.state)) / self.change_scale
+
+    @th.no_grad()
+    def fit_change(self, states: Mapping[str, Tensor], goals: Mapping[str, Tensor]) -> None:
+        """
+        Scale the way to a goal, once, by pairs as training will draw them.
+
+        :param states: (B, ...) by key
+        :param goals: (B, ...) by key
+        """
+        if self.change_slot is not None:
+            deviation = (self.place(goals) - self.place(states)).std(0)
+            self.change_scale.copy_(th.where(deviation > 1e-6, deviation, 1.0))
 
     def command(self, inputs: Inputs) -> Inputs:
         """
