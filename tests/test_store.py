@@ -255,6 +255,22 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
     assert_holds(TrajectoryStore.load(path), [told_episode(0, 2)])
 
 
+def test_a_save_makes_folders_and_a_file_as_readable_as_any_other(tmp_path: Path) -> None:
+    told_store(2).save(tmp_path / "new" / "folder" / "store")
+    (tmp_path / "other").write_text("")
+    path = tmp_path / "new" / "folder" / "store"
+    assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+    assert_holds(TrajectoryStore.load(path), [told_episode(0, 2)])
+
+
+def test_a_saved_file_holds_the_columns_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # numpy 2.0 has no argument `allow_pickle`, and would store an array of that name.
+    names: list[str] = []
+    monkeypatch.setattr(np, "savez", lambda _, **arrays: names.extend(arrays))
+    told_store(2).save(tmp_path / "store")
+    assert set(names) == {"observations observation", "actions", "rewards", "header", "lengths", "terminated"}
+
+
 def test_load_refuses_other_files(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"There is no file .*missing"):
         TrajectoryStore.load(tmp_path / "missing")

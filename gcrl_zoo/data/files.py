@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,24 +21,40 @@ if TYPE_CHECKING:
 FORMAT = "gcrl_zoo trajectories 1"
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Write a file that is whole or not there: a run killed while saving loses nothing that was saved earlier.
+
+    :param path: of the file; missing folders are made
+    :return: to write to; it takes its name when the block ends without an error
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        # mkstemp makes private files; this one gets the permissions of any other new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(partial, 0o666 & ~umask)
+        os.replace(partial, path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
+
+
 def write(path: str | Path, store: TrajectoryStore) -> None:
     """Write a store under exactly this name: an old file stays whole until the new one is complete."""
-    path = Path(path)
     columns = {f"observations {key}": key for key in store.observation_keys}
     columns |= {f"extras {key}": key for key in store.extra_keys}
     columns |= {key: key for key, known in (("actions", store.has_actions), ("rewards", store.has_rewards)) if known}
     slots = store.slots
-    arrays = {entry: store.take(key, slots) for entry, key in columns.items()}
+    arrays: dict[str, Any] = {entry: store.take(key, slots) for entry, key in columns.items()}
     header = {"format": FORMAT, "name": store.name, "capacity": store.capacity, "n_slots": store.n_slots}
 
-    partial = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with partial.open("wb") as file:  # given an open file, numpy does not add ".npz" to the name
-            arrays |= {"header": np.array(json.dumps(header)), "lengths": store.lengths, "terminated": store.terminated}
-            np.savez(file, allow_pickle=False, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    arrays |= {"header": np.array(json.dumps(header)), "lengths": store.lengths, "terminated": store.terminated}
+    with whole_file(Path(path)) as file:  # given an open file, numpy does not add ".npz" to the name
+        np.savez(file, **arrays)  # nothing in here needs pickle; numpy 2.0 would store `allow_pickle` as an array
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], Iterator[Episode]]:
