@@ -1,11 +1,15 @@
 """Bad input is answered by one clear sentence before training starts; what can only be seen later, by a ValueError."""
 
+import math
+
 import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+import yaml
 from gymnasium import spaces
 from gymnasium.envs.classic_control import PendulumEnv
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
 from gcrl_zoo.common.updater import NonFiniteLoss
@@ -158,10 +162,67 @@ def test_an_unknown_argument(case, wrong, right, tmp_path):
         ("max_grad_norm", 0),
         ("return_scale", 0.0),
         ("noise_levels", (-1.0,)),
+        ("batch_size", 16.0),
+        ("batch_size", True),
+        ("batch_size", None),
+        ("buffer_size", 1e6 + 0.5),
+        ("buffer_size", math.inf),
+        ("buffer_size", None),
+        ("learning_starts", 10.5),
+        ("learning_starts", math.nan),
+        ("warmup_steps", 10.0),
+        ("train_freq", 12.0),
+        ("train_freq", math.nan),
+        ("gradient_steps", 4.0),
+        ("max_episode_steps", 5.5),
+        ("max_grad_norm", math.nan),
+        ("return_scale", math.inf),
+        ("target_return", "high"),
+        ("target_return", math.nan),
+        ("learning_rate", math.nan),
+        ("learning_rate", -1e-3),
     ],
 )
-def test_settings_that_cannot_be(case, name, value):
+def test_settings_that_cannot_be(case, name, value, tmp_path):
     refusal(ValueError, lambda: case.make(**{name: value}), name)
+    case.make().save(tmp_path / "agent")
+    refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent", **{name: value}), name)
+
+
+@every_case
+@pytest.mark.parametrize("name", ["batch_size", "buffer_size", "learning_rate", "max_grad_norm", "target_return"])
+@pytest.mark.parametrize(("text", "number"), [("1e3", "1000"), ("1e-3", "0.001")])
+def test_numbers_that_yaml_reads_as_text(case, name, text, number):
+    assert yaml.safe_load(f"a: {text}") == {"a": text}
+    refusal(ValueError, lambda: case.make(**{name: text}), name, f"'{text}'", "text", number)
+
+
+@sources_of("own play")
+def test_large_numbers_as_yaml_writes_them(case, source, tmp_path):
+    """`!!float 1e6` is a float; the argument stays as it was given."""
+    given = {"buffer_size": 1e3, "learning_starts": 24.0, "max_episode_steps": 5.0}
+    model = case.make(**given).learn(60)
+    assert model._n_updates and {name: vars(model)[name] for name in given} == given
+    assert model.replay_buffer.capacity == 1000 and model.replay_buffer.lengths.max() == 5
+    model.save(tmp_path / "agent")
+    case.algorithm.load(tmp_path / "agent", env=make_env()).learn(60)
+    case.make(**given, dataset=make_store(), own_play=True).learn(60)
+
+
+@sources_of("own play", "dataset + own play")
+def test_a_buffer_in_which_no_episode_fits(case, source):
+    data = {k: make_store(length=3, n_episodes=2) if k == "dataset" else v for k, v in data_of(source).items()}
+    limited = DummyVecEnv([lambda: TimeLimit(PointEnv(max_steps=99), 30)])
+    words = "buffer_size", "20", "31", "max_episode_steps"
+    refusal(ValueError, lambda: case.make(limited, buffer_size=20, **data), *words)
+    case.make(limited, buffer_size=20, max_episode_steps=19, **data).learn(60)
+    refusal(ValueError, lambda: case.make(buffer_size=20, max_episode_steps=30, **data), *words)
+    if "dataset" in source:
+        case.make(limited, dataset=make_store(), buffer_size=20)  # which does not play
+        return
+    unlimited = DummyVecEnv([PendulumEnv, lambda: TimeLimit(PendulumEnv(), 10)])
+    case.make(unlimited, buffer_size=20)  # nobody knows
+    refusal(ValueError, lambda: case.make(make_env(max_steps=12), buffer_size=3).learn(60), "buffer_size", "3")
 
 
 @every_case

@@ -181,6 +181,12 @@ def test_weights_weigh():
         ({"vicreg": {"varance": 1}}, TypeError, "'varance'.*'variance'"),
         ({"stream_fraction": 0.0}, ValueError, "fraction"),
         ({"max_horizon": 0}, ValueError, "max_horizon"),
+        ({"max_horizon": 2.5}, ValueError, "max_horizon is 2.5; give a whole number"),
+        ({"terms": {"align": float("nan")}}, ValueError, "'align' is nan"),
+        ({"terms": {"align": float("inf")}}, ValueError, "'align' is inf"),
+        ({"terms": {"align": "1e-2"}}, ValueError, "'align' is the text '1e-2' .*write 0.01"),
+        ({"vicreg": {"variance": float("nan")}}, ValueError, "vicreg: 'variance' is nan"),
+        ({"stream_fraction": "1e-1"}, ValueError, "stream_fraction is the text"),
         ({"policy_kwargs": {"missing": "zero"}}, ValueError, "'zero'.*'null'.*'noise'"),
         ({"policy_kwargs": {"return_token": "return"}}, ValueError, "'return'.*'return_to_go'.*'episode_return'"),
     ],
@@ -188,6 +194,20 @@ def test_weights_weigh():
 def test_wrong_settings_are_refused_in_the_constructor(kwargs, error, words):
     with pytest.raises(error, match=words):
         CASE.make(dataset=make_store(), **kwargs)
+
+
+@pytest.mark.parametrize("data", ["dataset", "stream"])
+def test_a_store_that_has_grown_is_read_anew(data):
+    """Between two calls of ``learn``, also when only the other store stayed the same."""
+    stores = {"dataset": make_store(), "stream": make_store(seed=1, actions=False)}
+    model = CASE.make(stream_fraction=0.5, **stores).learn(2)
+    grown, n_episodes = stores[data], stores[data].n_episodes
+    for episode in list(grown.episodes()):
+        grown.append(episode)
+    model.learn(2)
+    watched, played = (model._runtime.samplers[name].store for name in ("watched", "played"))
+    expected = (n_episodes, n_episodes) if data == "stream" else (n_episodes / 2, 2 * n_episodes)
+    assert (watched.n_episodes, played.n_episodes) == expected
 
 
 def test_only_the_best_are_watched():

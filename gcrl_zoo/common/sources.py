@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -11,6 +12,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
 
+from gcrl_zoo.common.arguments import is_number
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.data.episode import Array
 from gcrl_zoo.data.store import TrajectoryStore
@@ -74,6 +76,25 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
                 "give it as `stream` to a method that only watches, such as gcsl_vicreg."
             )
         _check_actions(store, action_space, argument)
+
+
+def check_room(env: VecEnv, capacity: int | None, max_episode_steps: float | None) -> None:
+    """
+    :param env: for own play
+    :param capacity: of the store of own play
+    :param max_episode_steps: where own episodes are cut; None for nowhere
+    :raises ValueError: an episode that runs to its time limit would not fit
+    """
+    limits = [math.inf if max_episode_steps is None else max_episode_steps]
+    if env.has_attr("_max_episode_steps"):  # of Gymnasium's TimeLimit; not every `spec` can leave a subprocess
+        told = [limit for limit in env.get_attr("_max_episode_steps") if is_number(limit)]
+        limits += [max(told)] if told else []
+    slots = min(limits) + 1
+    if capacity is not None and capacity < slots < math.inf:
+        raise ValueError(
+            f"buffer_size is {capacity}, but an episode may take {slots - 1:.0f} steps and has one observation more; "
+            f"raise buffer_size to at least {slots:.0f}, or cut episodes earlier with max_episode_steps."
+        )
 
 
 def channels_first(store: TrajectoryStore, roles: Roles) -> TrajectoryStore:

@@ -17,14 +17,21 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedul
 from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_below, refuse_not_positive, refuse_unknown
+from gcrl_zoo.common.arguments import (
+    refuse_below,
+    refuse_no_number,
+    refuse_none,
+    refuse_not_positive,
+    refuse_not_whole,
+    refuse_unknown,
+)
 from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.sources import Needs, as_own_play, channels_first, check_environment, check_store
+from gcrl_zoo.common.sources import Needs, as_own_play, channels_first, check_environment, check_room, check_store
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.sources import open_store
@@ -45,7 +52,7 @@ class Runtime:
     collector: Collector | None = None
     updater: Updater | None = None
     samplers: dict[str, Sampler] = field(default_factory=dict)
-    samplers_version: int = -1
+    samplers_versions: tuple[int, int] = (-1, -1)
     last_batches: dict[str, Any] = field(default_factory=dict)
     last_dump: int = 0
 
@@ -188,18 +195,30 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
         check_environment(type(self).__name__, self.action_space, self.env)
         refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
-        refuse_below(self, batch_size=2, buffer_size=2, train_freq=1, gradient_steps=-1, max_episode_steps=1)
-        refuse_below(self, learning_starts=0, warmup_steps=0)
-        refuse_not_positive(self, "max_grad_norm", "return_scale")
+        self._check_numbers()
         NoiseLevels(self.action_space, np.random.default_rng(), self.noise_levels)  # refuses what is no level
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self._runtime = Runtime(RandomStreams(self.seed, self.device))
-        self.replay_buffer = TrajectoryStore(capacity=self.buffer_size)
+        self.replay_buffer = TrajectoryStore(capacity=int(self.buffer_size))
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
         ).to(self.device)
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
+
+    def _check_numbers(self) -> None:
+        counts = ("batch_size", "train_freq", "gradient_steps", "warmup_steps")
+        large = ("buffer_size", "learning_starts")
+        refuse_none(self, *counts, *large)
+        refuse_below(self, batch_size=2, train_freq=1, gradient_steps=-1, warmup_steps=0)
+        refuse_below(self, buffer_size=2, learning_starts=0, max_episode_steps=1)
+        refuse_not_whole(self, *counts)
+        refuse_not_whole(self, *large, "max_episode_steps", float_too=True)
+        refuse_not_positive(self, "max_grad_norm", "return_scale")
+        refuse_no_number(self, "target_return")
+        if not callable(self.learning_rate):
+            refuse_none(self, "learning_rate")
+            refuse_below(self, learning_rate=0)
 
     def _open_data(self) -> None:
         """In the constructor, where an error still reaches people: a search prunes those of ``learn``."""
@@ -209,12 +228,14 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.dataset is not None and runtime.dataset is None:
             runtime.dataset = self._open(self.dataset, "dataset", self.needs)
             if self.plays and not self.replay_buffer.n_episodes:  # else it was loaded, dataset included
-                capacity = max(self.buffer_size, runtime.dataset.n_slots)
+                capacity = max(int(self.buffer_size), runtime.dataset.n_slots)
                 self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
         if self.stream is not None and runtime.stream is None:
             if not self.needs.stream:
                 raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
             runtime.stream = self._open(self.stream, "stream", self.needs._replace(actions=False)).watched()
+        if self.plays:
+            check_room(self.env, self.replay_buffer.capacity, self.max_episode_steps)
         for name in self._left_out:
             if getattr(self, name) is None:
                 raise ValueError(
@@ -362,14 +383,15 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         runtime = self._runtime
         played = self.replay_buffer if self.plays else runtime.dataset
         assert played is not None
-        if runtime.samplers and runtime.samplers_version == played.version:
-            return
         watched = runtime.stream if runtime.stream is not None else played.watched()
+        versions = played.version, watched.version
+        if runtime.samplers and runtime.samplers_versions == versions:
+            return
         if self._n_updates == 0:
             self.fit_statistics(watched)
         self.policy.set_target_return(self.choose_target(watched))
         runtime.samplers = self.make_samplers(played, watched)
-        runtime.samplers_version = played.version
+        runtime.samplers_versions = versions
 
     def fit_statistics(self, watched: TrajectoryStore) -> None:
         """

@@ -212,7 +212,7 @@ class TrajectoryStore:
         if self.capacity is not None and length + 1 > self.capacity:
             raise EpisodeError(
                 f"takes {length + 1} slots, more than the capacity of {self.name} ({self.capacity}); "
-                f"raise the capacity or cut episodes earlier with max_episode_steps"
+                f"raise the capacity (buffer_size) or cut episodes earlier with max_episode_steps"
             )
         columns = self._slots.of(episode)
         self._make_room(length + 1)

@@ -11,7 +11,7 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_below, refuse_unknown
+from gcrl_zoo.common.arguments import is_number, refuse_below, refuse_not_whole, refuse_unknown, shown
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
@@ -66,6 +66,9 @@ class GCSLVICReg(TrajectoryAlgorithm):
     def _setup_model(self) -> None:
         super()._setup_model()
         refuse_unknown(self.vicreg or {}, VICRegLoss, "weight inside `vicreg`")
+        for name, weight in (self.vicreg or {}).items():
+            if not is_number(weight):
+                raise ValueError(f"vicreg: '{name}' is {shown(weight)}; give a number.")
         watched: dict[str, Term] = {"vicreg": vicreg_term(VICRegLoss(**(self.vicreg or {}))), "align": align}
         played: dict[str, Term] = {"inverse": inverse}
         weights = dict(DEFAULT_TERMS if self.terms is None else self.terms)
@@ -73,15 +76,16 @@ class GCSLVICReg(TrajectoryAlgorithm):
         if unknown:
             raise ValueError(f"terms: '{min(unknown)}' is no term; choose from {', '.join([*watched, *played])}.")
         for name, weight in weights.items():
-            if not isinstance(weight, (int, float)) or weight < 0:
-                raise ValueError(f"terms: the weight of '{name}' is {weight!r}; give a number from 0 on.")
+            if not is_number(weight) or weight < 0:
+                raise ValueError(f"terms: the weight of '{name}' is {shown(weight)}; give a number from 0 on.")
         if not any(weights.values()):
             raise ValueError(
                 "terms: every weight is 0, so there is nothing to learn; leave `terms` out for the default."
             )
-        if not 0 < self.stream_fraction <= 1:
-            raise ValueError(f"stream_fraction is {self.stream_fraction}; give a number in (0, 1].")
+        if not is_number(self.stream_fraction) or not 0 < self.stream_fraction <= 1:
+            raise ValueError(f"stream_fraction is {shown(self.stream_fraction)}; give a number in (0, 1].")
         refuse_below(self, max_horizon=1)
+        refuse_not_whole(self, "max_horizon")
         active = {name: float(weight) for name, weight in weights.items() if weight}
         self._terms = {
             source: {name: (active[name], term) for name, term in terms.items() if name in active}
