@@ -97,10 +97,25 @@ def test_explorers_hear_of_each_new_episode(case, source):
     np.testing.assert_array_equal(heard, dones[:-1])
 
 
-@pytest.mark.parametrize("levels", [[], [-0.1]])
+@pytest.mark.parametrize("levels", [[], [-0.1], -0.1, [np.nan], [0.1, np.inf], np.nan, "0.2", ["0.2"], [[0.1]], None])
 def test_levels_that_are_none_are_refused(levels):
     with pytest.raises(ValueError, match="noise_levels"):
         NoiseLevels(BOX, rng(), levels)
+
+
+def test_a_number_is_a_list_of_one():
+    for levels in (0.5, [0.5], np.array([0.5])):
+        played = NoiseLevels(DISCRETE, rng(), levels).perturb(MANY["discrete"], START)
+        np.testing.assert_array_equal(played, NoiseLevels(DISCRETE, rng(), (0.5,)).perturb(MANY["discrete"], START))
+
+
+@sources_of("own play")
+def test_an_agent_takes_a_number_as_noise_levels(case, source, tmp_path):
+    """As ``-params noise_levels:0.2`` gives it."""
+    model = case.make(noise_levels=0.2).learn(60)
+    assert model.noise_levels == 0.2 and model._n_updates
+    model.save(tmp_path / "agent")
+    case.algorithm.load(tmp_path / "agent", env=make_env()).learn(60)
 
 
 @sources_of("own play")

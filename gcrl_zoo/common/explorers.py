@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from gymnasium import spaces
 
+from gcrl_zoo.common.arguments import is_number, shown
 from gcrl_zoo.common.roles import Inputs
 
 
@@ -58,14 +59,16 @@ class NoiseLevels(RandomPlay):
     :param action_space: ``Discrete`` (a level is the probability of a random action) or ``Box`` (a level is the
         standard deviation of Gaussian noise, as a fraction of half the action range)
     :param rng: source of all randomness
-    :param levels: drawn from uniformly
+    :param levels: drawn from uniformly; a number is a list of one
     """
 
-    def __init__(self, action_space: spaces.Space, rng: np.random.Generator, levels: Sequence[float]) -> None:
+    def __init__(self, action_space: spaces.Space, rng: np.random.Generator, levels: float | Sequence[float]) -> None:
         super().__init__(action_space, rng)
-        self.levels = np.asarray(levels, dtype=np.float32)
-        if self.levels.size == 0 or (self.levels < 0).any():
-            raise ValueError(f"noise_levels must be a list of numbers from 0 on, not {list(levels)}.")
+        many = isinstance(levels, (Sequence, np.ndarray)) and not isinstance(levels, str)
+        given: list[Any] = list(levels) if many else [levels]  # type: ignore[arg-type]
+        if not given or not all(is_number(level) and level >= 0 for level in given):
+            raise ValueError(f"noise_levels is {shown(levels)}; give a number from 0 on, or a list of them.")
+        self.levels = np.asarray(given, dtype=np.float32)
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
