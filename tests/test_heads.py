@@ -13,8 +13,9 @@ from .envs import ACTION_SPACES
 
 BOX, DISCRETE = ACTION_SPACES["box"], ACTION_SPACES["discrete"]
 MATRIX = spaces.Box(np.float32(-3), np.float32(0.5), (2, 3))
+FIXED = spaces.Box(np.array([-1, 0.3], np.float32), np.array([3, 0.3], np.float32))  # the second one is always 0.3
 ROWS, WIDTH = 64, 6
-HEADS = [("auto", DISCRETE), *((kind, space) for kind in BOX_HEADS for space in (BOX, MATRIX))]
+HEADS = [("auto", DISCRETE), *((kind, space) for kind in BOX_HEADS for space in (BOX, MATRIX, FIXED))]
 every_head = pytest.mark.parametrize(("kind", "space"), HEADS)
 
 
@@ -87,6 +88,14 @@ def test_learns_one_action(kind, space):
         optimizer.step()
     tolerance = (space.high - space.low).max() / 30 + 1e-3 if kind == "bins" else 0.05  # half a bin
     assert (head.act(head(z), deterministic=True) - wanted).abs().max() <= tolerance
+
+
+@pytest.mark.parametrize("kind", BOX_HEADS)
+def test_a_dimension_that_allows_one_value_has_it(kind):
+    head, params = make(kind, FIXED)
+    for deterministic in (True, False):
+        assert (head.act(params, deterministic)[:, 1] == FIXED.low[1]).all()
+    assert head.nll(params, draw(FIXED)).isfinite().all()
 
 
 def test_categorical_likelihood():

@@ -103,16 +103,20 @@ class BoxHead(ActionHead):
 
     center: Tensor
     half_range: Tensor
+    unit: Tensor
 
     def __init__(self, features_dim: int, params_per_dim: int, low: Tensor, high: Tensor) -> None:
         super().__init__(features_dim, params_per_dim * low.numel())
         self.shape = low.shape
         self.register_buffer("center", (high + low).flatten() / 2)
-        self.register_buffer("half_range", (high - low).flatten() / 2)
+        half_range = (high - low).flatten() / 2
+        self.register_buffer("half_range", half_range)
+        # A dimension that allows one value only has no range to divide by; there the action is that value.
+        self.register_buffer("unit", th.where(half_range > 0, half_range, 1.0), persistent=False)
 
     def to_unit(self, actions: Tensor) -> Tensor:
         """Environment units (B, *shape) to [-1, 1] (B, A)."""
-        return (actions.flatten(1).float() - self.center) / self.half_range
+        return (actions.flatten(1).float() - self.center) / self.unit
 
     def to_env(self, actions: Tensor) -> Tensor:
         """[-1, 1] (B, A), clamped, to environment units (B, *shape)."""
