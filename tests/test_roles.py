@@ -68,6 +68,9 @@ def test_facts_and_inputs_leave_the_observation_alone():
         (spaces.Dict({"inner": dict_of("a")}), "'inner' is a Dict"),
         (spaces.Dict({"word": spaces.Text(3)}), "'word' is a Text"),
         (dict_of("desired_goal", "observation"), "'achieved_goal'"),
+        (dict_of("actions", "observation"), "'actions'.*rename"),
+        (dict_of("episode_return", "observation", "return_to_go"), "'episode_return'.*rename"),
+        (dict_of("last", "observation"), "'last'.*rename"),
     ],
 )
 def test_what_cannot_be_stored_is_refused(space, words):

@@ -10,6 +10,8 @@ import numpy as np
 from gymnasium import spaces
 from torch import Tensor
 
+from gcrl_zoo.data.columns import RESERVED
+
 ACHIEVED_GOAL, DESIRED_GOAL, RETURN_TO_GO = "achieved_goal", "desired_goal", "return_to_go"
 #: The key of an observation space that is no Dict.
 PLAIN = "observation"
@@ -54,7 +56,7 @@ class Roles:
     def of(cls, space: spaces.Space) -> Roles:
         """
         :param space: a Dict of, or a single, Box, Discrete, MultiDiscrete or MultiBinary space
-        :raises ValueError: the space holds something else
+        :raises ValueError: the space holds something else, or an entry has a name that a store keeps for itself
         """
         plain = not isinstance(space, spaces.Dict)
         entries = dict(space.spaces) if isinstance(space, spaces.Dict) else {PLAIN: space}
@@ -69,6 +71,12 @@ class Roles:
             raise ValueError(
                 "The observation asks for a 'desired_goal' but has no 'achieved_goal' to learn goals from; "
                 "add one with a wrapper."
+            )
+        taken = sorted((entries.keys() & RESERVED) - {RETURN_TO_GO})
+        if taken:
+            raise ValueError(
+                f"Observation '{taken[0]}' has a name that the store of trajectories keeps for itself; "
+                "rename it by a wrapper, such as gymnasium.wrappers.TransformObservation."
             )
         facts = {key: entry for key, entry in entries.items() if key not in (DESIRED_GOAL, RETURN_TO_GO)}
         return cls(spaces.Dict(facts), plain, DESIRED_GOAL in entries, RETURN_TO_GO in entries)
