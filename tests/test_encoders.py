@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from gymnasium.wrappers import FrameStackObservation
+from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
 from gcrl_zoo.common.policies import make_encoder
+from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
 from gcrl_zoo.nets.mlp import mlp
+
+from .envs import PointEnv
+from .matrix import sources_of
 
 
 @pytest.mark.parametrize("dtype", [th.float32, th.float64, th.int64, th.uint8, th.bool])
@@ -31,7 +37,18 @@ def test_a_constant_dimension_does_not_explode():
     encoder = VectorEncoder((1,))
     encoder.fit(th.ones(1), th.zeros(1))
     assert encoder(th.ones(1, 1)) == 0
-    assert encoder(th.full((1, 1), 1.01)).abs() <= 10.1
+    assert encoder(th.full((1, 1), 2.0)) == 1  # in its own units
+
+
+def test_only_what_never_moved_keeps_its_units():
+    """Rounding is no movement; a little movement is magnified a thousand times at most."""
+    data = np.full((100_000, 4), [0.1, 12345.678, 0.0, 0.0], dtype=np.float32)
+    data[:, 2:] += np.random.default_rng(0).normal(0, [1e-2, 1e-5], (len(data), 2))
+    store = TrajectoryStore.from_episodes([Episode({"observation": data}, None, None)])
+    encoder = VectorEncoder((4,))
+    encoder.fit(*(th.as_tensor(each) for each in store.moments("observation")))
+    out = encoder(th.as_tensor(data[:1]) + 1)
+    np.testing.assert_allclose(out[0], [1, 1, 100, 1000], rtol=0.02)
 
 
 def test_statistics_travel_with_the_weights_and_are_not_trained():
@@ -81,6 +98,37 @@ def test_each_space_has_its_encoder(space, width, kind):
 def test_an_image_that_is_too_small_is_refused_in_one_sentence():
     with pytest.raises(ValueError, match=r"^[^\n]*35[^\n]*ResizeObservation[^\n]*\.$"):
         make_encoder(spaces.Box(0, 255, (3, 64, 35), np.uint8), 8)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_stack_of_images_is_an_image_of_more_channels(channels):
+    """As FrameStackObservation makes it, in both layouts."""
+    first = spaces.Box(0, 255, (4, channels, 36, 40), np.uint8)
+    last = spaces.Box(0, 255, (4, 36, 40, channels), np.uint8)
+    encoders = [make_encoder(space, 8) for space in (spaces.Box(0, 255, (4 * channels, 36, 40), np.uint8), first, last)]
+    for encoder in encoders:
+        assert type(encoder) is ImageEncoder and encoder.features_dim == 8
+        encoder.load_state_dict(encoders[0].state_dict())
+    first.seed(0)
+    seen = th.as_tensor(np.stack([first.sample(), first.sample()]))
+    expected = encoders[0](seen.flatten(1, 2))
+    th.testing.assert_close(encoders[1](seen), expected)
+    th.testing.assert_close(encoders[2](seen.movedim(2, -1)), expected)
+    assert type(make_encoder(spaces.Box(0, 200, (4, 36, 40, 3), np.uint8), 8)) is VectorEncoder
+    with pytest.raises(ValueError, match="36 x 35"):
+        make_encoder(spaces.Box(0, 255, (4, 36, 35, 3), np.uint8), 8)
+
+
+@sources_of("own play", "dataset + own play")
+def test_agents_see_stacks_of_images(case, source):
+    env = DummyVecEnv([lambda: FrameStackObservation(PointEnv("image"), 3)])
+    data = {}
+    if "dataset" in source:
+        played = case.make(env).learn(60).replay_buffer
+        data = {"dataset": played.copy(), "own_play": True}
+    model = case.make(env, **data).learn(60)
+    assert model._n_updates and type(model.policy.encoder.encoders[0]) is ImageEncoder
+    assert env.action_space.contains(model.predict(env.reset())[0][0])
 
 
 def test_a_brighter_image_looks_different():

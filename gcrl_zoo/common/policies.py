@@ -29,6 +29,13 @@ BOX_HEADS: dict[str, type[ActionHead]] = {
 }
 
 
+def is_image_stack(space: spaces.Space) -> bool:
+    """:param space: one entry of the observation space; such as ``FrameStackObservation`` makes of colour images"""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 4:
+        return False
+    return is_image_space(spaces.Box(space.low[0], space.high[0], dtype=space.dtype.type))
+
+
 def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
     """
     :param space: one entry of the observation space
@@ -39,7 +46,7 @@ def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
     if isinstance(space, spaces.MultiDiscrete):
         return OneHotEncoder(space.nvec.flatten().tolist(), space.start.flatten().tolist())
     assert space.shape is not None
-    if is_image_space(space):
+    if is_image_space(space) or is_image_stack(space):
         return ImageEncoder(space.shape, image_features)
     return VectorEncoder(space.shape)
 

@@ -16,7 +16,9 @@ class VectorEncoder(nn.Module):
 
     mean: Tensor
     std: Tensor
-    #: A dimension that hardly moved in the data must not explode when it moves later.
+    #: What moved less than this (relative to its mean, where that is large) did not move: the rest is rounding.
+    STILL = 1e-6
+    #: What moved a little is magnified, but not without limit.
     MIN_STD = 1e-3
 
     def __init__(self, shape: Sequence[int]) -> None:
@@ -28,11 +30,17 @@ class VectorEncoder(nn.Module):
     @th.no_grad()
     def fit(self, mean: Tensor, std: Tensor) -> None:
         """
+        The data says nothing of the scale of a dimension that never moved in it (an object that was not touched, a
+        switch that stayed off). Such a dimension keeps its own units: divided by almost nothing it would drown all
+        others on the day that it moves. It is not clipped either, which would hide by how much it moved.
+
         :param mean: (O,) mean of the data, any device
         :param std: (O,) standard deviation of the data
         """
-        self.mean.copy_(mean.flatten())
-        self.std.copy_(std.flatten().clamp(min=self.MIN_STD))
+        mean, std = mean.flatten(), std.flatten()
+        self.mean.copy_(mean)
+        moved = std >= self.STILL * mean.abs().clamp(min=1)
+        self.std.copy_(th.where(moved, std.clamp(min=self.MIN_STD), 1.0))
 
     def forward(self, observation: Tensor) -> Tensor:
         """
@@ -70,9 +78,10 @@ class OneHotEncoder(nn.Module):
 
 class ImageEncoder(nn.Module):
     """
-    The three convolutions of Mnih et al. (2015) on channel-first uint8 images.
+    The three convolutions of Mnih et al. (2015) on channel-first uint8 images, or on stacks of S images of either
+    layout, whose frames become further channels.
 
-    :param shape: (C, H, W)
+    :param shape: (C, H, W), (S, C, H, W) or (S, H, W, C), where channels are fewer than pixels
     :param features_dim: width of the output
     """
 
@@ -80,6 +89,8 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, shape: Sequence[int], features_dim: int = 256) -> None:
         super().__init__()
+        self.channels_last = len(shape) == 4 and shape[3] < shape[1]
+        shape = self._folded(th.empty(1, *shape, device="meta")).shape[1:]
         if min(shape[1:]) < self.MIN_SIDE:
             raise ValueError(
                 f"Images of {shape[1]} x {shape[2]} pixels are smaller than {self.MIN_SIDE} x {self.MIN_SIDE}; "
@@ -101,10 +112,16 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """
-        :param image: (B, C, H, W) uint8
+        :param image: (B, C, H, W), (B, S, C, H, W) or (B, S, H, W, C) uint8
         :return: (B, O) float32
         """
-        return self.project(self.convolutions(image.float() / 255.0))
+        return self.project(self.convolutions(self._folded(image).float() / 255.0))
+
+    def _folded(self, image: Tensor) -> Tensor:
+        """A stack as one image of S * C channels."""
+        if self.channels_last:
+            image = image.movedim(-1, 2)
+        return image.flatten(1, 2) if image.dim() == 5 else image
 
 
 class DictEncoder(nn.Module):
