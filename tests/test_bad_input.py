@@ -1,6 +1,7 @@
 """Bad input is answered by one clear sentence before training starts; what can only be seen later, by a ValueError."""
 
 import math
+from dataclasses import replace
 
 import gymnasium as gym
 import numpy as np
@@ -74,6 +75,51 @@ def test_data_with_values_beyond_the_space(case, source):
     refusal(ValueError, lambda: case.make(make_env("discrete"), dataset=store), "'theirs'", "observation", "40")
     store = TrajectoryStore.from_episodes(episodes_of(np.zeros((5, 2)), np.array([2, 3, 0, 4])), name="theirs")
     refusal(ValueError, lambda: case.make(dataset=store), "'theirs'", "actions", "Discrete(5, start=2)")
+
+
+@sources_of("dataset", "dataset + own play", "stream + own play")
+@pytest.mark.parametrize("kind", ["image", "discrete", "multi_discrete", "multi_binary"])
+def test_data_between_whole_numbers(case, source, kind):
+    """Pixels in [0, 1] would be black, 4.5 would be 4."""
+    argument = "stream" if "stream" in source else "dataset"
+    episodes = [replace(each, observations=halves(each.observations)) for each in make_store(kind).episodes()]
+    store = TrajectoryStore.from_episodes(episodes, name="theirs")
+    own_play = {"own_play": True} if source == "dataset + own play" else {}
+    env = make_env(kind)
+    words = argument, "'theirs'", "'observation'", "float32", type(env.observation_space).__name__
+    refusal(ValueError, lambda: case.make(env, **{argument: store}, **own_play), *words)
+
+
+def halves(observations):
+    return {key: column / 2 for key, column in observations.items()}
+
+
+@sources_of("dataset")
+def test_choices_between_whole_numbers(case, source):
+    episodes = episodes_of(np.zeros((5, 2)), np.full(4, 2.5))
+    store = TrajectoryStore.from_episodes(episodes, name="theirs", action_space=make_env().action_space)
+    refusal(ValueError, lambda: case.make(dataset=store), "'theirs'", "actions", "float32", "Discrete(5, start=2)")
+
+
+@sources_of("dataset")
+@pytest.mark.parametrize(("kind", "outside"), [("image", 256), ("image", -1), ("multi_binary", 2)])
+def test_whole_numbers_beyond_their_type(case, source, kind, outside):
+    episodes = [
+        replace(each, observations={key: np.full(column.shape, outside) for key, column in each.observations.items()})
+        for each in make_store(kind).episodes()
+    ]
+    store = TrajectoryStore.from_episodes(episodes, name="theirs")
+    refusal(ValueError, lambda: case.make(make_env(kind), dataset=store), "'theirs'", "'observation'", str(outside))
+
+
+@sources_of("dataset + own play")
+@pytest.mark.parametrize("kind", ["image", "discrete", "multi_discrete", "multi_binary"])
+def test_whole_numbers_of_another_type_fit(case, source, kind):
+    episodes = [
+        replace(each, observations={key: column.astype(int) for key, column in each.observations.items()})
+        for each in make_store(kind).episodes()
+    ]
+    assert case.make(make_env(kind), dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
 
 
 @sources_of("dataset")

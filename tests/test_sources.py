@@ -1,5 +1,7 @@
 """Data is brought into the shape of the environment where that can be done without guessing."""
 
+import gc
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +12,8 @@ from gcrl_zoo.common.sources import channels_first
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.methods.gcsl_vicreg import GCSLVICReg
 
-from .envs import PointEnv, make_store
+from .envs import PointEnv, make_env, make_store
+from .matrix import sources_of
 
 
 def channels_last(store: TrajectoryStore) -> TrajectoryStore:
@@ -39,6 +42,29 @@ def test_what_fits_already_is_not_copied():
     assert channels_first(store, Roles.of(spaces.Box(0, 255, shape, np.uint8))) is store
     vectors = make_store("box")
     assert channels_first(vectors, Roles.of(PointEnv("box").observation_space)) is vectors
+
+
+def test_images_are_turned_once_anew_when_there_are_more_and_forgotten_with_their_dataset():
+    camera = channels_last(make_store("image"))
+    roles = Roles.of(spaces.Box(0, 255, (1, 36, 36), np.uint8))
+    turned = channels_first(camera, roles)
+    assert channels_first(camera, roles) is turned
+    camera.append(camera.episode(0))
+    assert channels_first(camera, roles).n_episodes == camera.n_episodes == turned.n_episodes + 1
+    alive = weakref.ref(channels_first(camera, roles)), weakref.ref(camera)
+    del camera, turned
+    gc.collect()
+    assert [each() for each in alive] == [None, None]
+
+
+@sources_of("dataset")
+def test_an_agent_sees_that_a_dataset_of_images_has_grown(case, source):
+    camera = channels_last(make_store("image"))
+    model = case.make(make_env("image"), dataset=camera).learn(2)
+    for episode in list(camera.episodes()):
+        camera.append(episode)
+    model.learn(2)
+    assert model._runtime.samplers["played"].store.n_episodes == camera.n_episodes == 16
 
 
 def test_an_agent_learns_from_images_as_a_camera_keeps_them():

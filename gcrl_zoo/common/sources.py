@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from functools import lru_cache
 from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from gymnasium import spaces
@@ -111,10 +111,18 @@ def channels_first(store: TrajectoryStore, roles: Roles) -> TrajectoryStore:
         for key, shape in _shapes(store).items()
         if key in wanted and wanted[key] != shape and wanted[key] == (shape[-1], *shape[:-1])
     ]
-    return _turn(store, tuple(turned)) if turned else store
+    if not turned:
+        return store
+    state = store.version, tuple(turned)
+    if store not in _turned or _turned[store][0] != state:
+        _turned[store] = state, _turn(store, tuple(turned))
+    return _turned[store][1]
 
 
-@lru_cache(maxsize=4)  # a hyperparameter search asks for the same images in each trial
+# A hyperparameter search asks for the same images in each trial; kept as long as the dataset itself.
+_turned: WeakKeyDictionary[TrajectoryStore, tuple[tuple[int, tuple[str, ...]], TrajectoryStore]] = WeakKeyDictionary()
+
+
 def _turn(store: TrajectoryStore, keys: tuple[str, ...]) -> TrajectoryStore:
     episodes = (
         replace(
@@ -181,18 +189,36 @@ def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument:
 
 
 def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space, argument: str) -> None:
-    """A choice that the space does not offer would be an index error, or silently another choice, in training."""
-    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+    """A value that the space does not offer would be an index error, or silently another value, in training."""
+    if isinstance(space, spaces.Box) and (column == "actions" or space.dtype.kind not in "iu"):
+        return
+    what = "actions hold" if column == "actions" else f"observation '{column}' holds"
+    problem = f"{argument} '{store.name}' does not fit the environment: its {what}"
+    found = store.take(column, slots[:1]).dtype
+    if found.kind == "f":
+        raise ValueError(
+            f"{problem} {found}, the environment's are whole numbers, {space}; convert them without loss "
+            "(pixels to 0 ... 255, say)."
+        )
+    if isinstance(space, spaces.Box) and found == space.dtype:
         return
     values = store.take(column, slots)
-    n = space.n if isinstance(space, spaces.Discrete) else space.nvec
-    outside = values[(values < space.start) | (values >= space.start + n)]
+    low, high = _bounds(space)
+    outside = values[(values < low) | (values > high)]
     if outside.size:
-        what = "actions" if column == "actions" else f"observation '{column}'"
-        raise ValueError(
-            f"{argument} '{store.name}' does not fit the environment: its {what} hold {outside.flat[0]}, "
-            f"the environment's are {space}."
-        )
+        raise ValueError(f"{problem} {outside.flat[0]}, the environment's are {space}.")
+
+
+def _bounds(space: spaces.Space) -> tuple[Array | int, Array | int]:
+    """The smallest and the largest whole number of a space; for a Box, of its type."""
+    if isinstance(space, spaces.Discrete):
+        return int(space.start), int(space.start + space.n) - 1
+    if isinstance(space, spaces.MultiDiscrete):
+        return space.start, space.start + space.nvec - 1
+    if isinstance(space, spaces.MultiBinary):
+        return 0, 1
+    assert isinstance(space, spaces.Box)
+    return int(np.iinfo(space.dtype).min), int(np.iinfo(space.dtype).max)
 
 
 def _same_actions(a: spaces.Space, b: spaces.Space) -> bool:

@@ -225,12 +225,13 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.env is None:
             return
         runtime = self._runtime
-        if self.dataset is not None and runtime.dataset is None:
+        # A store that was handed over may have grown since.
+        if self.dataset is not None and (runtime.dataset is None or isinstance(self.dataset, TrajectoryStore)):
             runtime.dataset = self._open(self.dataset, "dataset", self.needs)
             if self.plays and not self.replay_buffer.n_episodes:  # else it was loaded, dataset included
                 capacity = max(int(self.buffer_size), runtime.dataset.n_slots)
                 self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
-        if self.stream is not None and runtime.stream is None:
+        if self.stream is not None and (runtime.stream is None or isinstance(self.stream, TrajectoryStore)):
             if not self.needs.stream:
                 raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
             runtime.stream = self._open(self.stream, "stream", self.needs._replace(actions=False)).watched()
