@@ -1,0 +1,63 @@
+"""README and docs tell the truth: their Python runs, their links lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from .throw_away import ROOT
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [page for page in PAGES if "_build" not in page.parts]
+BUILT_ELSEWHERE = ROOT / "docs" / "add_a_method.md"  # tests/test_registration.py trains what it shows
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^][]*\]\(([^()\s]+)\)")
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def blocks() -> list:
+    """Each Python block of each page, numbered."""
+    found = []
+    for page in PAGES:
+        if page != BUILT_ELSEWHERE:
+            python = [text for language, text in FENCE.findall(page.read_text()) if language == "python"]
+            found += [pytest.param(text, id=f"{name(page)}-{i}") for i, text in enumerate(python, 1)]
+    return found
+
+
+def prose(page: Path) -> str:
+    """The page without its code."""
+    return re.sub(r"`[^`\n]+`", "", FENCE.sub("", page.read_text()))
+
+
+def anchors(page: Path) -> set[str]:
+    """What may stand behind ``#`` in a link to this page: its headings, as GitHub and MyST write them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("block", blocks())
+def test_python_runs_by_itself(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "docs", "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_local_links_lead_somewhere(page):
+    for link in LINK.findall(prose(page)):
+        if re.match(r"\w+:", link):
+            continue  # another site
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists() and target.is_relative_to(ROOT), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(target), f"{name(target)} has no heading #{anchor}"
+
+
+def test_these_tests_see_what_they_should():
+    assert len(blocks()) >= 5
+    assert "which-hyperparameters-a-run-gets" in anchors(ROOT / "docs" / "architecture.md")
+    assert "docs/quickstart.md" in LINK.findall(prose(ROOT / "README.md"))
