@@ -79,7 +79,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     :param train_freq: steps of each environment between two rounds of training
     :param gradient_steps: updates in a round; -1 for as many as environment steps were played
     :param max_grad_norm: clip gradients to this norm; None for no clipping
-    :param noise_levels: each own episode is played with one of these, see
+    :param noise_levels: each own episode is played with one of these (or with this one), see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`
     :param max_episode_steps: cut longer own episodes; None for no limit
     :param target_return: return to ask for when acting; default: told by the data
@@ -110,7 +110,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         train_freq: int = 250,
         gradient_steps: int = -1,
         max_grad_norm: float | None = 1.0,
-        noise_levels: Sequence[float] = (0.0, 0.2),
+        noise_levels: float | Sequence[float] = (0.0, 0.2),
         max_episode_steps: int | None = None,
         target_return: float | None = None,
         return_scale: float | None = None,
