@@ -53,7 +53,7 @@ class GCSLVICRegPolicy(ConditionedPolicy):
     ``f(state, return, goal)`` with an action head, and an expander that only training uses.
 
     :param net_arch: widths of the hidden layers of f
-    :param embedding_dim: width of each input's own embedding; None concatenates the raw inputs (``exp6_concat``)
+    :param embedding_dim: width of each input's own embedding; None concatenates the raw inputs
     :param missing: what stands for a missing input, ``"null"`` (learned) or ``"noise"`` (the notes)
     :param return_token: the return that f is conditioned on: ``"return_to_go"`` tells good steps of an episode from
         its bad ones, ``"episode_return"`` (the notes) is the same for all steps of an episode
