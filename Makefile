@@ -12,10 +12,10 @@ CHECKED := gcrl_zoo wrappers hyperparams tests benchmarks
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-gpu pytest lint type format clean
+.PHONY: help install train test test-gpu pytest lint type docs format clean
 
 help:
-	@echo "make train | test | test-gpu | format | lint | type | pytest | install | clean"
+	@echo "make train | test | test-gpu | format | lint | type | pytest | docs | install | clean"
 
 install: $(INSTALLED)
 
@@ -46,10 +46,13 @@ lint: $(INSTALLED)
 type: $(INSTALLED)
 	mypy
 
+docs: $(INSTALLED)
+	python -m sphinx -W --keep-going docs docs/_build
+
 format: $(INSTALLED)
 	ruff check --fix $(CHECKED)
 	ruff format $(CHECKED)
 
 clean:
-	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

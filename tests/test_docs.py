@@ -1,15 +1,17 @@
-"""README and docs tell the truth: their Python runs, their links lead somewhere."""
+"""README and docs tell the truth: their Python runs, their links lead somewhere, Sphinx has nothing to say."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from .throw_away import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PAGES = [page for page in PAGES if "_build" not in page.parts]
-BUILT_ELSEWHERE = ROOT / "docs" / "add_a_method.md"  # tests/test_registration.py trains what it shows
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+BUILT_ELSEWHERE = DOCS / "add_a_method.md"  # tests/test_registration.py trains what it shows
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^][]*\]\(([^()\s]+)\)")
@@ -57,7 +59,15 @@ def test_local_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(target), f"{name(target)} has no heading #{anchor}"
 
 
+def test_the_documentation_builds(tmp_path):
+    for needed in ("sphinx", "myst_parser", "sphinx_copybutton", "sphinxcontrib.mermaid", "furo"):
+        pytest.importorskip(needed)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", tmp_path / "cache", DOCS, tmp_path]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
 def test_these_tests_see_what_they_should():
     assert len(blocks()) >= 5
-    assert "which-hyperparameters-a-run-gets" in anchors(ROOT / "docs" / "architecture.md")
+    assert "which-hyperparameters-a-run-gets" in anchors(DOCS / "architecture.md")
     assert "docs/quickstart.md" in LINK.findall(prose(ROOT / "README.md"))
