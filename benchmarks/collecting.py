@@ -4,9 +4,9 @@ Steps per second of own play, beside SB3's PPO on the same wrapped environments.
     OMP_NUM_THREADS=1 python benchmarks/collecting.py --output docs/results/collecting.md
 
 Both collect in one process, in turns, on one thread; CPU time, median over rounds. A round of ours is all that
-``learn`` does between two rounds of updates: acting, stepping, callbacks, logging, and storing finished episodes. A round
-of PPO is ``collect_rollouts``, which computes values and log-probabilities too, since PPO needs them. Both networks
-have two hidden layers of 64 units.
+``learn`` does between two rounds of updates: acting, stepping, callbacks, and storing finished episodes. A round of PPO
+is ``collect_rollouts``, which computes values and log-probabilities too, since PPO needs them. Both networks have two
+hidden layers of 64 units.
 """
 
 from __future__ import annotations
