@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo.methods.gcsl_vicreg.policies import InputSlot
 from gcrl_zoo.registry import discover
@@ -65,9 +66,20 @@ def test_beside_a_goal_the_wrappers_return_is_not_heard():
     assert th.equal(params_of(model, observation), params_of(model, poorer))
 
 
-def test_the_target_is_the_best_return_watched_unless_told():
+def test_what_is_asked_for_at_every_step_lay_ahead_of_many_steps():
     store = make_store()
-    assert CASE.make(dataset=store).learn(1).policy.target_return == pytest.approx(store.returns.max())
+    model = CASE.make(dataset=store, stream_fraction=0.5).learn(1)
+    best = store.best(0.5)
+    ahead = np.concatenate([np.cumsum(each.rewards[::-1])[::-1] for each in best.episodes()])
+    assert model.policy.target_return.item() == pytest.approx(np.quantile(ahead, 0.9), rel=1e-5)
+
+
+@pytest.mark.parametrize("counted", [False, True], ids=["episode_return", "counted down by a wrapper"])
+def test_the_target_is_the_best_return_watched_unless_told(counted):
+    store = make_store()
+    env = DummyVecEnv([lambda: ReturnToGo(PointEnv())]) if counted else make_env()
+    token = {} if counted else {"policy_kwargs": {"return_token": "episode_return"}}
+    assert CASE.make(env, dataset=store, **token).learn(1).policy.target_return == pytest.approx(store.returns.max())
     assert CASE.make(dataset=store, target_return=7.0).learn(1).policy.target_return == 7
 
 

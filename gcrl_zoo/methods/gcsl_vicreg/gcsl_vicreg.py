@@ -21,12 +21,14 @@ from gcrl_zoo.losses.vicreg import VICRegLoss, effective_rank, spread
 from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy
 from gcrl_zoo.methods.gcsl_vicreg.terms import Branches, Term, align, inverse, vicreg_term
 
+#: Of the returns-to-go of all watched steps: the one to ask for.
+TARGET_QUANTILE = 0.9
 DEFAULT_TERMS = {"vicreg": 0.02, "align": 1.0, "inverse": 1.0}
 
 
 class GCSLVICReg(TrajectoryAlgorithm):
     """
-    EXP6 of the research notes, and the version of it that works.
+    Our reading of EXP6, an experiment in unpublished research notes, and the version of it that works.
 
     Streaming watches states and returns, never actions; bootstrapping learns from own play which action leads from
     one state to another. The loss is a weighted sum of three terms (see :mod:`~gcrl_zoo.methods.gcsl_vicreg.terms`):
@@ -100,6 +102,17 @@ class GCSLVICReg(TrajectoryAlgorithm):
         pairs = GoalPairs(watched, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
         batch = to_tensors(pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)), self.device)
         self.policy.fit_change(batch.observations, batch.goals)
+
+    def choose_target(self, watched: TrajectoryStore) -> float:
+        """
+        Asked at every step for all that a whole episode can earn, f would have to act as at its beginning. So where
+        nothing counts down, ask for a return that lay ahead of many steps, not of first ones only.
+        """
+        policy = self.policy
+        if self.target_return is not None or policy.return_token == "episode_return" or policy.roles.return_to_go:
+            return super().choose_target(watched)
+        best = watched.best(self.stream_fraction)
+        return float(np.quantile(best.take("return_to_go", best.steps), TARGET_QUANTILE))
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         keys = self.policy.roles.goal_keys
