@@ -21,7 +21,7 @@ from gcrl_zoo.losses.vicreg import VICRegLoss, effective_rank, spread
 from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy
 from gcrl_zoo.methods.gcsl_vicreg.terms import Branches, Term, align, inverse, vicreg_term
 
-#: Of the returns-to-go of all watched steps: the one to ask for.
+#: Of the returns-to-go in the best episode: the one to ask for.
 TARGET_QUANTILE = 0.9
 DEFAULT_TERMS = {"vicreg": 0.02, "align": 1.0, "inverse": 1.0}
 
@@ -106,12 +106,13 @@ class GCSLVICReg(TrajectoryAlgorithm):
     def choose_target(self, watched: TrajectoryStore) -> float:
         """
         Asked at every step for all that a whole episode can earn, f would have to act as at its beginning. So where
-        nothing counts down, ask for a return that lay ahead of many steps, not of first ones only.
+        nothing counts down, ask for a return that lay ahead of many steps of the best episode, not of its first ones
+        only.
         """
         policy = self.policy
         if self.target_return is not None or policy.return_token == "episode_return" or policy.roles.return_to_go:
             return super().choose_target(watched)
-        best = watched.best(self.stream_fraction)
+        best = watched.best(1 / watched.n_episodes)
         return float(np.quantile(best.take("return_to_go", best.steps), TARGET_QUANTILE))
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
