@@ -32,12 +32,14 @@ N_ENVS, N_STEPS = 8, 250
 def ours(env_id: str) -> Callable[[], object]:
     """A function that plays one round."""
     # A Gaussian like PPO's, so that both fall over equally often: resets cost too.
-    head = {"action_head": "gaussian"} if env_id.startswith("Hopper") else {}
+    gaussian = {"action_head": "gaussian", "action_head_kwargs": {"log_std_init": 0.0}}
+    head = gaussian if env_id.startswith("Hopper") else {}
     model = GCSLVICReg(
         "MultiInputPolicy",
         make_vec_env(env_id, N_ENVS, seed=0, wrapper_class=ReturnToGo),
         learning_starts=0,
         train_freq=N_STEPS,
+        noise_levels=0.0,  # PPO explores by sampling only; so do we here
         policy_kwargs={"embedding_dim": 64, "net_arch": [64], "representation_dim": 64, **head},
         device="cpu",
         seed=0,

@@ -1,17 +1,33 @@
 """
 Turn the rows of ``benchmarks/runs.py`` into a Markdown table: one line for each variant, over its seeds.
 
-    python benchmarks/summary.py docs/results/cartpole.csv
+    python benchmarks/summary.py docs/results/cartpole.csv docs/results/hopper.csv --output docs/results/gcsl_vicreg.md
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import statistics
 from pathlib import Path
 
 import pandas as pd
+
+PAGE = """# Results of {title}
+
+Each row was trained by the command beside it and played from its final zip by `rl_zoo3.enjoy` (deterministic, seed
+1000, 20 episodes). *Each seed* is the mean over those episodes; the last score, never the best. The rows of single
+runs, with their spread over episodes and their time, are in the `.csv` files beside this page; `benchmarks/runs.py`
+makes them.
+Written by
+
+```bash
+{command}
+```
+
+{table}
+"""
 
 
 def summarise(rows: pd.DataFrame) -> str:
@@ -24,16 +40,27 @@ def summarise(rows: pd.DataFrame) -> str:
         means = group["mean"].tolist()
         each = " ".join(f"{mean:.0f}" for mean in means)
         spread = f"{statistics.stdev(means):.0f}" if len(means) > 1 else "-"
-        command = re.sub(r"--seed \d+", "--seed SEED", group["command"].iloc[0])
+        command = readable(re.sub(r"--seed \d+", "--seed SEED", group["command"].iloc[0]))
         lines.append(f"| {name} | {env} | {each} | {statistics.mean(means):.0f} | {spread} | `python {command}` |")
     return "\n".join(lines)
+
+
+def readable(command: str) -> str:
+    """The same command, quoted as a person would."""
+    return " ".join(f'"{word}"' if re.search(r"[^\w./:=,-]", word) else word for word in shlex.split(command))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tables", type=Path, nargs="+")
+    parser.add_argument("--output", type=Path, help="page to write, titled by its name")
     args = parser.parse_args()
-    print(summarise(pd.concat([pd.read_csv(path) for path in args.tables])))
+    table = summarise(pd.concat([pd.read_csv(path) for path in args.tables]))
+    if args.output is None:
+        print(table)
+        return
+    command = f"python benchmarks/summary.py {' '.join(map(str, args.tables))} --output {args.output}"
+    args.output.write_text(PAGE.format(title=args.output.stem, command=command, table=table))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,8 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
-from torch import Tensor
 
+from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer
 from gcrl_zoo.common.policies import ConditionedPolicy, State
 from gcrl_zoo.common.roles import RETURN_TO_GO, Observation
@@ -48,6 +48,8 @@ class Collector:
         self.obs: Observation = {}
         self.episode_starts = np.ones(env.num_envs, dtype=bool)
         self.memory: State | None = None
+        finals: list[dict[str, np.ndarray] | None] = [None] * env.num_envs
+        self._nothing_ended = (np.zeros(env.num_envs, dtype=bool), finals)
 
     def start(self, observation: Observation) -> None:
         """
@@ -70,20 +72,23 @@ class Collector:
         actions = self._act(explorer)
         new_obs, rewards, dones, infos = self.env.step(actions)
         assert isinstance(new_obs, (np.ndarray, dict))
-        truncated = np.zeros_like(dones)
-        finals: list[dict[str, np.ndarray] | None] = [None] * len(dones)
-        for index in np.flatnonzero(dones):
-            truncated[index] = infos[index].get("TimeLimit.truncated", False)
-            finals[index] = self.roles.facts(infos[index]["terminal_observation"])
+        truncated, finals = self._nothing_ended
+        if True in dones:
+            truncated, finals = truncated.copy(), finals.copy()
+            for index in np.flatnonzero(dones):
+                truncated[index] = infos[index].get("TimeLimit.truncated", False)
+                finals[index] = self.roles.facts(infos[index]["terminal_observation"])
         finished = self.builder.step(actions, rewards, self.roles.facts(new_obs), dones, truncated, finals)
-        self.episode_starts = dones.copy()
-        self.episode_starts[[env for env, _ in finished]] = True  # an episode that is cut ends without a `done`
+        self.episode_starts = dones
+        if finished:  # an episode that is cut ends without a `done`
+            self.episode_starts = dones.copy()
+            self.episode_starts[[env for env, _ in finished]] = True
         self.obs = self._see(new_obs, dones)
         return Step(new_obs, actions, rewards, dones, list(infos), [episode for _, episode in finished])
 
     def _see(self, observation: Observation, dones: np.ndarray) -> Observation:
         """A ``ReturnToGo`` wrapper does not hear of a cut and counts on: what it counted before is taken off."""
-        if not self.roles.return_to_go:
+        if not self.roles.return_to_go or self.builder.max_episode_steps is None:
             return observation
         assert isinstance(observation, dict)
         counted, done = observation[RETURN_TO_GO], dones[:, None]
@@ -93,7 +98,7 @@ class Collector:
         return {**observation, RETURN_TO_GO: (counted - self._before_cut).astype(counted.dtype)}
 
     def _act(self, explorer: Explorer) -> np.ndarray:
-        inputs = self.policy.command(self.roles.inputs(self._to_tensors(self.obs)))
+        inputs = self.policy.command(self.roles.inputs(to_tensors(self.obs, self.device)))
         inputs = explorer.command(inputs, self.episode_starts)
         chosen, self.memory = self.policy.step(inputs, self.memory, self.episode_starts)
         wanted = chosen.cpu().numpy()
@@ -114,8 +119,3 @@ class Collector:
                     "repair it, or change what it shows by a wrapper."
                 )
         return ValueError("Training diverged: the policy's actions became NaN or infinite; lower learning_rate.")
-
-    def _to_tensors(self, observation: Observation) -> Tensor | dict[str, Tensor]:
-        if isinstance(observation, dict):
-            return {key: th.as_tensor(value, device=self.device) for key, value in observation.items()}
-        return th.as_tensor(observation, device=self.device)

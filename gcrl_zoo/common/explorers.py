@@ -70,22 +70,21 @@ class NoiseLevels(RandomPlay):
             raise ValueError(f"noise_levels is {shown(levels)}; give a number from 0 on, or a list of them.")
         self.levels = np.asarray(given, dtype=np.float32)
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
+        self._calm = False
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
-        if not self.levels.any():
-            return actions
-        if len(self._level) != len(actions):
-            self._level = self.rng.choice(self.levels, len(actions))
-        if episode_starts.any():
-            self._level = np.where(episode_starts, self.rng.choice(self.levels, len(actions)), self._level)
-        if not self._level.any():
+        new = len(self._level) != len(actions)
+        if new or True in episode_starts:
+            drawn = self.rng.choice(self.levels, len(actions))
+            self._level = drawn if new else np.where(episode_starts, drawn, self._level)
+            self._calm = not self._level.any()
+        if self._calm:
             return actions
         if isinstance(self.space, spaces.Discrete):
-            return np.where(
-                self.rng.random(len(actions)) < self._level, super().perturb(actions, episode_starts), actions
-            )
+            wild = self.rng.random(len(actions)) < self._level
+            return np.where(wild, super().perturb(actions, episode_starts), actions) if True in wild else actions
         assert isinstance(self.space, spaces.Box)
         low, high = self.space.low, self.space.high
         level = self._level.reshape((-1,) + (1,) * (actions.ndim - 1))
         noise = self.rng.standard_normal(actions.shape, dtype=np.float32) * level * (high - low) / 2
-        return np.clip(actions + noise, low, high)
+        return np.minimum(np.maximum(actions + noise, low), high)  # np.clip takes twice as long

@@ -1,6 +1,6 @@
 """Encoders turn one entry of an observation into a flat, well-scaled float32 vector."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch as th
 from torch import Tensor, nn
@@ -138,14 +138,15 @@ class DictEncoder(nn.Module):
         self.encoders = nn.ModuleList(encoders.values())
         self.features_dim: int = sum(encoder.features_dim for encoder in encoders.values())  # type: ignore[misc]
 
-    def items(self) -> list[tuple[str, nn.Module]]:
+    def items(self) -> Iterator[tuple[str, nn.Module]]:
         """Key and encoder of each entry."""
-        return list(zip(self.keys, self.encoders, strict=True))
+        return zip(self.keys, self.encoders, strict=True)
 
     def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
         """
         :param observations: (B, ...) by key
         :return: (B, O) float32
         """
-        features = [encoder(observations[key]) for key, encoder in self.items()]
-        return features[0] if len(features) == 1 else th.cat(features, dim=1)
+        if len(self.keys) == 1:  # most environments; acting is a matter of microseconds
+            return self.encoders[0](observations[self.keys[0]])
+        return th.cat([encoder(observations[key]) for key, encoder in self.items()], dim=1)
