@@ -20,7 +20,8 @@ LOWEST = {"data", "nets", "losses"}
 BELOW_REGISTRY = {"methods", "common", *LOWEST}
 BELOW_TOP = {"registry", *BELOW_REGISTRY}
 MAY_IMPORT = {
-    **{room: set() for room in ("data", "nets", "losses", "wrappers", "hyperparams")},
+    **{room: set() for room in ("data", "nets", "losses", "hyperparams")},
+    "wrappers": {"data"},
     "common": LOWEST,
     "methods": {"common", *LOWEST},
     "registry": BELOW_REGISTRY,

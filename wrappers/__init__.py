@@ -1,5 +1,18 @@
 """Gymnasium wrappers, for RL Zoo's YAML (``env_wrapper: gcrl_zoo.wrappers.ReturnToGo``) or by hand."""
 
+from gcrl_zoo.wrappers.goal import GoalWrapper
+from gcrl_zoo.wrappers.goal_sources import DatasetGoal, FixedGoal, InfoGoal, LandingPad, SampledGoal, Upright
 from gcrl_zoo.wrappers.return_to_go import ReturnToGo
+from gcrl_zoo.wrappers.success import LiftSuccess
 
-__all__ = ["ReturnToGo"]
+__all__ = [
+    "DatasetGoal",
+    "FixedGoal",
+    "GoalWrapper",
+    "InfoGoal",
+    "LandingPad",
+    "LiftSuccess",
+    "ReturnToGo",
+    "SampledGoal",
+    "Upright",
+]
