@@ -111,6 +111,18 @@ def refuse_not_positive(owner: Any, *names: str) -> None:
             raise ValueError(f"{name} is {shown(value)}; give a number above 0.")
 
 
+def refuse_no_fraction(owner: Any, *names: str) -> None:
+    """
+    :param owner: object that keeps its arguments under their own names
+    :param names: arguments that say how much of a whole
+    :raises ValueError: an argument is no number above 0 and up to 1
+    """
+    for name in names:
+        value = getattr(owner, name)
+        if not is_number(value) or not 0 < value <= 1:
+            raise ValueError(f"{name} is {shown(value)}; give a number in (0, 1].")
+
+
 def refuse_not_whole(owner: Any, *names: str, float_too: bool = False) -> None:
     """
     :param owner: object that keeps its arguments under their own names

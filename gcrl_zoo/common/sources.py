@@ -13,8 +13,8 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
 
 from gcrl_zoo.common.arguments import is_number
-from gcrl_zoo.common.roles import Roles
-from gcrl_zoo.data.episode import Array
+from gcrl_zoo.common.roles import ACHIEVED_GOAL, PLAIN, Roles
+from gcrl_zoo.data.episode import Array, Episode
 from gcrl_zoo.data.store import TrajectoryStore
 
 
@@ -25,20 +25,31 @@ class Needs(NamedTuple):
     :param actions: of the dataset (a ``stream`` never needs them)
     :param rewards: of the dataset and the stream
     :param stream: whether the method can watch a ``stream`` at all
+    :param goals: whether the environment must ask for goals
     """
 
     actions: bool = True
     rewards: bool = False
     stream: bool = False
+    goals: bool = False
 
 
-def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None) -> None:
+def check_environment(
+    name: str, needs: Needs, observation_space: spaces.Space, action_space: spaces.Space, env: VecEnv | None
+) -> None:
     """
     :param name: of the method, for messages
+    :param needs: of the method
+    :param observation_space: of the environment
     :param action_space: of the environment
     :param env: with all its wrappers; None where an agent is only loaded
     :raises ValueError: one sentence that names what does not fit
     """
+    if needs.goals and not Roles.of(observation_space).desired_goal:
+        raise ValueError(
+            f"{name} acts towards goals, but the environment asks for none (it shows no 'desired_goal'); "
+            "give it goals with a wrapper, such as `env_wrapper: gcrl_zoo.wrappers.FixedGoal`."
+        )
     if not isinstance(action_space, (spaces.Box, spaces.Discrete)):
         raise ValueError(
             f"{name} plays Box and Discrete actions, not {action_space}; change the action space by a wrapper."
@@ -133,6 +144,32 @@ def _turn(store: TrajectoryStore, keys: tuple[str, ...]) -> TrajectoryStore:
     )
     return TrajectoryStore.from_episodes(
         episodes, name=store.name, action_space=store.action_space, n_slots=store.n_slots
+    ).freeze()
+
+
+def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv) -> TrajectoryStore:
+    """
+    A dataset that was recorded without goals, for an environment whose wrapper gives it goals.
+
+    :param store: a dataset
+    :param roles: of the environment's observation space
+    :param env: whose goal wrapper, if any, knows what an observation achieves (``achieved_goal_of``)
+    :return: the store itself, or a copy with the column that the environment has and the dataset lacks
+    """
+    lacking = roles.desired_goal and ACHIEVED_GOAL not in store.observation_keys
+    if not lacking or not env.has_attr("achieved_goal_of"):
+        return store
+
+    plain = set(roles.state_keys) == {PLAIN, ACHIEVED_GOAL}
+
+    def with_goals(episode: Episode) -> Episode:
+        facts = episode.observations
+        seen = facts[PLAIN] if plain else facts
+        (achieved,) = env.env_method("achieved_goal_of", seen, indices=0)
+        return replace(episode, observations={**facts, ACHIEVED_GOAL: achieved})
+
+    return TrajectoryStore.from_episodes(
+        map(with_goals, store.episodes()), name=store.name, action_space=store.action_space, n_slots=store.n_slots
     ).freeze()
 
 

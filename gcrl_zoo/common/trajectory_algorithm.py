@@ -31,7 +31,15 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.sources import Needs, as_own_play, channels_first, check_environment, check_room, check_store
+from gcrl_zoo.common.sources import (
+    Needs,
+    as_own_play,
+    channels_first,
+    check_environment,
+    check_room,
+    check_store,
+    with_achieved_goals,
+)
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.sources import open_store
@@ -193,7 +201,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def _setup_model(self) -> None:
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
-        check_environment(type(self).__name__, self.action_space, self.env)
+        check_environment(type(self).__name__, self.needs, self.observation_space, self.action_space, self.env)
         refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
         self._check_numbers()
         NoiseLevels(self.action_space, np.random.default_rng(), self.noise_levels)  # refuses what is no level
@@ -247,7 +255,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             raise ValueError("Nothing to learn from: give a `dataset`, or set `own_play: true`.")
 
     def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
-        store = channels_first(open_store(source), self.policy.roles)
+        assert self.env is not None
+        store = with_achieved_goals(open_store(source), self.policy.roles, self.env)
+        store = channels_first(store, self.policy.roles)
         check_store(store, self.policy.roles, self.action_space, needs, argument)
         return store
 

@@ -1,7 +1,7 @@
 """Experience: episodes, the store that keeps them, the samplers that draw batches. No torch in here."""
 
 from gcrl_zoo.data.episode import Array, Episode, EpisodeBuilder, EpisodeError
-from gcrl_zoo.data.samplers import GoalBatch, GoalPairs, Sampler, WindowBatch, Windows
+from gcrl_zoo.data.samplers import GoalBatch, GoalPairs, Sampler, StepBatch, Steps, WindowBatch, Windows
 from gcrl_zoo.data.sources import open_store
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -13,6 +13,8 @@ __all__ = [
     "GoalBatch",
     "GoalPairs",
     "Sampler",
+    "StepBatch",
+    "Steps",
     "TrajectoryStore",
     "WindowBatch",
     "Windows",

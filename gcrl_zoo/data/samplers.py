@@ -37,6 +37,32 @@ class Sampler(Protocol[IndexT, BatchT]):
         return self.gather(self.draw(rng, n))
 
 
+class StepBatch(NamedTuple):
+    """Single steps: what was seen, and what was done."""
+
+    observations: dict[str, Array]  # (B, ...)
+    actions: Array | None  # (B, A) or (B,); None from a store without actions
+
+
+class Steps(Sampler[Array, StepBatch]):
+    """Single steps, uniform over all steps."""
+
+    def __init__(self, store: TrajectoryStore) -> None:
+        self.store = store
+
+    def draw(self, rng: np.random.Generator, n: int) -> Array:
+        """Choose n steps: (B,) slots."""
+        return _uniform_steps(self.store, rng, n)
+
+    def gather(self, index: Array) -> StepBatch:
+        """Read the chosen steps."""
+        store, rows = self.store, self.store.rows(index)
+        return StepBatch(
+            observations={key: rows[key] for key in store.observation_keys},
+            actions=rows["actions"] if store.has_actions else None,
+        )
+
+
 class GoalIndex(NamedTuple):
     """Slots of a batch of goal pairs."""
 

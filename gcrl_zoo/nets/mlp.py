@@ -10,19 +10,21 @@ def mlp(
     sizes: Sequence[int],
     activation: type[nn.Module] = nn.ReLU,
     layer_norm: bool = False,
+    activate_last: bool = False,
 ) -> nn.Sequential:
     """
-    Linear layers with an activation between them and none behind the last.
+    Linear layers with an activation between them.
 
     :param sizes: width of the input, of each hidden layer and of the output
     :param activation: module class put between two layers
-    :param layer_norm: normalise each hidden layer before its activation
+    :param layer_norm: normalise before each activation
+    :param activate_last: put an activation behind the last layer, too
     :return: module mapping (B, sizes[0]) to (B, sizes[-1])
     """
     layers: list[nn.Module] = []
     for index, (width_in, width_out) in enumerate(pairwise(sizes)):
         layers.append(nn.Linear(width_in, width_out))
-        if index < len(sizes) - 2:
+        if index < len(sizes) - 2 or activate_last:
             if layer_norm:
                 layers.append(nn.LayerNorm(width_out))
             layers.append(activation())

@@ -11,7 +11,14 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import is_number, refuse_below, refuse_not_whole, refuse_unknown, shown
+from gcrl_zoo.common.arguments import (
+    is_number,
+    refuse_below,
+    refuse_no_fraction,
+    refuse_not_whole,
+    refuse_unknown,
+    shown,
+)
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
@@ -84,8 +91,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
             raise ValueError(
                 "terms: every weight is 0, so there is nothing to learn; leave `terms` out for the default."
             )
-        if not is_number(self.stream_fraction) or not 0 < self.stream_fraction <= 1:
-            raise ValueError(f"stream_fraction is {shown(self.stream_fraction)}; give a number in (0, 1].")
+        refuse_no_fraction(self, "stream_fraction")
         refuse_below(self, max_horizon=1)
         refuse_not_whole(self, "max_horizon")
         active = {name: float(weight) for name, weight in weights.items() if weight}

@@ -1,0 +1,64 @@
+"""Behaviour cloning."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+from torch import Tensor
+
+from gcrl_zoo.common.arguments import refuse_no_fraction
+from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.sources import Needs
+from gcrl_zoo.common.trajectory_algorithm import Dataset, TrajectoryAlgorithm
+from gcrl_zoo.data.samplers import Sampler, Steps
+from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.methods.bc.policies import BCPolicy
+
+
+class BC(TrajectoryAlgorithm):
+    """
+    Maximum likelihood of the actions of a dataset, or of its best episodes ("10 % BC" of Chen et al. 2021 with
+    ``top_fraction=0.1``): the baseline that every other method has to beat. Without a dataset it clones the best of
+    its own play, which makes it a cross-entropy method over episodes.
+
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
+    :param top_fraction: clone only this fraction of the episodes, those of highest return; below 1 it needs rewards
+    """
+
+    needs: ClassVar[Needs] = Needs(actions=True)
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": BCPolicy,
+        "CnnPolicy": BCPolicy,
+        "MultiInputPolicy": BCPolicy,
+    }
+    policy: BCPolicy
+
+    def __init__(
+        self,
+        policy: str | type[BasePolicy],
+        env: GymEnv | str | None = None,
+        top_fraction: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        self.top_fraction = top_fraction
+        super().__init__(policy, env, **kwargs)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        refuse_no_fraction(self, "top_fraction")
+
+    def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
+        return super()._open(source, argument, needs._replace(rewards=self.top_fraction < 1))
+
+    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
+        best = played if self.top_fraction == 1 else played.best(self.top_fraction)
+        return {"played": Steps(best)}
+
+    def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        batch = batches["played"]
+        params = self.policy.head(self.policy.represent(Inputs(state=batch.observations)))
+        loss = self.policy.head.nll(params, batch.actions).mean()
+        return loss, {"nll": loss}

@@ -1,0 +1,41 @@
+"""State in, representation out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor
+
+from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.nets.mlp import mlp
+
+
+class BCPolicy(ConditionedPolicy):
+    """
+    A multi-layer perceptron that ignores every command.
+
+    :param net_arch: widths of the hidden layers, the last of which the action head sees
+    :param layer_norm: normalise each hidden layer before its activation
+    :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        net_arch: Sequence[int] = (256, 256),
+        layer_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, net_arch[-1], **kwargs)
+        self.body = mlp([self.encoder.features_dim, *net_arch], layer_norm=layer_norm, activate_last=True)
+        self.optimizer = self.make_optimizer(lr_schedule)
+
+    def represent(self, inputs: Inputs) -> Tensor:
+        assert inputs.state is not None
+        return self.body(self.encoder(inputs.state))

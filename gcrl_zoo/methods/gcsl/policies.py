@@ -1,0 +1,60 @@
+"""State and goal in, representation out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor
+
+from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.nets.mlp import mlp
+
+
+class GCSLPolicy(ConditionedPolicy):
+    """
+    A multi-layer perceptron over state, goal and, on demand, the number of steps that are left.
+
+    :param net_arch: widths of the hidden layers, the last of which the action head sees
+    :param layer_norm: normalise each hidden layer before its activation
+    :param horizon: see the number of steps to the goal as well; acting asks for ``target_horizon`` steps
+    :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
+    """
+
+    target_horizon: Tensor
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        net_arch: Sequence[int] = (256, 256),
+        layer_norm: bool = False,
+        horizon: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, net_arch[-1], **kwargs)
+        self.horizon = horizon
+        width = self.encoder.features_dim + self.goal_encoder.features_dim + horizon
+        self.body = mlp([width, *net_arch], layer_norm=layer_norm, activate_last=True)
+        self.register_buffer("target_horizon", th.ones(1))
+        self.optimizer = self.make_optimizer(lr_schedule)
+
+    def represent(self, inputs: Inputs) -> Tensor:
+        assert inputs.state is not None and inputs.goal is not None
+        parts = [self.encoder(inputs.state), self.goal_encoder(inputs.goal)]
+        if self.horizon:
+            assert inputs.horizon is not None
+            parts.append(inputs.horizon.log1p())  # one step more matters less the further away the goal is
+        return self.body(th.cat(parts, dim=1))
+
+    def command(self, inputs: Inputs) -> Inputs:
+        """Ask to be there within ``target_horizon`` steps, at every step."""
+        if not self.horizon or inputs.goal is None:
+            return inputs
+        n = len(next(iter(inputs.goal.values())))
+        return inputs._replace(horizon=self.target_horizon.expand(n, 1))
