@@ -5,7 +5,11 @@ Importing this package is free: it loads neither numpy nor torch, since a startu
 of the environment (see :mod:`gcrl_zoo.zoo.hook`). Algorithms are looked up at first use::
 
     from gcrl_zoo import GCSLVICReg
+
+It also makes RL Zoo know our algorithms and Gymnasium our environments, whichever is loaded first.
 """
+
+from gcrl_zoo.zoo.hook import install as _install
 
 TYPE_CHECKING = False  # as typing.TYPE_CHECKING, without importing typing at interpreter start
 if TYPE_CHECKING:
@@ -32,3 +36,6 @@ def __getattr__(name: str) -> "type[BaseAlgorithm]":
 
 def __dir__() -> list[str]:
     return sorted([*_exports(), "__version__"])
+
+
+_install()

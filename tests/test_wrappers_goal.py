@@ -332,6 +332,7 @@ def make(name="Walk-v0"):
             r"Discrete\(3\); leave them out",
         ),
         (lambda: FixedGoal(make("FrozenLake-v1"), 16, threshold=0), r"16, .* it is not in Discrete\(16\)"),
+        (lambda: FixedGoal(make("FrozenLake-v1"), 1.5, threshold=0), r"1.5, .* it is not in Discrete\(16\)"),
         (lambda: FixedGoal(make("Blackjack-v1"), 1, threshold=0), "a Tuple space; flatten it"),
         (lambda: FixedGoal(FixedGoal(make(), [1, 1], **XY), [1, 1], **XY), "already has the key 'achieved_goal'"),
         (lambda: SampledGoal(make(), [2, 0], 1, **XY), r"low \[2, 0\] above high 1; exchange them"),

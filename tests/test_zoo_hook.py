@@ -24,6 +24,7 @@ def test_an_interpreter_without_rl_zoo_loads_three_small_modules():
     assert {name for name in loaded if name.startswith("gcrl_zoo")} == {"gcrl_zoo", "gcrl_zoo.zoo", "gcrl_zoo.zoo.hook"}
     assert loaded - set(python(switched_off, GCRL_ZOO_DISABLE="1").split()) <= {"gcrl_zoo.zoo.hook"}
     assert not loaded & {
+        "gymnasium",
         "importlib.metadata",
         "numpy",
         "pkgutil",
@@ -35,14 +36,20 @@ def test_an_interpreter_without_rl_zoo_loads_three_small_modules():
     }
 
 
-@pytest.mark.parametrize(("value", "installed"), [("", True), ("0", True), ("1", False), ("yes", False)])
-def test_the_switch(value, installed, monkeypatch):
+@pytest.mark.parametrize(("value", "on"), [("", True), ("0", True), ("1", False), ("yes", False)])
+def test_the_switch_is_for_rl_zoo(value, on, monkeypatch):
+    monkeypatch.setenv(hook.SWITCH, value)
+    assert hook.waits_for("rl_zoo3.utils") == hook.waits_for("huggingface_sb3.push_to_hub") == on
+    assert hook.waits_for("gymnasium")
+    assert not hook.waits_for("numpy")
+
+
+def test_twice_is_once(monkeypatch):
     monkeypatch.setattr(sys, "meta_path", [])
     monkeypatch.setattr(hook, "PATCHES", {})
-    monkeypatch.setenv(hook.SWITCH, value)
     hook.install()
     hook.install()
-    assert sys.meta_path == [hook.PatchingFinder] * installed
+    assert sys.meta_path == [hook.PatchingFinder]
 
 
 @pytest.fixture

@@ -204,10 +204,10 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
                 f"{self._name} got the {what} {value} of shape {goal.shape}, but a goal has the shape "
                 f"{self.goal_space.shape}; give as many numbers as that, or choose others with indices."
             )
-        goal = goal.astype(self.goal_space.dtype)
-        if not self.goal_space.contains(goal):
+        cast = goal.astype(self.goal_space.dtype)
+        if not self.goal_space.contains(cast) or not np.allclose(cast, goal):  # half a room is none
             raise ValueError(
                 f"{self._name} got the {what} {value}, which can never be observed: it is not in {self.goal_space}; "
                 "choose one that is."
             )
-        return goal
+        return cast

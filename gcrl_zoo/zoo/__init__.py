@@ -1,6 +1,7 @@
 """
-The only room that knows rl_zoo3. :mod:`~gcrl_zoo.zoo.hook` runs our code right after four upstream modules load:
+The only room that knows rl_zoo3. :mod:`~gcrl_zoo.zoo.hook` runs our code right after five upstream modules load:
 
+- ``gymnasium``: :mod:`~gcrl_zoo.zoo.wrapped` registers our ids;
 - ``rl_zoo3.utils``: :mod:`~gcrl_zoo.zoo.register` adds our algorithms;
 - ``rl_zoo3.hyperparams_opt``: :mod:`~gcrl_zoo.zoo.register` adds our search spaces;
 - ``rl_zoo3.exp_manager``: :mod:`~gcrl_zoo.zoo.experiment` finds our YAML and presets, and registers environments;

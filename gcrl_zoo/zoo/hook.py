@@ -1,12 +1,14 @@
 """
-Extend RL Zoo as it loads, without touching its files and at no cost to programs that never load it.
+Extend RL Zoo and Gymnasium as they load, without touching their files and at no cost to programs that never load them.
 
 RL Zoo has no plugins, and ``--algo`` is checked before ``--gym-packages`` are imported. So a startup file
 (``gcrl_zoo.pth``; from Python 3.15 on ``gcrl_zoo.start``, PEP 829) calls :func:`install` in every interpreter of the
 environment. It puts one finder on ``sys.meta_path``, which waits for the modules in ``PATCHES`` and lets our code run
 right after theirs. Only ``os`` and ``sys``, which Python has loaded anyway, may be imported at the top of this file.
 
-``GCRL_ZOO_DISABLE=1`` switches it off; ``python -m gcrl_zoo.train`` does without the startup file.
+Where startup files do not run, ``import gcrl_zoo`` does the same, and ``python -m gcrl_zoo.train`` starts RL Zoo.
+``GCRL_ZOO_DISABLE=1`` leaves RL Zoo as it is. Gymnasium gets our ids all the same: an explicit ``import gcrl_zoo`` asks
+for them, and cannot be told from that of the startup file.
 """
 
 import os
@@ -22,6 +24,7 @@ SWITCH = "GCRL_ZOO_DISABLE"
 
 # upstream module -> our module and the function in it that takes the loaded upstream module
 PATCHES = {
+    "gymnasium": ("gcrl_zoo.zoo.wrapped", "register"),
     "rl_zoo3.utils": ("gcrl_zoo.zoo.register", "add_algorithms"),
     "rl_zoo3.hyperparams_opt": ("gcrl_zoo.zoo.register", "add_search_spaces"),
     "rl_zoo3.exp_manager": ("gcrl_zoo.zoo.experiment", "patch"),
@@ -36,7 +39,7 @@ class PatchingFinder:
     def find_spec(
         cls, name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> "ModuleSpec | None":
-        if name not in PATCHES:
+        if not waits_for(name):
             return None
         others = (finder for finder in sys.meta_path if finder is not cls)
         spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
@@ -50,6 +53,15 @@ class PatchingFinder:
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
+
+
+def waits_for(name: str) -> bool:
+    """
+    Whether a module is to be extended.
+
+    :param name: of the module
+    """
+    return name in PATCHES and (name == "gymnasium" or os.environ.get(SWITCH, "0") in ("", "0"))
 
 
 def apply(module: "ModuleType") -> None:
@@ -71,10 +83,10 @@ def apply(module: "ModuleType") -> None:
 
 
 def install() -> None:
-    """Wait for RL Zoo, unless switched off. Calling it again changes nothing (Python 3.15 may call it twice)."""
-    if os.environ.get(SWITCH, "0") not in ("", "0") or PatchingFinder in sys.meta_path:
+    """Wait for the modules in ``PATCHES``. Calling it again changes nothing (Python 3.15 may call it twice)."""
+    if PatchingFinder in sys.meta_path:
         return
     sys.meta_path.insert(0, PatchingFinder)
     for name in PATCHES:  # empty at interpreter start; matters to who calls us later
-        if name in sys.modules:
+        if name in sys.modules and waits_for(name):
             apply(sys.modules[name])
