@@ -13,7 +13,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
 
 from gcrl_zoo.common.arguments import is_number
-from gcrl_zoo.common.roles import ACHIEVED_GOAL, PLAIN, Roles
+from gcrl_zoo.common.roles import ACHIEVED_GOAL, Roles
 from gcrl_zoo.data.episode import Array, Episode
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -160,13 +160,9 @@ def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv) -> Tr
     if not lacking or not env.has_attr("achieved_goal_of"):
         return store
 
-    plain = set(roles.state_keys) == {PLAIN, ACHIEVED_GOAL}
-
     def with_goals(episode: Episode) -> Episode:
-        facts = episode.observations
-        seen = facts[PLAIN] if plain else facts
-        (achieved,) = env.env_method("achieved_goal_of", seen, indices=0)
-        return replace(episode, observations={**facts, ACHIEVED_GOAL: achieved})
+        (achieved,) = env.env_method("achieved_goal_of", episode.observations, indices=0)
+        return replace(episode, observations={**episode.observations, ACHIEVED_GOAL: achieved})
 
     return TrajectoryStore.from_episodes(
         map(with_goals, store.episodes()), name=store.name, action_space=store.action_space, n_slots=store.n_slots

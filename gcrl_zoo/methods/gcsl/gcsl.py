@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import numpy as np
+import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
+from gcrl_zoo.common.arguments import refuse_below, refuse_no_fraction, refuse_none, refuse_not_whole
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
@@ -28,6 +31,9 @@ class GCSL(TrajectoryAlgorithm):
         ``"geometric"`` or ``"random"``, see :class:`~gcrl_zoo.data.samplers.GoalPairs`
     :param max_horizon: ``future`` and ``geometric`` goals lie at most so many steps ahead; None for no limit
     :param discount: of ``geometric`` goals, which lie 1 / (1 - discount) steps ahead in the mean
+    :param detour_penalty: how much less a step counts that came late to its goal, compared with the fastest ways from
+        there: by exp(-detour_penalty) for each mean horizon of delay; 0 counts all steps alike, as in the paper
+    :param expectile: of the times between such a state and such a goal, what counts as fast
     :param target_horizon: steps within which acting asks for the goal, where the policy sees the ``horizon``
     """
 
@@ -46,20 +52,47 @@ class GCSL(TrajectoryAlgorithm):
         goal_strategy: Strategy = "future",
         max_horizon: int | None = None,
         discount: float = 0.99,
+        detour_penalty: float = 0.0,
+        expectile: float = 0.1,
         target_horizon: int = 1,
         **kwargs: Any,
     ) -> None:
         self.goal_strategy, self.max_horizon, self.discount = goal_strategy, max_horizon, discount
-        self.target_horizon = target_horizon
+        self.detour_penalty, self.expectile, self.target_horizon = detour_penalty, expectile, target_horizon
         super().__init__(policy, env, **kwargs)
 
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        refuse_below(self, detour_penalty=0, target_horizon=1)
+        refuse_none(self, "detour_penalty", "target_horizon")
+        refuse_no_fraction(self, "expectile")
+        refuse_not_whole(self, "max_horizon")
+        self._pairs(self.replay_buffer)  # refuses what does not fit together
+
+    def fit_statistics(self, watched: TrajectoryStore) -> None:
+        super().fit_statistics(watched)
+        self.policy.target_horizon.fill_(self.target_horizon)
+        pairs = self._pairs(watched)
+        horizons = pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)).horizons
+        self.policy.mean_horizon.fill_(max(1.0, horizons[horizons > 0].mean()) if horizons.any() else 1.0)
+
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
-        goal_keys = self.policy.roles.goal_keys
-        return {"played": GoalPairs(played, self.goal_strategy, self.max_horizon, self.discount, goal_keys)}
+        return {"played": self._pairs(played)}
+
+    def _pairs(self, store: TrajectoryStore) -> GoalPairs:
+        return GoalPairs(store, self.goal_strategy, self.max_horizon, self.discount, self.policy.roles.goal_keys)
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        batch = batches["played"]
-        inputs = Inputs(state=batch.observations, goal=batch.goals, horizon=batch.horizons.unsqueeze(1).float())
-        params = self.policy.head(self.policy.represent(inputs))
-        loss = self.policy.head.nll(params, batch.actions).mean()
-        return loss, {"nll": loss}
+        batch, policy = batches["played"], self.policy
+        horizon = batch.horizons.unsqueeze(1).float()  # (B, 1)
+        z = policy.represent(Inputs(state=batch.observations, goal=batch.goals, horizon=horizon))
+        nll = policy.head.nll(policy.head(z), batch.actions)  # (B,)
+        if not self.detour_penalty:
+            return nll.mean(), {"nll": nll.mean()}
+        # Whoever passes a goal's turn-off first, comes back, and then goes there, shows two opposite ways to it.
+        delay = (horizon / policy.mean_horizon - policy.time_to_goal(z)).squeeze(1)  # (B,)
+        ahead = horizon.squeeze(1) > 0
+        weights = th.where(ahead, (-self.detour_penalty * delay.detach().relu()).exp(), 1.0)
+        slow = th.where(delay > 0, self.expectile, 1 - self.expectile) * ahead
+        nll, time_to_goal = (weights * nll).sum() / weights.sum(), (slow * delay.square()).mean()
+        return nll + time_to_goal, {"nll": nll, "time_to_goal": time_to_goal, "weight": weights.mean()}

@@ -8,7 +8,7 @@ from typing import Any
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
@@ -17,15 +17,17 @@ from gcrl_zoo.nets.mlp import mlp
 
 class GCSLPolicy(ConditionedPolicy):
     """
-    A multi-layer perceptron over state, goal and, on demand, the number of steps that are left.
+    A multi-layer perceptron over state, goal and, on demand, the number of steps that are left. Beside the action it
+    tells how long the fastest ways to the goal take, which only training uses.
 
-    :param net_arch: widths of the hidden layers, the last of which the action head sees
+    :param net_arch: widths of the hidden layers, the last of which the heads see
     :param layer_norm: normalise each hidden layer before its activation
     :param horizon: see the number of steps to the goal as well; acting asks for ``target_horizon`` steps
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
     target_horizon: Tensor
+    mean_horizon: Tensor
 
     def __init__(
         self,
@@ -41,7 +43,9 @@ class GCSLPolicy(ConditionedPolicy):
         self.horizon = horizon
         width = self.encoder.features_dim + self.goal_encoder.features_dim + horizon
         self.body = mlp([width, *net_arch], layer_norm=layer_norm, activate_last=True)
+        self.time_to_goal = nn.Linear(net_arch[-1], 1)
         self.register_buffer("target_horizon", th.ones(1))
+        self.register_buffer("mean_horizon", th.ones(1))
         self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:

@@ -12,6 +12,8 @@ def search_space(trial: optuna.Trial) -> dict[str, Any]:
     """
     return {
         "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-        "batch_size": 2 ** trial.suggest_int("batch_size_pow", 6, 10),
-        "top_fraction": trial.suggest_float("top_fraction", 0.02, 1.0, log=True),
+        "batch_size": 2 ** trial.suggest_int("batch_size_pow", 7, 10),
+        "goal_strategy": "geometric",
+        "discount": 1 - trial.suggest_float("one_minus_discount", 2e-3, 0.5, log=True),
+        "detour_penalty": trial.suggest_float("detour_penalty", 0.0, 4.0),
     }
