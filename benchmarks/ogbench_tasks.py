@@ -4,8 +4,8 @@ OGBench's own evaluation of a trained agent: each of the five tasks of an enviro
     python -m rl_zoo3.train --algo gcsl --env pointmaze-medium-v0 --seed 0
     python benchmarks/ogbench_tasks.py --algo gcsl --env pointmaze-medium-v0 -f logs
 
-Wrappers are those that the agent was trained with. Prints the rate of success for each task; with ``--output`` it adds a
-row to a table.
+Wrappers are those that the agent was trained with. Prints the rate of success for each task; with ``--output`` it adds
+a row to a table.
 """
 
 from __future__ import annotations

@@ -45,6 +45,7 @@ def anchors(page: Path) -> set[str]:
 @pytest.mark.parametrize("block", blocks())
 def test_python_runs_by_itself(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     exec(compile(block, "docs", "exec"), {"__name__": "__main__"})
 
 

@@ -99,7 +99,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         :raises ValueError: the environment is wrapped in a way that the method cannot learn from
         """
         if isinstance(env, VecEnv):
-            check_environment(type(self).__name__, self.action_space, env)
+            check_environment(type(self).__name__, self.needs, self.observation_space, self.action_space, env)
         super().set_env(env, force_reset)
         self._runtime.collector = None  # it plays in the old one
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 SHOWN_IDS = 5
+COMMANDS = ("desired_goal", "return_to_go")
+"""Observations that say what was asked of whoever played: no facts, and made anew for each batch."""
 
 
 def dataset_folder(dataset_id: str) -> Path:
@@ -61,9 +63,9 @@ def read_minari(folder: Path) -> TrajectoryStore:
     try:
         dataset = MinariDataset(folder)
     except Exception as error:  # whatever is wrong with the files: Minari's reason is the best there is
-        raise _unreadable(folder, error) from error
+        raise unreadable(folder, error) from error
     name, space = dataset.id, dataset.observation_space
-    _check_spaces(name, space, dataset.action_space)
+    check_spaces(name, space, dataset.action_space)
     try:
         return TrajectoryStore.from_episodes(
             _episodes(dataset),
@@ -75,27 +77,29 @@ def read_minari(folder: Path) -> TrajectoryStore:
     except EpisodeError:
         raise
     except Exception as error:
-        raise _unreadable(folder, error) from error
+        raise unreadable(folder, error) from error
 
 
 def _episodes(dataset: MinariDataset) -> Iterator[Episode]:
     for episode in dataset.iterate_episodes():
         observations: Any = episode.observations
+        columns = observations if isinstance(observations, dict) else {"observation": observations}
         yield Episode(
-            observations=observations if isinstance(observations, dict) else {"observation": observations},
+            observations={key: column for key, column in columns.items() if key not in COMMANDS},
             actions=episode.actions,
             rewards=episode.rewards,
             terminated=bool(np.any(episode.terminations[-1:])),
         )
 
 
-def _check_spaces(name: str, observation_space: Space[Any], action_space: Space[Any]) -> None:
+def check_spaces(name: str, observation_space: Space[Any], action_space: Space[Any]) -> None:
+    """Refuse what an episode cannot hold, in a sentence that begins with the name."""
     parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {"": observation_space}
     for key, part in parts.items():
         if not isinstance(part, SIMPLE):
             what = f"the observation '{key}'" if key else "the observation space"
             raise ValueError(
-                f"In {name} {what} is {_kind(part)}; use a dataset whose observations are Box, Discrete or a flat Dict."
+                f"In {name} {what} is {_kind(part)}; use one whose observations are Box, Discrete or a flat Dict."
             )
     if not isinstance(action_space, SIMPLE):
         raise ValueError(f"In {name} the action space is {_kind(action_space)}; use one with Box or Discrete actions.")
@@ -106,6 +110,7 @@ def _kind(space: Space[Any]) -> str:
     return f"a {type(space).__name__}{nested}"
 
 
-def _unreadable(folder: Path, error: Exception) -> ValueError:
+def unreadable(folder: Path, error: Exception) -> ValueError:
+    """Minari's reason as one sentence."""
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     return ValueError(f"Minari cannot read the dataset in {folder}: {reason}.")
