@@ -1,0 +1,107 @@
+"""Writing down what happens in an environment, as it is: nothing normalised, stacked or left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+if TYPE_CHECKING:
+    from minari.data_collector import EpisodeBuffer
+
+
+class Recording:
+    """Episodes of several environments: numbered as they begin, given out in that order.
+
+    An episode of a number has a seed of its own, which the environment is reset with. So what is given out depends on
+    how many environments play only as far as the player does, and short episodes, which are finished first, do not
+    crowd out long ones.
+
+    :param seed: of the whole recording
+    :param first: number of the first episode
+    """
+
+    def __init__(self, seed: int, first: int = 0) -> None:
+        self.seed = seed
+        self._begun = self._given = first
+        self._finished: dict[int, EpisodeBuffer] = {}
+
+    def begin(self) -> tuple[int, int]:
+        """The number and the seed of a new episode."""
+        number = self._begun
+        self._begun += 1
+        # Below 2**31, since some environments take no larger seed.
+        return number, int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0] >> 1)
+
+    def finish(self, number: int, episode: EpisodeBuffer) -> None:
+        """Hand in an episode."""
+        self._finished[number] = episode
+
+    def ready(self) -> Iterator[EpisodeBuffer]:
+        """Those whose turn it is, each once."""
+        while self._given in self._finished:
+            yield self._finished.pop(self._given)
+            self._given += 1
+
+
+class Recorder(gym.Wrapper[Any, Any, Any, Any]):
+    """Hands in each episode that ends.
+
+    :param env: one of the environments that play
+    :param recording: of all of them
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], recording: Recording) -> None:
+        super().__init__(env)
+        self.recording = recording
+        self._number: int | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode with its own seed, whatever seed is given; one that was under way begins anew."""
+        if self._number is None:
+            self._number, self._seed = self.recording.begin()
+        observation, info = self.env.reset(seed=self._seed, options=options)
+        self._observations = [_copy(self.observation_space, observation)]
+        self._steps: list[tuple[Any, float, bool, bool]] = []
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Act, and note what was done and what came of it."""
+        done = np.array(action, dtype=self.action_space.dtype)  # before the environment can change it
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        self._observations.append(_copy(self.observation_space, observation))
+        self._steps.append((done, float(reward), bool(terminated), bool(truncated)))
+        if terminated or truncated:
+            assert self._number is not None
+            self.recording.finish(self._number, self._episode())
+            self._number = None
+        return observation, reward, terminated, truncated, info
+
+    def _episode(self) -> EpisodeBuffer:
+        from minari.data_collector import EpisodeBuffer
+
+        observations: Any = self._observations
+        if isinstance(self.observation_space, spaces.Dict):
+            observations = {key: np.stack([seen[key] for seen in observations]) for key in self.observation_space}
+        else:
+            observations = np.stack(observations)
+        actions, rewards, terminations, truncations = map(np.array, zip(*self._steps, strict=True))
+        return EpisodeBuffer(
+            seed=self._seed,
+            observations=observations,
+            actions=actions,
+            rewards=rewards,
+            terminations=terminations,
+            truncations=truncations,
+            infos={},  # with None, Minari's own episodes cannot be printed
+        )
+
+
+def _copy(space: gym.Space[Any], observation: Any) -> Any:
+    """An observation in the types of its space, which the environment cannot change any more."""
+    if isinstance(space, spaces.Dict):
+        return {key: _copy(part, observation[key]) for key, part in space.items()}
+    return np.array(observation, dtype=space.dtype)

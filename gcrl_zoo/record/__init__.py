@@ -1,0 +1,90 @@
+"""
+An agent plays, and what happens becomes a Minari dataset::
+
+    python -m gcrl_zoo.record --algo ppo --env CartPole-v1 -f logs --dataset-id cartpole/ppo-v0 --n-episodes 100
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gcrl_zoo.data.minari_writer import About, check_target, write_minari
+from gcrl_zoo.data.recorder import Recording
+
+if TYPE_CHECKING:
+    from gymnasium import Env
+    from minari import MinariDataset
+    from stable_baselines3.common.type_aliases import PolicyPredictor
+    from stable_baselines3.common.vec_env import VecEnv
+
+# Stable-Baselines3 is imported late: `python -m gcrl_zoo.record -h` should not wait seconds for it.
+
+
+def record(
+    model: PolicyPredictor | None,
+    env: str | Env[Any, Any] | VecEnv,
+    dataset_id: str,
+    *,
+    n_episodes: int | None = None,
+    n_timesteps: int | None = None,
+    n_envs: int = 1,
+    noise: float | Sequence[float] = 0.0,
+    deterministic: bool = True,
+    seed: int = 0,
+    algorithm_name: str | None = None,
+    author: str | None = None,
+    description: str | None = None,
+    append: bool = False,
+    force: bool = False,
+    progress: bool = False,
+) -> MinariDataset:
+    """
+    Let an agent play, and write what happens as a Minari dataset: the observations and rewards of the environment with
+    its Gymnasium wrappers, without the normalisation and stacking of ``VecEnv`` wrappers, and the actions as executed.
+
+    Episodes are whole, and each has its own seed. The dataset appears when all of them are recorded; a call that fails
+    or is stopped leaves everything as it was. The global random generators are seeded, for policies that sample.
+
+    :param model: the agent; None for uniformly random actions
+    :param env: id of an environment, an environment, or a ``DummyVecEnv`` in any ``VecEnv`` wrappers
+    :param dataset_id: such as ``"cartpole/ppo-v0"``
+    :param n_episodes: how many episodes to record; give this or ``n_timesteps``
+    :param n_timesteps: record whole episodes until there are so many steps
+    :param n_envs: how many environments play side by side, where ``env`` is an id
+    :param noise: on the agent's actions: the standard deviation of Gaussian noise as a fraction of half the action
+        range (``Box``), or the probability of a random action (``Discrete``); of several, each episode draws one
+    :param deterministic: play the agent's most likely actions instead of samples
+    :param seed: of everything random
+    :param algorithm_name: for the dataset's metadata; None: the class of the model, or "random"
+    :param author: for the dataset's metadata
+    :param description: for the dataset's metadata; None: how it was recorded
+    :param append: add the episodes to an existing dataset
+    :param force: replace an existing dataset
+    :param progress: show a progress bar
+    :return: the dataset, as ``minari.load_dataset`` gives it
+    :raises ValueError: one sentence on what is wrong and what to do
+    """
+    from minari import load_dataset
+
+    from gcrl_zoo.record.player import Player, innermost, play, recorded, vectorised
+
+    check_target(dataset_id, append, force)
+    if (n_episodes is None) == (n_timesteps is None) or (n_episodes or n_timesteps or 0) < 1:
+        raise ValueError(f"n_episodes is {n_episodes} and n_timesteps is {n_timesteps}; give one of them, at least 1.")
+    if n_envs < 1:
+        raise ValueError(f"n_envs is {n_envs}; give at least 1.")
+    with vectorised(env, n_envs) as vec_env:
+        bare = innermost(vec_env)
+        spec, name = bare.envs[0].spec, algorithm_name or ("random" if model is None else type(model).__name__)
+        how = "" if model is None else f", {deterministic=}, {noise=}"
+        told = f"{name} on {spec.id if spec else bare.envs[0]}{how}, {seed=}"
+        about = About(spec, name, author, description or told)
+        with write_minari(dataset_id, bare.observation_space, bare.action_space, about, append, force) as writer:
+            # What is appended with the same seed is new, too.
+            player = Player(model, vec_env, noise, deterministic, np.random.default_rng([seed, writer.n_before]))
+            with recorded(bare, Recording(seed, writer.n_before)) as recording:
+                play(player, recording, writer, n_episodes, n_timesteps, progress)
+    return load_dataset(dataset_id)

@@ -1,0 +1,119 @@
+"""The command ``python -m gcrl_zoo.record``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from collections.abc import Sequence
+
+from gcrl_zoo.data.minari_writer import check_target
+from gcrl_zoo.record import record
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """
+    :param arguments: of the command line; None: those that Python was started with
+    """
+    parser = _parser()
+    args = parser.parse_args(arguments)
+    if args.model and args.random:
+        parser.error("argument --model: not allowed with argument --random")
+    check_target(args.dataset_id, args.append, args.force)
+
+    # Imported late: -h should not wait seconds for RL Zoo.
+    from gcrl_zoo.record.player import make_env
+    from gcrl_zoo.zoo import agents
+
+    for package in args.gym_packages:
+        importlib.import_module(package)
+    kwargs = agents.keyword_arguments(args.env_kwargs)
+    model = None
+    if args.random or args.model:
+        env = make_env(args.env, args.n_envs, kwargs)
+        if args.model:
+            model = agents.load_zip(args.algo, args.model, args.seed, args.device)
+    else:
+        run = agents.Run(args.folder, args.exp_id, args.load_best, args.load_checkpoint, args.load_last_checkpoint)
+        model, env = agents.load_run(args.algo, args.env, run, args.n_envs, kwargs, args.seed, args.device)
+    try:
+        dataset = record(
+            model,
+            env,
+            args.dataset_id,
+            n_episodes=args.n_episodes,
+            n_timesteps=args.n_timesteps,
+            noise=args.noise if len(args.noise) > 1 else args.noise[0],
+            deterministic=args.deterministic or not (args.stochastic or agents.samples_by_default(args.env)),
+            seed=args.seed,
+            algorithm_name="random" if args.random else args.algo,
+            author=args.author,
+            description=args.description,
+            append=args.append,
+            force=args.force,
+            progress=True,
+        )
+    finally:
+        env.close()
+    print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps, {dataset.storage.data_path}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    """What the command takes, in the words of ``rl_zoo3.enjoy`` where it has them."""
+    parser = argparse.ArgumentParser(
+        prog="python -m gcrl_zoo.record",
+        description="Let an agent play, and write what happens as a Minari dataset.",
+    )
+    parser.add_argument("--dataset-id", required=True, help="such as cartpole/ppo-v0 (MINARI_DATASETS_PATH says where)")
+    parser.add_argument("--env", required=True, help="environment ID")
+    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="for its constructor")
+    parser.add_argument("--gym-packages", nargs="+", default=[], help="packages to import, which register environments")
+
+    agent = parser.add_argument_group("agent")
+    who = agent.add_mutually_exclusive_group(required=True)
+    who.add_argument("--algo", help="RL algorithm, any that RL Zoo knows")
+    who.add_argument("--random", action="store_true", help="uniformly random actions instead of an agent")
+    agent.add_argument("--model", help="zip of an agent that is in no log folder")
+    agent.add_argument("-f", "--folder", default="logs", help="log folder (default: logs)")
+    agent.add_argument("--exp-id", type=int, default=0, help="experiment ID (default: 0: latest, -1: no exp folder)")
+    which = agent.add_mutually_exclusive_group()
+    which.add_argument("--load-best", action="store_true", help="the best agent instead of the last one")
+    which.add_argument("--load-checkpoint", metavar="STEPS", help="the agent after so many steps")
+    which.add_argument("--load-last-checkpoint", action="store_true", help="the last checkpoint")
+    agent.add_argument("--device", default="auto", help="PyTorch device")
+
+    play = parser.add_argument_group("play")
+    amount = play.add_mutually_exclusive_group(required=True)
+    amount.add_argument("--n-episodes", type=_count, metavar="N", help="number of episodes")
+    amount.add_argument("-n", "--n-timesteps", type=_count, metavar="N", help="number of steps, in whole episodes")
+    play.add_argument("--n-envs", type=_count, default=1, metavar="N", help="number of environments (default: 1)")
+    how = play.add_mutually_exclusive_group()
+    how.add_argument("--deterministic", action="store_true", help="most likely actions (default, except for Atari)")
+    how.add_argument("--stochastic", action="store_true", help="sampled actions")
+    play.add_argument(
+        "--noise",
+        type=float,
+        nargs="+",
+        default=[0.0],
+        help="Box: standard deviation of Gaussian noise, as a fraction of half the action range; Discrete: "
+        "probability of a random action; of several, each episode draws one",
+    )
+    play.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
+
+    dataset = parser.add_argument_group("dataset")
+    dataset.add_argument("--author", help="who records")
+    dataset.add_argument("--description", help="what is in it; default: how it was recorded")
+    exists = dataset.add_mutually_exclusive_group()
+    exists.add_argument("--append", action="store_true", help="add to an existing dataset")
+    exists.add_argument("--force", action="store_true", help="replace an existing dataset")
+    return parser
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is below 1")
+    return number
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,166 @@
+"""Agents in their environments, with recorders around these."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.type_aliases import PolicyPredictor
+from stable_baselines3.common.utils import set_random_seed
+from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
+from tqdm import tqdm
+
+from gcrl_zoo.common.explorers import NoiseLevels
+from gcrl_zoo.data.minari_writer import MinariWriter
+from gcrl_zoo.data.recorder import Recorder, Recording
+
+
+class Player:
+    """
+    An agent in its environments.
+
+    :param model: None for random actions
+    :param env: E environments
+    :param noise: see :func:`gcrl_zoo.record.record`
+    :param deterministic: see :func:`gcrl_zoo.record.record`
+    :param rng: source of all randomness but the environments'
+    """
+
+    def __init__(
+        self,
+        model: PolicyPredictor | None,
+        env: VecEnv,
+        noise: float | Sequence[float],
+        deterministic: bool,
+        rng: np.random.Generator,
+    ) -> None:
+        self.model, self.env, self.deterministic = model, env, deterministic
+        self.space = deepcopy(env.action_space)
+        self.space.seed(int(rng.integers(2**31)))
+        set_random_seed(int(rng.integers(2**31)))
+        self.noise: NoiseLevels | None = None
+        played = getattr(model, "action_space", self.space)
+        if played != self.space:
+            raise ValueError(f"The agent plays {played}, but the environment takes {self.space}; give it its own one.")
+        if np.any(noise):
+            bounded = isinstance(self.space, spaces.Box) and self.space.is_bounded()
+            if model is None or not (bounded or isinstance(self.space, spaces.Discrete)):
+                where = "random play" if model is None else str(self.space)
+                raise ValueError(
+                    f"noise is for an agent's Discrete or bounded Box actions, not for {where}; leave it out."
+                )
+            self.noise = NoiseLevels(self.space, rng, noise)
+
+    def start(self) -> None:
+        """Begin an episode in each environment."""
+        self.observation: Any = self.env.reset()
+        self.episode_starts = np.ones(self.env.num_envs, dtype=bool)
+        self.memory: tuple[np.ndarray, ...] | None = None
+
+    def step(self) -> None:
+        """One step in each environment."""
+        self.observation, _, self.episode_starts, _ = self.env.step(self._act())
+
+    def _act(self) -> np.ndarray:
+        if self.model is None:
+            return np.stack([self.space.sample() for _ in range(self.env.num_envs)])
+        wanted, self.memory = self.model.predict(
+            self.observation, self.memory, self.episode_starts, deterministic=self.deterministic
+        )
+        if self.noise is None:
+            return wanted
+        actions = self.noise.perturb(wanted, self.episode_starts)
+        # Our own policies with a memory remember what was done, not what they wanted.
+        if actions is not wanted and hasattr(getattr(self.model, "policy", None), "executed"):
+            self.memory = self.model.policy.executed(self.memory, actions)  # type: ignore[attr-defined]
+        return actions
+
+
+def play(
+    player: Player,
+    recording: Recording,
+    writer: MinariWriter,
+    n_episodes: int | None,
+    n_timesteps: int | None,
+    progress: bool,
+) -> None:
+    """Record whole episodes, in the order in which they began, until there are enough."""
+    goal = n_episodes or n_timesteps or 0
+    with tqdm(total=goal, unit="episode" if n_episodes else "step", disable=not progress) as bar:
+        player.start()
+        while True:
+            player.step()
+            for episode in recording.ready():
+                writer.add(episode)
+                bar.set_postfix(mean_return=f"{writer.total_return / writer.n_episodes:.1f}", refresh=False)
+                bar.update(1 if n_episodes else len(episode))
+                if (writer.n_episodes if n_episodes else writer.n_steps) >= goal:
+                    return
+
+
+def make_env(env_id: str, n_envs: int = 1, env_kwargs: dict[str, Any] | None = None) -> VecEnv:
+    """
+    The environment as it is registered.
+
+    :param env_id: of the environment
+    :param n_envs: how many of them play side by side
+    :param env_kwargs: for its constructor
+    """
+    # Of the id alone, SB3 would make one that renders.
+    return make_vec_env(gym.spec(env_id).make, n_envs, env_kwargs=env_kwargs, vec_env_cls=DummyVecEnv)
+
+
+@contextmanager
+def vectorised(env: str | gym.Env[Any, Any] | VecEnv, n_envs: int) -> Iterator[VecEnv]:
+    """The environments, of which those made here are closed at the end; statistics of a user's stay as they are."""
+    if isinstance(env, str):
+        made = make_env(env, n_envs)
+        try:
+            yield made
+        finally:
+            made.close()
+        return
+    vec_env = env if isinstance(env, VecEnv) else DummyVecEnv([lambda: env])
+    learning = [layer for layer in _layers(vec_env) if isinstance(layer, VecNormalize) and layer.training]
+    for layer in learning:
+        layer.training = False
+    try:
+        yield vec_env
+    finally:
+        for layer in learning:
+            layer.training = True
+
+
+@contextmanager
+def recorded(env: DummyVecEnv, recording: Recording) -> Iterator[Recording]:
+    """Recorders around its environments, inside of all that a ``VecEnv`` adds."""
+    bare = env.envs
+    env.envs = [Recorder(each, recording) for each in bare]
+    try:
+        yield recording
+    finally:
+        env.envs = bare
+
+
+def _layers(env: VecEnv) -> Iterator[VecEnv]:
+    """An environment, what it wraps, what that wraps, and so on."""
+    yield env
+    while isinstance(env, VecEnvWrapper):
+        env = env.venv
+        yield env
+
+
+def innermost(env: VecEnv) -> DummyVecEnv:
+    *_, innermost = _layers(env)
+    if not isinstance(innermost, DummyVecEnv):
+        raise ValueError(
+            f"Environments are recorded in this process, which those of a {type(innermost).__name__} are not; "
+            f"give a DummyVecEnv."
+        )
+    return innermost

@@ -1,0 +1,503 @@
+"""What is recorded is what happened: in the environment, by the agent, and in a dataset that is whole or not there."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import minari
+import numpy as np
+import pytest
+from gymnasium import spaces
+from sb3_contrib import RecurrentPPO
+from stable_baselines3 import PPO
+from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecNormalize
+
+from gcrl_zoo import GCSLVICReg
+from gcrl_zoo.data import open_store
+from gcrl_zoo.record import record
+from gcrl_zoo.record.__main__ import main
+from gcrl_zoo.wrappers import ReturnToGo
+
+from .conftest import Run
+from .envs import ACTIONS, OBSERVATIONS, PointEnv, make_env
+from .throw_away import ROOT
+
+ID = "test/play-v0"
+POINT = "Point-v0"
+PAGE = ROOT / "docs" / "record.md"
+FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+gym.register(POINT, entry_point="tests.test_record:Point")
+
+
+@pytest.fixture(autouse=True)
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for Minari datasets."""
+    place = tmp_path / "minari"
+    place.mkdir()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(place))
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+class Point(PointEnv):
+    """Its choices begin at 0, since PPO knows no other."""
+
+    def __init__(self, action: str = "discrete", **kwargs: Any) -> None:
+        super().__init__(action=action, **kwargs)
+        if action == "discrete":
+            self.action_space = spaces.Discrete(5)
+
+
+class Counter:
+    """An agent whose action is the number of the step in its episode, which only its memory tells it."""
+
+    def predict(
+        self, observation: Any, state: Any = None, episode_start: Any = None, deterministic: bool = False
+    ) -> tuple[np.ndarray, Any]:
+        (count,) = state or (np.zeros(len(observation), dtype=np.int64),)
+        count = np.where(episode_start, 0, count)
+        return count % 5, (count + 1,)
+
+
+def untrained(env: str = POINT, algorithm: type = PPO, **env_kwargs: Any) -> Any:
+    return algorithm("MlpPolicy" if algorithm is PPO else "MlpLstmPolicy", gym.make(env, **env_kwargs), seed=0)
+
+
+def episodes(dataset: minari.MinariDataset) -> Iterator[tuple[int, Any]]:
+    """The seed of each episode, and the episode."""
+    seeds = [each["seed"] for each in dataset.storage.get_episode_metadata(dataset.episode_indices)]
+    return zip(seeds, dataset.iterate_episodes(), strict=True)
+
+
+def assert_replays(dataset: minari.MinariDataset, env: gym.Env) -> None:
+    """The recorded actions, played from the recorded seed, show what was recorded, to the bit."""
+    for seed, episode in episodes(dataset):
+        observation, _ = env.reset(seed=seed)
+        seen, came = [observation], []
+        for action in episode.actions:
+            observation, *rest, _ = env.step(action)
+            seen.append(observation)
+            came.append(rest)
+        columns = {"": seen} if not isinstance(observation, dict) else {k: [s[k] for s in seen] for k in observation}
+        for key, column in columns.items():
+            recorded = episode.observations[key] if key else episode.observations
+            np.testing.assert_array_equal(recorded, np.array(column))
+            assert recorded.dtype == np.array(column).dtype
+        for recorded, column in zip(
+            (episode.rewards, episode.terminations, episode.truncations), zip(*came, strict=True), strict=True
+        ):
+            np.testing.assert_array_equal(recorded, column)
+
+
+# ------------------------------------------------------------------ what is recorded
+
+
+@pytest.mark.parametrize("action", [*ACTIONS, "multi_discrete"])
+@pytest.mark.parametrize("observation", [*OBSERVATIONS, "multi_discrete", "multi_binary"])
+def test_every_kind_of_observation_and_action_replays_without_loss(observation: str, action: str) -> None:
+    dataset = record(None, PointEnv(observation, action), ID, n_episodes=4)
+    assert_replays(dataset, PointEnv(observation, action))
+    store = open_store(ID)
+    assert store.n_episodes == dataset.total_episodes == 4
+    assert store.lengths.tolist() == [len(episode) for episode in dataset]
+    assert "episode" in repr(dataset[0]).lower()
+
+
+def test_ends_are_told_from_cuts() -> None:
+    dataset = record(None, PointEnv(), ID, n_episodes=30)
+    for episode in dataset:
+        ended, cut = bool(episode.terminations[-1]), bool(episode.truncations[-1])
+        assert not episode.terminations[:-1].any() and not episode.truncations[:-1].any()
+        assert ended or (cut and len(episode) == 12)
+    terminated = [bool(episode.terminations[-1]) for episode in dataset]
+    assert open_store(ID).terminated.tolist() == terminated
+    assert 0 < sum(terminated) < 30
+
+
+@pytest.mark.parametrize("action", ACTIONS)
+def test_noise_is_in_the_actions_that_were_executed(action: str) -> None:
+    model = untrained(action=action)
+    arguments = {"n_timesteps": 2000, "seed": 3}
+    calm = record(model, gym.make(POINT, action=action), "test/calm-v0", **arguments)
+    wild = record(model, gym.make(POINT, action=action), "test/wild-v0", noise=0.3, **arguments)
+    assert_replays(wild, wild.recover_environment())
+    seen = np.concatenate([episode.observations[:-1] for episode in wild])
+    actions = np.concatenate([episode.actions for episode in wild])
+    wanted = model.predict(seen, deterministic=True)[0]
+    np.testing.assert_allclose(
+        np.concatenate([e.actions for e in calm]),
+        model.predict(np.concatenate([e.observations[:-1] for e in calm]), deterministic=True)[0],
+        atol=1e-6,
+    )
+    if action == "discrete":
+        assert (actions != wanted).mean() == pytest.approx(0.3 * 4 / 5, abs=0.03)
+    else:
+        low, high = wild.action_space.low, wild.action_space.high
+        assert (actions >= low).all() and (actions <= high).all()
+        np.testing.assert_allclose((actions - wanted).std(axis=0), 0.3 * (high - low) / 2, rtol=0.1)
+
+
+def test_of_several_levels_each_episode_draws_one() -> None:
+    model = untrained()
+    dataset = record(model, POINT, ID, n_episodes=40, noise=[0, 1])
+    changed = [
+        (episode.actions != model.predict(episode.observations[:-1], deterministic=True)[0]).mean()
+        for episode in dataset
+        if len(episode) > 5
+    ]
+    assert 0 < sum(each == 0 for each in changed) < len(changed)
+
+
+def test_episodes_do_not_depend_on_how_many_environments_play() -> None:
+    model = untrained()
+    alone = record(model, POINT, "test/one-v0", n_episodes=11, seed=5)
+    together = record(model, POINT, "test/four-v0", n_episodes=11, seed=5, n_envs=4)
+    for (seed, one), (same, four) in zip(episodes(alone), episodes(together), strict=True):
+        assert seed == same
+        np.testing.assert_array_equal(one.observations, four.observations)
+        np.testing.assert_array_equal(one.actions, four.actions)
+    other = record(model, POINT, "test/other-v0", n_episodes=11, seed=6)
+    assert not {seed for seed, _ in episodes(alone)} & {seed for seed, _ in episodes(other)}
+
+
+def test_steps_are_counted_in_whole_episodes() -> None:
+    dataset = record(None, POINT, ID, n_timesteps=100, n_envs=3)
+    lengths = [len(episode) for episode in dataset]
+    assert sum(lengths[:-1]) < 100 <= sum(lengths) == dataset.total_steps
+
+
+def test_vectors_of_environments_are_recorded_below_what_they_add() -> None:
+    env = VecFrameStack(VecNormalize(DummyVecEnv([Point, Point])), 3)
+    model = PPO("MlpPolicy", env, n_steps=16, batch_size=16, seed=0).learn(32)
+    statistics = env.venv.obs_rms.mean.copy()
+    dataset = record(model, model.get_env(), ID, n_episodes=5)
+    np.testing.assert_array_equal(env.venv.obs_rms.mean, statistics)
+    assert env.venv.training and all(type(each) is Point for each in env.unwrapped.envs)
+    assert dataset.observation_space == Point().observation_space
+    assert_replays(dataset, Point())
+    model.learn(32)
+
+
+# ------------------------------------------------------------------ who plays
+
+
+def test_memory_is_handed_on_and_forgotten_where_an_episode_begins() -> None:
+    dataset = record(Counter(), POINT, ID, n_episodes=9, n_envs=3)
+    for episode in dataset:
+        np.testing.assert_array_equal(episode.actions, np.arange(len(episode)) % 5)
+
+
+def test_a_recurrent_agent_plays_as_in_a_loop_of_ones_own() -> None:
+    model = untrained(algorithm=RecurrentPPO, action="box")
+    dataset = record(model, gym.make(POINT, action="box"), ID, n_episodes=3)
+    for _, episode in episodes(dataset):
+        state, start = None, np.ones(1, dtype=bool)
+        for seen, action in zip(episode.observations[:-1], episode.actions, strict=True):
+            wanted, state = model.predict(seen[None], state, start, deterministic=True)
+            np.testing.assert_allclose(wanted[0], action, atol=1e-6)
+            start = np.zeros(1, dtype=bool)
+
+
+def test_a_memory_of_actions_hears_which_were_executed() -> None:
+    class Rememberer(Counter):
+        """Repeats its last action; its policy is told when another one was executed."""
+
+        action_space = PointEnv().action_space
+
+        def predict(self, observation: Any, state: Any = None, *rest: Any, **kwargs: Any) -> tuple[np.ndarray, Any]:
+            (last,) = state or (np.full(len(observation), 2),)
+            return last, (last,)
+
+        @property
+        def policy(self) -> Any:
+            return self
+
+        def executed(self, state: Any, actions: np.ndarray) -> Any:
+            return (actions,)
+
+    dataset = record(Rememberer(), PointEnv(max_steps=200), ID, n_episodes=5, noise=0.2)
+    actions = np.concatenate([episode.actions for episode in dataset])
+    assert 0.05 < np.mean([a != b for a, b in pairwise(actions)]) < 0.3 and len(set(actions)) == 5
+
+
+def test_sampled_actions_follow_the_seed() -> None:
+    model = untrained()
+    datasets = [
+        record(model, POINT, f"test/{i}-v0", n_episodes=3, deterministic=False, seed=seed)
+        for i, seed in enumerate((1, 1, 2))
+    ]
+    first, again, other = (np.concatenate([episode.actions for episode in dataset]) for dataset in datasets)
+    np.testing.assert_array_equal(first, again)
+    assert len(first) != len(other) or (first != other).any()
+
+
+# ------------------------------------------------------------------ who reads it
+
+
+def test_a_goal_environment_is_recorded_whole_and_learnt_from() -> None:
+    env = make_env("goal", n_envs=2)
+    agent = GCSLVICReg("MultiInputPolicy", env, learning_starts=10, batch_size=8, seed=0)
+    dataset = record(agent, env, ID, n_episodes=8, noise=0.2)
+    assert set(dataset[0].observations) == {"observation", "achieved_goal", "desired_goal"}
+    assert open_store(ID).observation_keys == ("achieved_goal", "observation")
+    GCSLVICReg("MultiInputPolicy", make_env("goal"), dataset=ID, batch_size=8, seed=0).learn(3)
+
+
+def test_an_agent_in_a_wrapper_is_recorded_recovered_and_learnt_from() -> None:
+    env = make_vec_env("CartPole-v1", 2, wrapper_class=ReturnToGo, wrapper_kwargs={"target": 9})
+    agent = GCSLVICReg("MultiInputPolicy", env, learning_starts=10, batch_size=8, seed=0)
+    dataset = record(agent, env, ID, n_episodes=4)
+    assert_replays(dataset, dataset.recover_environment())
+    assert dataset[0].observations["return_to_go"][:3, 0].tolist() == [9, 8, 7]
+    assert open_store(ID).observation_keys == ("observation",)
+    for policy, learner in (("MultiInputPolicy", env), ("MlpPolicy", "CartPole-v1")):
+        GCSLVICReg(policy, learner, dataset=ID, batch_size=8, seed=0).learn(3)
+
+
+def test_what_is_known_of_a_dataset_is_in_it(datasets: Path) -> None:
+    dataset = record(untrained("CartPole-v1"), "CartPole-v1", ID, n_episodes=2, author="Ada", noise=0.1)
+    metadata = dataset.storage.metadata
+    assert (metadata["algorithm_name"], metadata["author"], metadata["code_permalink"]) == ("PPO", {"Ada"}, "")
+    assert metadata["description"] == "PPO on CartPole-v1, deterministic=True, noise=0.1, seed=0"
+    assert (metadata["jpeg_encoding"], dataset.env_spec.id) == (False, "CartPole-v1")
+    assert minari.list_local_datasets() and minari.load_dataset(ID).total_episodes == 2
+    assert {path.name for path in datasets.iterdir()} == {"test"}
+    assert_replays(dataset, dataset.recover_environment())
+
+
+def test_wrappers_that_cannot_be_made_again_are_named() -> None:
+    class Odd(gym.Wrapper):
+        pass
+
+    with pytest.warns(UserWarning, match=r"will lack Odd, which cannot be made again"):
+        dataset = record(None, Odd(gym.make("CartPole-v1")), ID, n_episodes=2)
+    assert_replays(dataset, dataset.recover_environment())
+    gym.register("Local-v0", entry_point=PointEnv)
+    with pytest.warns(UserWarning, match=r"^The environment cannot be recovered .*Callable found"):
+        assert record(None, gym.make("Local-v0"), ID, n_episodes=2, force=True).env_spec is None
+
+
+# ------------------------------------------------------------------ whole or not there
+
+
+def test_a_dataset_is_not_overwritten_unless_asked_to() -> None:
+    first = [seed for seed, _ in episodes(record(None, POINT, ID, n_episodes=3, author="Ada"))]
+    with pytest.raises(ValueError, match=r"^There is a dataset 'test/play-v0' already; .*--append.*--force\)\.$"):
+        record(None, POINT, ID, n_episodes=1)
+    assert minari.load_dataset(ID).total_episodes == 3
+    replaced = record(None, POINT, ID, n_episodes=2, force=True)
+    assert [seed for seed, _ in episodes(replaced)] == first[:2]
+    assert replaced.storage.metadata["author"] == set()
+
+
+def test_appended_episodes_are_new_ones_and_tell_who_played() -> None:
+    record(None, POINT, ID, n_episodes=3, author="Ada", append=True)  # to nothing
+    dataset = record(untrained(), POINT, ID, n_episodes=4, append=True, author="Bob", description="better")
+    assert dataset.total_episodes == 7 and len({seed for seed, _ in episodes(dataset)}) == 7
+    assert dataset.total_steps == sum(len(episode) for episode in dataset) == open_store(ID).n_steps
+    metadata = dataset.storage.metadata
+    assert (metadata["author"], metadata["algorithm_name"]) == ({"Ada", "Bob"}, "random; PPO")
+    assert metadata["description"] == "random on Point-v0, seed=0; better"
+    assert_replays(dataset, dataset.recover_environment())
+    with pytest.raises(ValueError, match=r"^'test/play-v0' cannot be appended to: its actions are Discrete.* are Box"):
+        record(None, PointEnv("box", "box"), ID, n_episodes=4, append=True)
+    assert minari.load_dataset(ID).total_episodes == 7
+
+
+class Broken(PointEnv):
+    def __init__(self, error: type[BaseException], steps: int = 40) -> None:
+        super().__init__()
+        self.error, self.left = error, steps
+
+    def step(self, action: Any) -> Any:
+        self.left -= 1
+        if not self.left:
+            raise self.error("stop")
+        return super().step(action)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+@pytest.mark.parametrize("mode", ["", "append", "force"])
+def test_a_recording_that_stops_leaves_everything_as_it_was(datasets: Path, error: type, mode: str) -> None:
+    if mode:
+        record(None, PointEnv(), ID, n_episodes=3)
+    before = {path: path.stat().st_mtime_ns for path in datasets.rglob("*") if path != datasets}
+    with pytest.raises(error):
+        record(None, Broken(error), ID, n_episodes=100, **({mode: True} if mode else {}))
+    assert {path: path.stat().st_mtime_ns for path in datasets.rglob("*")} == before
+
+
+def test_a_relative_place_for_datasets_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MINARI_DATASETS_PATH", "here")
+    assert record(None, POINT, ID, n_episodes=2).total_episodes == open_store(ID).n_episodes == 2
+
+
+def test_long_recordings_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcrl_zoo.data.minari_writer.PENDING_BYTES", 100)
+    assert_replays(record(None, PointEnv(), ID, n_episodes=20), PointEnv())
+
+
+# ------------------------------------------------------------------ what is refused
+
+BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
+    "id": (PointEnv, {"dataset_id": "no id"}, r"'no id' is no dataset id; give one like 'cartpole/ppo-v0'"),
+    "version": (PointEnv, {"dataset_id": "test/play"}, r"'test/play' is no dataset id; give one like"),
+    "none": (PointEnv, {"n_episodes": None}, r"n_episodes is None and n_timesteps is None; give one of them"),
+    "both": (PointEnv, {"n_timesteps": 5}, r"n_episodes is 3 and n_timesteps is 5; give one of them"),
+    "zero": (PointEnv, {"n_episodes": 0}, r"n_episodes is 0 and n_timesteps is None; give one of them, at least 1"),
+    "n_envs": (PointEnv, {"n_envs": 0}, r"n_envs is 0; give at least 1"),
+    "random": (PointEnv, {"noise": 0.1}, r"noise is for an agent's .* actions, not for random play; leave it out"),
+    "many": (
+        lambda: PointEnv(action="multi_discrete"),
+        {"noise": 0.1, "model": Counter()},
+        r"noise is for .* not for Multi",
+    ),
+    "level": (PointEnv, {"noise": -1, "model": Counter()}, r"noise_levels is -1; give a number from 0 on"),
+    "agent": (
+        PointEnv,
+        {"model": untrained("CartPole-v1")},
+        r"The agent plays Discrete\(2\), but the environment takes",
+    ),
+    "tuple": (lambda: Tupled(), {}, r"In test/play-v0 the observation space is a Tuple \(nested\); use one whose"),
+    "nan": (
+        lambda: PointEnv(broken=20, broken_part="observation"),
+        {},
+        r"Episode \d of test/play-v0 holds nan in observation 'observation' at step \d+",
+    ),
+}
+
+
+class Tupled(PointEnv):
+    def __init__(self) -> None:
+        super().__init__()
+        self.observation_space = spaces.Tuple([self.observation_space])
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_refused_is_named_and_leaves_nothing(datasets: Path, bad: str) -> None:
+    make, arguments, sentence = BAD[bad]
+    arguments = {"model": None, "dataset_id": ID, "n_episodes": 3, **arguments}
+    with pytest.raises(ValueError, match=rf"^{sentence}") as caught:
+        record(env=make(), **arguments)
+    assert str(caught.value).endswith(".") and not list(datasets.iterdir())
+
+
+def test_environments_of_other_processes_and_folders_of_others_are_refused(datasets: Path) -> None:
+    env = SubprocVecEnv([PointEnv])
+    with pytest.raises(ValueError, match=r"which those of a SubprocVecEnv are not; give a DummyVecEnv\.$"):
+        record(None, env, ID, n_episodes=1)
+    env.close()
+    record(None, PointEnv(), "test-v0/play-v0", n_episodes=1)
+    with pytest.raises(ValueError, match=r"^The folder \S*test-v0 holds something else than a Minari dataset"):
+        record(None, PointEnv(), "test-v0", n_episodes=1, force=True)
+
+
+# ------------------------------------------------------------------ the command
+
+
+def test_jax_is_not_needed_and_help_waits_for_nothing() -> None:
+    code = "import sys; sys.modules['jax'] = None; from gcrl_zoo.record.__main__ import record; print(sorted({}))"
+    for body, loaded in (
+        ("{'torch', 'stable_baselines3', 'rl_zoo3', 'minari'} & set(sys.modules)", "[]"),
+        ("{record(None, 'CartPole-v1', 'test/x-v0', n_episodes=2).total_episodes}", "[2]"),
+    ):
+        result = subprocess.run([sys.executable, "-c", code.format(body)], capture_output=True, text=True)
+        assert result.stdout.strip() == loaded, result.stderr
+
+
+def test_an_agent_from_a_zip_and_random_play_by_command(capsys: pytest.CaptureFixture[str], datasets: Path) -> None:
+    untrained("CartPole-v1").save("agent.zip")
+    common = ["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3"]
+    main(
+        [
+            *common,
+            "--algo",
+            "ppo",
+            "--model",
+            "agent.zip",
+            "--noise",
+            "0.1",
+            "0.5",
+            "--env-kwargs",
+            "max_episode_steps:7",
+        ]
+    )
+    assert f"{ID}: 3 episodes, 21 steps, {datasets}" in capsys.readouterr().out
+    dataset = minari.load_dataset(ID)
+    assert dataset.storage.metadata["algorithm_name"] == "ppo" and dataset.env_spec.max_episode_steps == 7
+    assert all(episode.truncations[-1] for episode in dataset)
+    main([*common, "--random", "--append"])
+    assert minari.load_dataset(ID).total_episodes == 6
+    for arguments, sentence in (
+        (["--algo", "ppo"], "There is a dataset 'test/play-v0' already"),
+        (["--algo", "pppo", "--force"], "There is no algorithm 'pppo'; did you mean 'ppo'?"),
+        (["--algo", "ppo", "--force"], r"The logs/ppo folder was not found; give the log folder"),
+        (["--algo", "ppo", "--force", "--model", "none.zip"], "There is no file none.zip; give the zip"),
+    ):
+        with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+            main([*common, *arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--random", "--algo", "ppo"], ["--random", "--model", "x.zip"], ["--random", "-n", "0"]]
+)
+def test_arguments_that_contradict_each_other(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3", *arguments])
+    assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_from_training_to_training(run: Run, datasets: Path) -> None:
+    text = PAGE.read_text().replace("\\\n", " ")
+    commands = [shlex.split(line) for block in FENCE.findall(text) for line in block.strip().splitlines()]
+    assert len(commands) == 6
+    for python, m, module, *arguments in commands:
+        assert (python, m) == ("python", "-m")
+        result = run(module, *arguments)
+        assert result.returncode == 0, result.stderr
+        if module == "rl_zoo3.enjoy":
+            assert "Mean reward" in result.stdout
+    played = minari.load_dataset("cartpole/ppo-v0")
+    assert (played.total_episodes, played.storage.metadata["algorithm_name"]) == (20, "ppo")
+    assert_replays(played, played.recover_environment())
+    assert minari.load_dataset("cartpole/noisy-v0").storage.metadata["algorithm_name"] == "ppo; random"
+
+
+@pytest.mark.slow
+def test_a_run_is_recorded_with_its_wrappers_statistics_and_memory(run: Run, datasets: Path) -> None:
+    """An agent with an LSTM, trained on normalised and wrapped observations, from its best checkpoint."""
+    common = ("--algo", "ppo_lstm", "--env", "Pendulum-v1", "-f", "logs")
+    params = (
+        "policy:'MlpLstmPolicy'",
+        "normalize:True",
+        "env_wrapper:'gymnasium.wrappers.TimeAwareObservation'",
+        "n_envs:2",
+        "n_steps:64",
+    )
+    result = run("rl_zoo3.train", *common, "-n", "256", "--eval-freq", "128", "-params", *params, "batch_size:32")
+    assert result.returncode == 0, result.stderr
+    result = run("gcrl_zoo.record", *common, "--load-best", "--dataset-id", ID, "--n-episodes", "2", "--n-envs", "2")
+    assert result.returncode == 0, result.stderr
+    assert "Loading running average" in result.stdout
+    dataset = minari.load_dataset(ID)
+    assert dataset[0].observations[:, 3].tolist() == list(range(201))  # the time, not normalised
+    assert_replays(dataset, dataset.recover_environment())
+
+    folder = Path("logs/ppo_lstm/Pendulum-v1_1")
+    model = RecurrentPPO.load(folder / "best_model.zip", device="cpu")
+    env = VecNormalize.load(str(folder / "Pendulum-v1/vecnormalize.pkl"), DummyVecEnv([dataset.recover_environment]))
+    state, start = None, np.ones(1, dtype=bool)
+    for seen, action in zip(dataset[1].observations[:-1], dataset[1].actions, strict=True):
+        wanted, state = model.predict(env.normalize_obs(seen[None]), state, start, deterministic=True)
+        np.testing.assert_allclose(wanted[0], action, atol=1e-4)
+        start = np.zeros(1, dtype=bool)
