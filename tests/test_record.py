@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shlex
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,18 +20,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFram
 from gcrl_zoo import GCSLVICReg
 from gcrl_zoo.data import open_store
 from gcrl_zoo.record import record
-from gcrl_zoo.record.__main__ import main
 from gcrl_zoo.wrappers import ReturnToGo
 
-from .conftest import Run
 from .envs import ACTIONS, OBSERVATIONS, PointEnv, make_env
-from .throw_away import ROOT
-
-ID = "test/play-v0"
-POINT = "Point-v0"
-PAGE = ROOT / "docs" / "record.md"
-FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-gym.register(POINT, entry_point="tests.test_record:Point")
+from .recordings import ID, POINT, Point, assert_replays, episodes, untrained
 
 
 @pytest.fixture(autouse=True)
@@ -48,15 +36,6 @@ def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-class Point(PointEnv):
-    """Its choices begin at 0, since PPO knows no other."""
-
-    def __init__(self, action: str = "discrete", **kwargs: Any) -> None:
-        super().__init__(action=action, **kwargs)
-        if action == "discrete":
-            self.action_space = spaces.Discrete(5)
-
-
 class Counter:
     """An agent whose action is the number of the step in its episode, which only its memory tells it."""
 
@@ -66,36 +45,6 @@ class Counter:
         (count,) = state or (np.zeros(len(observation), dtype=np.int64),)
         count = np.where(episode_start, 0, count)
         return count % 5, (count + 1,)
-
-
-def untrained(env: str = POINT, algorithm: type = PPO, **env_kwargs: Any) -> Any:
-    return algorithm("MlpPolicy" if algorithm is PPO else "MlpLstmPolicy", gym.make(env, **env_kwargs), seed=0)
-
-
-def episodes(dataset: minari.MinariDataset) -> Iterator[tuple[int, Any]]:
-    """The seed of each episode, and the episode."""
-    seeds = [each["seed"] for each in dataset.storage.get_episode_metadata(dataset.episode_indices)]
-    return zip(seeds, dataset.iterate_episodes(), strict=True)
-
-
-def assert_replays(dataset: minari.MinariDataset, env: gym.Env) -> None:
-    """The recorded actions, played from the recorded seed, show what was recorded, to the bit."""
-    for seed, episode in episodes(dataset):
-        observation, _ = env.reset(seed=seed)
-        seen, came = [observation], []
-        for action in episode.actions:
-            observation, *rest, _ = env.step(action)
-            seen.append(observation)
-            came.append(rest)
-        columns = {"": seen} if not isinstance(observation, dict) else {k: [s[k] for s in seen] for k in observation}
-        for key, column in columns.items():
-            recorded = episode.observations[key] if key else episode.observations
-            np.testing.assert_array_equal(recorded, np.array(column))
-            assert recorded.dtype == np.array(column).dtype
-        for recorded, column in zip(
-            (episode.rewards, episode.terminations, episode.truncations), zip(*came, strict=True), strict=True
-        ):
-            np.testing.assert_array_equal(recorded, column)
 
 
 # ------------------------------------------------------------------ what is recorded
@@ -399,105 +348,3 @@ def test_environments_of_other_processes_and_folders_of_others_are_refused(datas
     record(None, PointEnv(), "test-v0/play-v0", n_episodes=1)
     with pytest.raises(ValueError, match=r"^The folder \S*test-v0 holds something else than a Minari dataset"):
         record(None, PointEnv(), "test-v0", n_episodes=1, force=True)
-
-
-# ------------------------------------------------------------------ the command
-
-
-def test_jax_is_not_needed_and_help_waits_for_nothing() -> None:
-    code = "import sys; sys.modules['jax'] = None; from gcrl_zoo.record.__main__ import record; print(sorted({}))"
-    for body, loaded in (
-        ("{'torch', 'stable_baselines3', 'rl_zoo3', 'minari'} & set(sys.modules)", "[]"),
-        ("{record(None, 'CartPole-v1', 'test/x-v0', n_episodes=2).total_episodes}", "[2]"),
-    ):
-        result = subprocess.run([sys.executable, "-c", code.format(body)], capture_output=True, text=True)
-        assert result.stdout.strip() == loaded, result.stderr
-
-
-def test_an_agent_from_a_zip_and_random_play_by_command(capsys: pytest.CaptureFixture[str], datasets: Path) -> None:
-    untrained("CartPole-v1").save("agent.zip")
-    common = ["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3"]
-    main(
-        [
-            *common,
-            "--algo",
-            "ppo",
-            "--model",
-            "agent.zip",
-            "--noise",
-            "0.1",
-            "0.5",
-            "--env-kwargs",
-            "max_episode_steps:7",
-        ]
-    )
-    assert f"{ID}: 3 episodes, 21 steps, {datasets}" in capsys.readouterr().out
-    dataset = minari.load_dataset(ID)
-    assert dataset.storage.metadata["algorithm_name"] == "ppo" and dataset.env_spec.max_episode_steps == 7
-    assert all(episode.truncations[-1] for episode in dataset)
-    main([*common, "--random", "--append"])
-    assert minari.load_dataset(ID).total_episodes == 6
-    for arguments, sentence in (
-        (["--algo", "ppo"], "There is a dataset 'test/play-v0' already"),
-        (["--algo", "pppo", "--force"], "There is no algorithm 'pppo'; did you mean 'ppo'?"),
-        (["--algo", "ppo", "--force"], r"The logs/ppo folder was not found; give the log folder"),
-        (["--algo", "ppo", "--force", "--model", "none.zip"], "There is no file none.zip; give the zip"),
-    ):
-        with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
-            main([*common, *arguments])
-
-
-@pytest.mark.parametrize(
-    "arguments", [[], ["--random", "--algo", "ppo"], ["--random", "--model", "x.zip"], ["--random", "-n", "0"]]
-)
-def test_arguments_that_contradict_each_other(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        main(["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3", *arguments])
-    assert "error: " in capsys.readouterr().err
-
-
-@pytest.mark.slow
-def test_the_commands_of_the_page_run_from_training_to_training(run: Run, datasets: Path) -> None:
-    text = PAGE.read_text().replace("\\\n", " ")
-    commands = [shlex.split(line) for block in FENCE.findall(text) for line in block.strip().splitlines()]
-    assert len(commands) == 6
-    for python, m, module, *arguments in commands:
-        assert (python, m) == ("python", "-m")
-        result = run(module, *arguments)
-        assert result.returncode == 0, result.stderr
-        if module == "rl_zoo3.enjoy":
-            assert "Mean reward" in result.stdout
-    played = minari.load_dataset("cartpole/ppo-v0")
-    assert (played.total_episodes, played.storage.metadata["algorithm_name"]) == (20, "ppo")
-    assert_replays(played, played.recover_environment())
-    assert minari.load_dataset("cartpole/noisy-v0").storage.metadata["algorithm_name"] == "ppo; random"
-
-
-@pytest.mark.slow
-def test_a_run_is_recorded_with_its_wrappers_statistics_and_memory(run: Run, datasets: Path) -> None:
-    """An agent with an LSTM, trained on normalised and wrapped observations, from its best checkpoint."""
-    common = ("--algo", "ppo_lstm", "--env", "Pendulum-v1", "-f", "logs")
-    params = (
-        "policy:'MlpLstmPolicy'",
-        "normalize:True",
-        "env_wrapper:'gymnasium.wrappers.TimeAwareObservation'",
-        "n_envs:2",
-        "n_steps:64",
-    )
-    result = run("rl_zoo3.train", *common, "-n", "256", "--eval-freq", "128", "-params", *params, "batch_size:32")
-    assert result.returncode == 0, result.stderr
-    result = run("gcrl_zoo.record", *common, "--load-best", "--dataset-id", ID, "--n-episodes", "2", "--n-envs", "2")
-    assert result.returncode == 0, result.stderr
-    assert "Loading running average" in result.stdout
-    dataset = minari.load_dataset(ID)
-    assert dataset[0].observations[:, 3].tolist() == list(range(201))  # the time, not normalised
-    assert_replays(dataset, dataset.recover_environment())
-
-    folder = Path("logs/ppo_lstm/Pendulum-v1_1")
-    model = RecurrentPPO.load(folder / "best_model.zip", device="cpu")
-    env = VecNormalize.load(str(folder / "Pendulum-v1/vecnormalize.pkl"), DummyVecEnv([dataset.recover_environment]))
-    state, start = None, np.ones(1, dtype=bool)
-    for seen, action in zip(dataset[1].observations[:-1], dataset[1].actions, strict=True):
-        wanted, state = model.predict(env.normalize_obs(seen[None]), state, start, deterministic=True)
-        np.testing.assert_allclose(wanted[0], action, atol=1e-4)
-        start = np.zeros(1, dtype=bool)

@@ -1,0 +1,133 @@
+"""``python -m gcrl_zoo.record``, and the page about it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import minari
+import numpy as np
+import pytest
+from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
+
+from gcrl_zoo.record.__main__ import main
+
+from .conftest import Run
+from .recordings import ID, assert_replays, untrained
+from .throw_away import ROOT
+
+PAGE = ROOT / "docs" / "record.md"
+FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(autouse=True)
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for Minari datasets."""
+    place = tmp_path / "minari"
+    place.mkdir()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(place))
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+def test_jax_is_not_needed_and_help_waits_for_nothing() -> None:
+    code = "import sys; sys.modules['jax'] = None; from gcrl_zoo.record.__main__ import record; print(sorted({}))"
+    for body, loaded in (
+        ("{'torch', 'stable_baselines3', 'rl_zoo3', 'minari'} & set(sys.modules)", "[]"),
+        ("{record(None, 'CartPole-v1', 'test/x-v0', n_episodes=2).total_episodes}", "[2]"),
+    ):
+        result = subprocess.run([sys.executable, "-c", code.format(body)], capture_output=True, text=True)
+        assert result.stdout.strip() == loaded, result.stderr
+
+
+def test_an_agent_from_a_zip_and_random_play_by_command(capsys: pytest.CaptureFixture[str], datasets: Path) -> None:
+    untrained("CartPole-v1").save("agent.zip")
+    common = ["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3"]
+    main(
+        [
+            *common,
+            "--algo",
+            "ppo",
+            "--model",
+            "agent.zip",
+            "--noise",
+            "0.1",
+            "0.5",
+            "--env-kwargs",
+            "max_episode_steps:7",
+        ]
+    )
+    assert f"{ID}: 3 episodes, 21 steps, {datasets}" in capsys.readouterr().out
+    dataset = minari.load_dataset(ID)
+    assert dataset.storage.metadata["algorithm_name"] == "ppo" and dataset.env_spec.max_episode_steps == 7
+    assert all(episode.truncations[-1] for episode in dataset)
+    main([*common, "--random", "--append"])
+    assert minari.load_dataset(ID).total_episodes == 6
+    for arguments, sentence in (
+        (["--algo", "ppo"], "There is a dataset 'test/play-v0' already"),
+        (["--algo", "pppo", "--force"], "There is no algorithm 'pppo'; did you mean 'ppo'?"),
+        (["--algo", "ppo", "--force"], r"The logs/ppo folder was not found; give the log folder"),
+        (["--algo", "ppo", "--force", "--model", "none.zip"], "There is no file none.zip; give the zip"),
+    ):
+        with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
+            main([*common, *arguments])
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--random", "--algo", "ppo"], ["--random", "--model", "x.zip"], ["--random", "-n", "0"]]
+)
+def test_arguments_that_contradict_each_other(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3", *arguments])
+    assert "error: " in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_run_from_training_to_training(run: Run, datasets: Path) -> None:
+    text = PAGE.read_text().replace("\\\n", " ")
+    commands = [shlex.split(line) for block in FENCE.findall(text) for line in block.strip().splitlines()]
+    assert len(commands) == 6
+    for python, m, module, *arguments in commands:
+        assert (python, m) == ("python", "-m")
+        result = run(module, *arguments)
+        assert result.returncode == 0, result.stderr
+        if module == "rl_zoo3.enjoy":
+            assert "Mean reward" in result.stdout
+    played = minari.load_dataset("cartpole/ppo-v0")
+    assert (played.total_episodes, played.storage.metadata["algorithm_name"]) == (20, "ppo")
+    assert_replays(played, played.recover_environment())
+    assert minari.load_dataset("cartpole/noisy-v0").storage.metadata["algorithm_name"] == "ppo; random"
+
+
+@pytest.mark.slow
+def test_a_run_is_recorded_with_its_wrappers_statistics_and_memory(run: Run, datasets: Path) -> None:
+    """An agent with an LSTM, trained on normalised and wrapped observations, from its best checkpoint."""
+    common = ("--algo", "ppo_lstm", "--env", "Pendulum-v1", "-f", "logs")
+    params = (
+        "policy:'MlpLstmPolicy'",
+        "normalize:True",
+        "env_wrapper:'gymnasium.wrappers.TimeAwareObservation'",
+        "n_envs:2",
+        "n_steps:64",
+    )
+    result = run("rl_zoo3.train", *common, "-n", "256", "--eval-freq", "128", "-params", *params, "batch_size:32")
+    assert result.returncode == 0, result.stderr
+    result = run("gcrl_zoo.record", *common, "--load-best", "--dataset-id", ID, "--n-episodes", "2", "--n-envs", "2")
+    assert result.returncode == 0, result.stderr
+    assert "Loading running average" in result.stdout
+    dataset = minari.load_dataset(ID)
+    assert dataset[0].observations[:, 3].tolist() == list(range(201))  # the time, not normalised
+    assert_replays(dataset, dataset.recover_environment())
+
+    folder = Path("logs/ppo_lstm/Pendulum-v1_1")
+    model = RecurrentPPO.load(folder / "best_model.zip", device="cpu")
+    env = VecNormalize.load(str(folder / "Pendulum-v1/vecnormalize.pkl"), DummyVecEnv([dataset.recover_environment]))
+    state, start = None, np.ones(1, dtype=bool)
+    for seen, action in zip(dataset[1].observations[:-1], dataset[1].actions, strict=True):
+        wanted, state = model.predict(env.normalize_obs(seen[None]), state, start, deterministic=True)
+        np.testing.assert_allclose(wanted[0], action, atol=1e-4)
+        start = np.zeros(1, dtype=bool)
