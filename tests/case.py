@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import gymnasium as gym
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -15,7 +16,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from . import cases
-from .envs import make_env, make_store
+from .envs import ask_for_goals, make_env, make_store
 
 
 @dataclass(frozen=True)
@@ -68,9 +69,17 @@ class Case:
     def __str__(self) -> str:
         return self.name
 
+    def wrap(self, env: gym.Env) -> gym.Env:
+        """With goals, where the method cannot do without."""
+        return ask_for_goals(env) if self.algorithm.needs.goals else env
+
+    def env(self, observation: str = "box", action: str = "discrete", n_envs: int = 1, **kwargs: Any) -> VecEnv:
+        """As ``tests.envs.make_env``, with goals where the method cannot do without."""
+        return make_env(observation, action, n_envs, wrap=self.wrap, **kwargs)
+
     def make(self, env: VecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
         """A small agent; ``policy_kwargs`` are added to those of the case."""
-        env = make_env() if env is None else env
+        env = self.env() if env is None else env
         settings = {"device": "cpu", "seed": 0, **self.kwargs, **kwargs}
         settings["policy_kwargs"] = {**self.kwargs.get("policy_kwargs", {}), **kwargs.get("policy_kwargs", {})}
         return self.algorithm(policy_for(env.observation_space), env, **settings)

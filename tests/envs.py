@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,9 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
 
+from gcrl_zoo.common.roles import PLAIN, Roles
 from gcrl_zoo.data import Episode, TrajectoryStore
+from gcrl_zoo.wrappers.goal import GoalWrapper
 
 PIXELS = 36
 GRID = 4
@@ -120,9 +123,32 @@ class PointEnv(gym.Env):
         return np.array([*(self.point > 0), *(np.abs(self.point) > 0.5)], dtype=np.int8)
 
 
-def make_env(observation: str = "box", action: str = "discrete", n_envs: int = 1, **kwargs: Any) -> VecEnv:
+class AnyGoal(GoalWrapper):
+    """Asks for whatever might be observed, in a ``Dict`` under its first key."""
+
+    def __init__(self, env: gym.Env) -> None:
+        space = env.observation_space
+        super().__init__(env, threshold=NEAR, key=next(iter(space)) if isinstance(space, spaces.Dict) else PLAIN)
+
+    def sample_goal(self, info: dict[str, Any]) -> Any:
+        self.goal_space.seed(int(self.np_random.integers(2**31)))
+        return self.goal_space.sample()
+
+
+def ask_for_goals(env: gym.Env) -> gym.Env:
+    """An environment that asks for goals: the same one, if it does already."""
+    return env if Roles.of(env.observation_space).desired_goal else AnyGoal(env)
+
+
+def make_env(
+    observation: str = "box",
+    action: str = "discrete",
+    n_envs: int = 1,
+    wrap: Callable[[gym.Env], gym.Env] = lambda env: env,
+    **kwargs: Any,
+) -> VecEnv:
     """Monitored copies of the point environment."""
-    return DummyVecEnv([lambda: Monitor(PointEnv(observation, action, **kwargs))] * n_envs)
+    return DummyVecEnv([lambda: Monitor(wrap(PointEnv(observation, action, **kwargs)))] * n_envs)
 
 
 def success_rate(model: BaseAlgorithm, n_episodes: int = 60) -> float:

@@ -17,7 +17,7 @@ from gcrl_zoo.common.updater import NonFiniteLoss
 from gcrl_zoo.data import Episode, TrajectoryStore
 
 from .case import data_of
-from .envs import PointEnv, make_env, make_store
+from .envs import OBSERVATION_SPACES, PointEnv, make_store
 from .matrix import every_case, sources_of
 
 SENTENCE = r"(?s)^(?!.*\n).*[.?]$"
@@ -61,7 +61,7 @@ def test_data_with_other_observations(case, source, kind):
 @sources_of("dataset", "stream + own play")
 def test_data_with_other_observation_keys(case, source):
     argument = "stream" if "stream" in source else "dataset"
-    make = lambda: case.make(make_env("goal"), **{argument: make_store()})  # noqa: E731
+    make = lambda: case.make(case.env("goal"), **{argument: make_store()})  # noqa: E731
     refusal(ValueError, make, argument, "achieved_goal", "observation")
 
 
@@ -72,7 +72,7 @@ def test_data_with_values_beyond_the_space(case, source):
     store = TrajectoryStore.from_episodes(
         [*store.episodes(), *episodes_of(np.full(5, 40), np.full(4, 3))], name="theirs"
     )
-    refusal(ValueError, lambda: case.make(make_env("discrete"), dataset=store), "'theirs'", "observation", "40")
+    refusal(ValueError, lambda: case.make(case.env("discrete"), dataset=store), "'theirs'", "observation", "40")
     store = TrajectoryStore.from_episodes(episodes_of(np.zeros((5, 2)), np.array([2, 3, 0, 4])), name="theirs")
     refusal(ValueError, lambda: case.make(dataset=store), "'theirs'", "actions", "Discrete(5, start=2)")
 
@@ -85,9 +85,8 @@ def test_data_between_whole_numbers(case, source, kind):
     episodes = [replace(each, observations=halves(each.observations)) for each in make_store(kind).episodes()]
     store = TrajectoryStore.from_episodes(episodes, name="theirs")
     own_play = {"own_play": True} if source == "dataset + own play" else {}
-    env = make_env(kind)
-    words = argument, "'theirs'", "'observation'", "float32", type(env.observation_space).__name__
-    refusal(ValueError, lambda: case.make(env, **{argument: store}, **own_play), *words)
+    words = argument, "'theirs'", "'observation'", "float32", type(OBSERVATION_SPACES[kind]).__name__
+    refusal(ValueError, lambda: case.make(case.env(kind), **{argument: store}, **own_play), *words)
 
 
 def halves(observations):
@@ -97,7 +96,7 @@ def halves(observations):
 @sources_of("dataset")
 def test_choices_between_whole_numbers(case, source):
     episodes = episodes_of(np.zeros((5, 2)), np.full(4, 2.5))
-    store = TrajectoryStore.from_episodes(episodes, name="theirs", action_space=make_env().action_space)
+    store = TrajectoryStore.from_episodes(episodes, name="theirs", action_space=case.env().action_space)
     refusal(ValueError, lambda: case.make(dataset=store), "'theirs'", "actions", "float32", "Discrete(5, start=2)")
 
 
@@ -109,7 +108,7 @@ def test_whole_numbers_beyond_their_type(case, source, kind, outside):
         for each in make_store(kind).episodes()
     ]
     store = TrajectoryStore.from_episodes(episodes, name="theirs")
-    refusal(ValueError, lambda: case.make(make_env(kind), dataset=store), "'theirs'", "'observation'", str(outside))
+    refusal(ValueError, lambda: case.make(case.env(kind), dataset=store), "'theirs'", "'observation'", str(outside))
 
 
 @sources_of("dataset + own play")
@@ -119,7 +118,7 @@ def test_whole_numbers_of_another_type_fit(case, source, kind):
         replace(each, observations={key: column.astype(int) for key, column in each.observations.items()})
         for each in make_store(kind).episodes()
     ]
-    assert case.make(make_env(kind), dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
+    assert case.make(case.env(kind), dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
 
 
 @sources_of("dataset")
@@ -173,11 +172,11 @@ def test_neither_data_nor_own_play(case, source):
 @pytest.mark.parametrize("wrapper", [VecNormalize, lambda env: VecFrameStack(env, 2)], ids=["normalize", "frame_stack"])
 def test_wrappers_that_data_knows_nothing_of(case, wrapper, tmp_path):
     word = "`normalize`" if wrapper is VecNormalize else "`frame_stack`"
-    refusal(ValueError, lambda: case.make(wrapper(make_env())), word)
+    refusal(ValueError, lambda: case.make(wrapper(case.env())), word)
     case.make().save(tmp_path / "agent")
-    refusal(ValueError, lambda: case.make().set_env(wrapper(make_env())), word)
+    refusal(ValueError, lambda: case.make().set_env(wrapper(case.env())), word)
     if wrapper is VecNormalize:
-        refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent", env=wrapper(make_env())), word)
+        refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent", env=wrapper(case.env())), word)
 
 
 @every_case
@@ -185,7 +184,7 @@ def test_actions_without_bounds(case):
     env = PointEnv(action="box")
     env.action_space = spaces.Box(-np.inf, np.inf, (2,))
     with pytest.raises(AssertionError, match="finite lower and upper bound"):  # Stable-Baselines3's own sentence
-        case.make(DummyVecEnv([lambda: env]))
+        case.make(DummyVecEnv([lambda: case.wrap(env)]))
 
 
 @every_case
@@ -251,14 +250,14 @@ def test_large_numbers_as_yaml_writes_them(case, source, tmp_path):
     assert model._n_updates and {name: vars(model)[name] for name in given} == given
     assert model.replay_buffer.capacity == 1000 and model.replay_buffer.lengths.max() == 5
     model.save(tmp_path / "agent")
-    case.algorithm.load(tmp_path / "agent", env=make_env()).learn(60)
+    case.algorithm.load(tmp_path / "agent", env=case.env()).learn(60)
     case.make(**given, dataset=make_store(), own_play=True).learn(60)
 
 
 @sources_of("own play", "dataset + own play")
 def test_a_buffer_in_which_no_episode_fits(case, source):
     data = {k: make_store(length=3, n_episodes=2) if k == "dataset" else v for k, v in data_of(source).items()}
-    limited = DummyVecEnv([lambda: TimeLimit(PointEnv(max_steps=99), 30)])
+    limited = DummyVecEnv([lambda: TimeLimit(case.wrap(PointEnv(max_steps=99)), 30)])
     words = "buffer_size", "20", "31", "max_episode_steps"
     refusal(ValueError, lambda: case.make(limited, buffer_size=20, **data), *words)
     case.make(limited, buffer_size=20, max_episode_steps=19, **data).learn(60)
@@ -266,9 +265,10 @@ def test_a_buffer_in_which_no_episode_fits(case, source):
     if "dataset" in source:
         case.make(limited, dataset=make_store(), buffer_size=20)  # which does not play
         return
-    unlimited = DummyVecEnv([PendulumEnv, lambda: TimeLimit(PendulumEnv(), 10)])
+    pendulum = lambda: case.wrap(PendulumEnv())  # noqa: E731
+    unlimited = DummyVecEnv([pendulum, lambda: TimeLimit(pendulum(), 10)])
     case.make(unlimited, buffer_size=20)  # nobody knows
-    refusal(ValueError, lambda: case.make(make_env(max_steps=12), buffer_size=3).learn(60), "buffer_size", "3")
+    refusal(ValueError, lambda: case.make(case.env(max_steps=12), buffer_size=3).learn(60), "buffer_size", "3")
 
 
 @every_case
@@ -280,11 +280,11 @@ def test_an_unknown_argument_that_resembles_none(case):
 def test_an_unknown_policy_argument(case):
     make = lambda: case.make(policy_kwargs={"acton_head": "bins"})  # noqa: E731
     refusal(TypeError, make, "'acton_head'", "'action_head'", "policy_kwargs")
-    make = lambda: case.make(make_env(action="box"), policy_kwargs={"action_head": "bin"})  # noqa: E731
+    make = lambda: case.make(case.env(action="box"), policy_kwargs={"action_head": "bin"})  # noqa: E731
     refusal(ValueError, make, "bin", "bins")
     refusal(ValueError, lambda: case.make(policy_kwargs={"action_head": "bins"}), "bins", "Discrete")
     kwargs = {"action_head": "bins", "action_head_kwargs": {"n_bin": 3}}
-    refusal(TypeError, lambda: case.make(make_env(action="box"), policy_kwargs=kwargs), "'n_bin'", "'n_bins'")
+    refusal(TypeError, lambda: case.make(case.env(action="box"), policy_kwargs=kwargs), "'n_bin'", "'n_bins'")
 
 
 @sources_of("own play")
@@ -293,7 +293,7 @@ def test_an_unknown_policy_argument(case):
 @pytest.mark.parametrize("broken", [5, 40])
 def test_own_play_that_goes_wrong(case, source, part, action, broken):
     """A ValueError, so that a search prunes the trial; before and after learning starts."""
-    env = make_env("box", action, broken=broken, broken_part=part)
+    env = case.env("box", action, broken=broken, broken_part=part)
     refusal(ValueError, lambda: case.make(env).learn(100), "nan", part, "step")
 
 
@@ -315,7 +315,7 @@ def test_learning_without_an_environment(case, source, tmp_path):
 
 @sources_of("own play")
 def test_a_buffer_of_another_environment(case, source, tmp_path):
-    make_store(action="box").save(tmp_path / "buffer.pkl")
+    case.make(case.env(action="box")).learn(60).save_replay_buffer(tmp_path / "buffer.pkl")
     refusal(
         ValueError, lambda: case.make().load_replay_buffer(tmp_path / "buffer.pkl"), "actions", "Discrete(5, start=2)"
     )
@@ -330,9 +330,9 @@ def test_recorded_commands_do_not_hinder_own_play(case, source):
         Episode({**each.observations, "desired_goal": each.observations["achieved_goal"]}, each.actions, each.rewards)
         for each in store.episodes()
     ]
-    model = case.make(make_env("goal"), dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
+    model = case.make(case.env("goal"), dataset=TrajectoryStore.from_episodes(episodes), own_play=True).learn(60)
     assert model.replay_buffer.n_episodes > len(episodes)
-    assert isinstance(make_env("goal").observation_space, gym.spaces.Dict)
+    assert isinstance(case.env("goal").observation_space, gym.spaces.Dict)
 
 
 @sources_of("dataset + own play")
@@ -345,4 +345,4 @@ def test_numbers_of_another_type_do_not_hinder_own_play(case, source):
 @sources_of("own play")
 def test_play_in_which_no_episode_ends_is_not_taken_for_learning(case, source):
     with pytest.warns(UserWarning, match="`max_episode_steps`"):
-        case.make(DummyVecEnv([PendulumEnv])).learn(60)  # without the TimeLimit of gym.make
+        case.make(DummyVecEnv([lambda: case.wrap(PendulumEnv())])).learn(60)  # without the TimeLimit of gym.make

@@ -10,7 +10,7 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import Explorer
 from gcrl_zoo.wrappers import ReturnToGo
 
-from .envs import PointEnv, make_env
+from .envs import PointEnv
 from .matrix import every_case
 
 
@@ -41,7 +41,7 @@ class Listener(Explorer):
 
 def listen(case, steps, target, cut=10):
     """Starts and commands over some steps of two endless environments."""
-    env = DummyVecEnv([lambda: ReturnToGo(Endless(), target)] * 2)
+    env = DummyVecEnv([lambda: ReturnToGo(case.wrap(Endless()), target)] * 2)
     policy = case.make(env).policy
     policy.command = lambda inputs: inputs  # the wrapper's own count
     collector, listener = Collector(env, policy, max_episode_steps=cut), Listener()
@@ -62,7 +62,7 @@ def test_a_cut_starts_an_episode_for_everybody(case, target):
 
 @every_case
 def test_what_the_environment_ends_is_counted_anew(case):
-    env = DummyVecEnv([lambda: ReturnToGo(gym.wrappers.TimeLimit(Endless(), 7), 3.0)])
+    env = DummyVecEnv([lambda: ReturnToGo(gym.wrappers.TimeLimit(case.wrap(Endless()), 7), 3.0)])
     policy = case.make(env).policy
     policy.command = lambda inputs: inputs
     collector, listener = Collector(env, policy, max_episode_steps=5), Listener()
@@ -75,7 +75,7 @@ def test_what_the_environment_ends_is_counted_anew(case):
 
 @every_case
 def test_environments_in_other_processes(case):
-    env = SubprocVecEnv([PointEnv, PointEnv], start_method="fork")
+    env = SubprocVecEnv([lambda: case.wrap(PointEnv())] * 2, start_method="fork")
     try:
         model = case.make(env).learn(60)
         assert model._n_updates > 0 and model.replay_buffer.n_episodes > 0
@@ -87,5 +87,5 @@ def test_environments_in_other_processes(case):
 @pytest.mark.parametrize("alias", ["MlpPolicy", "MultiInputPolicy"])
 def test_any_alias_fits_any_space(case, alias):
     for observation in ("box", "dict"):
-        model = case.algorithm(alias, make_env(observation), **{**case.kwargs, "device": "cpu"})
+        model = case.algorithm(alias, case.env(observation), **{**case.kwargs, "device": "cpu"})
         assert isinstance(model.policy, case.algorithm.policy_aliases[alias])

@@ -8,7 +8,7 @@ from stable_baselines3.common import callbacks as sb3
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from .case import all_cases, data_of, differing, policy_for, weights_of
-from .envs import ACTION_SPACES, OBSERVATION_SPACES, make_env
+from .envs import ACTION_SPACES, OBSERVATION_SPACES
 from .matrix import every_case, sources_of
 from .throw_away import ROOT
 
@@ -34,7 +34,7 @@ class Count(sb3.BaseCallback):
 @pytest.mark.parametrize("n_envs", [1, 3])
 @sources_of()
 def test_learns_twice(case, source, n_envs):
-    model = case.make(make_env(n_envs=n_envs), **data_of(source))
+    model = case.make(case.env(n_envs=n_envs), **data_of(source))
     start = weights_of(model)
     assert model.learn(60) is model
     once = weights_of(model)
@@ -52,21 +52,21 @@ def test_learns_twice(case, source, n_envs):
 @sources_of()
 def test_a_step_is_one_timestep_of_each_env(case, source, n_envs):
     count = Count()
-    case.make(make_env(n_envs=n_envs), **data_of(source)).learn(31, count)
+    case.make(case.env(n_envs=n_envs), **data_of(source)).learn(31, count)
     assert count.at == list(range(n_envs, 31 + n_envs, n_envs))
 
 
 @sources_of("dataset")
 def test_offline_a_timestep_is_a_gradient_step(case, source):
-    assert case.make(make_env(n_envs=3), **data_of(source)).learn(30)._n_updates == 30
+    assert case.make(case.env(n_envs=3), **data_of(source)).learn(30)._n_updates == 30
 
 
 @sources_of("own play")
 def test_own_play_takes_gradient_steps_as_told(case, source):
     plan = {"learning_starts": 48, "train_freq": 12}  # rounds of 24 steps; the first one only fills the buffer
-    assert case.make(make_env(n_envs=2), **plan, gradient_steps=5).learn(96)._n_updates == 3 * 5
-    assert case.make(make_env(n_envs=2), **plan, gradient_steps=-1).learn(96)._n_updates == 3 * 24
-    assert case.make(make_env(n_envs=2), **plan, gradient_steps=0).learn(96)._n_updates == 0
+    assert case.make(case.env(n_envs=2), **plan, gradient_steps=5).learn(96)._n_updates == 3 * 5
+    assert case.make(case.env(n_envs=2), **plan, gradient_steps=-1).learn(96)._n_updates == 3 * 24
+    assert case.make(case.env(n_envs=2), **plan, gradient_steps=0).learn(96)._n_updates == 0
 
 
 @sources_of("own play", "dataset")
@@ -96,9 +96,9 @@ def test_a_callback_that_says_no_stops(case, source):
 
 @sources_of("own play", "dataset")
 def test_every_callback(case, source, tmp_path, capsys):
-    env = make_env()
+    env = case.env()
     evaluate = sb3.EvalCallback(
-        make_env(),
+        case.env(),
         callback_after_eval=sb3.StopTrainingOnNoModelImprovement(1000),
         callback_on_new_best=sb3.StopTrainingOnRewardThreshold(1000.0),
         eval_freq=20,
@@ -135,15 +135,15 @@ def test_evaluation_can_stop(case, source, name):
         "reward threshold": {"callback_on_new_best": sb3.StopTrainingOnRewardThreshold(-1000.0)},
         "no improvement": {"callback_after_eval": sb3.StopTrainingOnNoModelImprovement(0, min_evals=0)},
     }[name]
-    env = make_env()
+    env = case.env()
     model = case.make(env, learning_rate=0.0, **data_of(source))
-    model.learn(200, sb3.EvalCallback(make_env(), eval_freq=20, n_eval_episodes=1, verbose=0, **stop))
+    model.learn(200, sb3.EvalCallback(case.env(), eval_freq=20, n_eval_episodes=1, verbose=0, **stop))
     assert 20 <= model.num_timesteps < 200
 
 
 @sources_of("own play")
 def test_max_episodes_stop(case, source):
-    model = case.make(make_env(n_envs=2)).learn(500, sb3.StopTrainingOnMaxEpisodes(2))
+    model = case.make(case.env(n_envs=2)).learn(500, sb3.StopTrainingOnMaxEpisodes(2))
     assert model.num_timesteps < 100
     assert model.replay_buffer.n_episodes == 4
 
@@ -198,19 +198,19 @@ def spaces_of(table):
 
 @spaces_of("action_spaces")
 def test_action_spaces_are_as_the_table_says(case, key, supported):
-    check_space(case, make_env("box", key, n_envs=2), supported, "action")
+    check_space(case, case.env("box", key, n_envs=2), supported, "action")
 
 
 @spaces_of("observation_spaces")
 def test_observation_spaces_are_as_the_table_says(case, key, supported):
-    check_space(case, make_env(key, n_envs=2), supported, "bservation")
+    check_space(case, case.env(key, n_envs=2), supported, "bservation")
 
 
 @every_case
 @pytest.mark.parametrize("action", ["discrete", "box"])
 @pytest.mark.parametrize("observation", ["image", "goal"])
 def test_images_and_goals_can_be_learned_from(case, observation, action):
-    check_space(case, make_env(observation, action, n_envs=2), True, "")
+    check_space(case, case.env(observation, action, n_envs=2), True, "")
 
 
 def check_space(case, env, supported, word):

@@ -5,7 +5,7 @@ import pytest
 import torch as th
 
 from .case import data_of, differing, weights_of
-from .envs import make_env, make_store
+from .envs import make_store
 from .matrix import every_case, every_variant, sources_of
 
 pytestmark = [
@@ -16,27 +16,27 @@ pytestmark = [
 
 @sources_of()
 def test_trains_on_the_gpu(case, source):
-    model = case.make(make_env(n_envs=2), device="cuda", **data_of(source))
+    model = case.make(case.env(n_envs=2), device="cuda", **data_of(source))
     assert {p.device.type for p in [*model.policy.parameters(), *model.policy.buffers()]} == {"cuda"}
     before = weights_of(model)
     assert differing(before, weights_of(model.learn(60)))
-    assert model.predict(make_env(n_envs=2).reset())[0].shape == (2,)
+    assert model.predict(case.env(n_envs=2).reset())[0].shape == (2,)
 
 
 @every_case
 def test_images_and_dicts_train_on_the_gpu(case):
     for observation in ("image", "dict", "goal"):
-        case.make(make_env(observation, "box"), device="cuda").learn(40)
+        case.make(case.env(observation, "box"), device="cuda").learn(40)
 
 
 @sources_of("dataset")
 def test_an_agent_moves_between_cpu_and_gpu(case, source, tmp_path):
-    observation = make_env(n_envs=16).reset()
+    observation = case.env(n_envs=16).reset()
     store = make_store()
     for home, abroad in (("cpu", "cuda"), ("cuda", "cpu")):
         model = case.make(dataset=store, device=home).learn(20)
         model.save(tmp_path / home)
-        moved = case.algorithm.load(tmp_path / home, env=make_env(), dataset=store, device=abroad)
+        moved = case.algorithm.load(tmp_path / home, env=case.env(), dataset=store, device=abroad)
         assert moved.policy.device.type == abroad
         np.testing.assert_array_equal(
             model.predict(observation, deterministic=True)[0], moved.predict(observation, deterministic=True)[0]
@@ -55,7 +55,7 @@ def test_a_run_resumes_on_the_gpu(case, variant, tmp_path):
     half = case.make(**settings)
     half.learn(40, lambda local, _: local["self"].num_timesteps < 20)
     half.save(tmp_path / "half")
-    resumed = case.algorithm.load(tmp_path / "half", env=make_env(), resume=True, dataset=store, device="cuda").learn(
+    resumed = case.algorithm.load(tmp_path / "half", env=case.env(), resume=True, dataset=store, device="cuda").learn(
         40
     )
     assert not differing(weights_of(whole), weights_of(resumed))
@@ -64,7 +64,7 @@ def test_a_run_resumes_on_the_gpu(case, variant, tmp_path):
 @sources_of("own play")
 def test_a_run_from_the_gpu_goes_on_on_the_cpu(case, source, tmp_path):
     case.make(device="cuda").learn(40).save(tmp_path / "agent")
-    resumed = case.algorithm.load(tmp_path / "agent", env=make_env(), resume=True, device="cpu").learn(80)
+    resumed = case.algorithm.load(tmp_path / "agent", env=case.env(), resume=True, device="cpu").learn(80)
     assert resumed.num_timesteps == 80
 
 

@@ -8,7 +8,6 @@ import torch as th
 from stable_baselines3.common.callbacks import EvalCallback
 
 from .case import data_of, differing, weights_of
-from .envs import make_env
 from .matrix import every_case, every_variant, sources_of
 
 
@@ -16,7 +15,7 @@ from .matrix import every_case, every_variant, sources_of
 @pytest.mark.parametrize("action", ["discrete", "box"])
 def test_same_seed_same_weights(case, source, action):
     def learned(seed):
-        model = case.make(make_env("box", action, n_envs=2), seed=seed, **data_of(source, action=action))
+        model = case.make(case.env("box", action, n_envs=2), seed=seed, **data_of(source, action=action))
         return weights_of(model.learn(72))
 
     assert not differing(learned(3), learned(3))
@@ -26,7 +25,7 @@ def test_same_seed_same_weights(case, source, action):
 @every_case
 def test_same_seed_same_weights_with_noise(case):
     def learned():
-        return weights_of(case.make(make_env("box", "box"), noise_levels=(0.0, 0.5)).learn(72))
+        return weights_of(case.make(case.env("box", "box"), noise_levels=(0.0, 0.5)).learn(72))
 
     assert not differing(learned(), learned())
 
@@ -35,7 +34,7 @@ def test_same_seed_same_weights_with_noise(case):
 def test_evaluation_does_not_change_what_is_learned_offline(case, source):
     def learned(eval_freq, log_interval, deterministic=True):
         model = case.make(noise_levels=(0.5,), **data_of(source))
-        evaluate = EvalCallback(make_env(), eval_freq=eval_freq, deterministic=deterministic, verbose=0)
+        evaluate = EvalCallback(case.env(), eval_freq=eval_freq, deterministic=deterministic, verbose=0)
         return weights_of(model.learn(40, evaluate, log_interval=log_interval))
 
     plain = learned(1000, None)
@@ -46,7 +45,7 @@ def test_evaluation_does_not_change_what_is_learned_offline(case, source):
 @sources_of("own play")
 def test_evaluation_does_not_change_what_is_learned_from_own_play(case, source):
     def learned(eval_freq, log_interval):
-        evaluate = EvalCallback(make_env(), eval_freq=eval_freq, verbose=0)
+        evaluate = EvalCallback(case.env(), eval_freq=eval_freq, verbose=0)
         return weights_of(case.make().learn(60, evaluate, log_interval=log_interval))
 
     assert not differing(learned(1000, None), learned(10, 7))
@@ -66,7 +65,7 @@ def test_log_lines_do_not_change_what_is_learned(case, variant):
 @pytest.mark.parametrize("action", ["discrete", "box"])
 @pytest.mark.parametrize("observation", ["box", "dict", "goal"])
 def test_one_env_acts_as_many_do(case, observation, action):
-    env = make_env(observation, action, n_envs=5)
+    env = case.env(observation, action, n_envs=5)
     model = case.make(env).learn(60)
     many = env.reset()
     together, _ = model.predict(many, deterministic=True)
@@ -79,7 +78,7 @@ def test_one_env_acts_as_many_do(case, observation, action):
 @every_case
 @pytest.mark.parametrize("observation", ["box", "image", "goal"])
 def test_predict_does_not_touch_its_arguments(case, observation):
-    env = make_env(observation, n_envs=2)
+    env = case.env(observation, n_envs=2)
     model = case.make(env).learn(60)
     observations, starts, state = env.reset(), np.ones(2, dtype=bool), None
     for _ in range(3):
@@ -104,5 +103,5 @@ def test_a_target_return_only_asks(case, source):
     model = case.make().learn(60)
     before = weights_of(model)
     model.policy.set_target_return(17.0)
-    model.predict(make_env().reset())
+    model.predict(case.env().reset())
     assert set(differing(before, weights_of(model))) <= {"/target_return"}

@@ -10,7 +10,7 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.updater import Updater
 
 from .case import all_cases, data_of
-from .envs import ACTIONS, OBSERVATIONS, make_env
+from .envs import ACTIONS, OBSERVATIONS
 from .matrix import every_case, every_variant
 from .meta_device import META, LeftTheDevice, OnDevice, on_device
 
@@ -19,7 +19,7 @@ HEADS = ("deterministic", "gaussian", "bins")
 
 def take_steps(case, observation="box", action="discrete", plant=None, **kwargs):
     """Two updates, from a batch on the device to the weights."""
-    env = make_env(observation, action)
+    env = case.env(observation, action)
     source = "dataset" if "dataset" in case.sources else "own play"
     model = case.make(env, **data_of(source, observation, action), **kwargs).learn(1 if source == "dataset" else 60)
     samplers, rng = model._runtime.samplers, model._runtime.streams.numpy
@@ -59,7 +59,7 @@ def test_so_does_every_head(case, head):
 @every_case
 def test_acting_stays_on_the_device_until_the_action_is_there(case, action):
     head = {"policy_kwargs": {"action_head": action}} if action in HEADS else {}
-    env = make_env("goal", "discrete" if action == "discrete" else "box", n_envs=3)
+    env = case.env("goal", "discrete" if action == "discrete" else "box", n_envs=3)
     policy = case.make(env, **head).policy
     policy.set_training_mode(False)
     observation = to_tensors(env.reset(), META)

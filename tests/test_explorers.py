@@ -10,7 +10,7 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import NoiseLevels, RandomPlay
 from gcrl_zoo.common.roles import Inputs
 
-from .envs import ACTION_SPACES, make_env
+from .envs import ACTION_SPACES
 from .matrix import every_case, sources_of
 
 BOX, DISCRETE = ACTION_SPACES["box"], ACTION_SPACES["discrete"]
@@ -82,7 +82,7 @@ def test_only_new_episodes_get_a_new_level():
 
 @sources_of("own play")
 def test_explorers_hear_of_each_new_episode(case, source):
-    env = make_env(n_envs=3, max_steps=4)
+    env = case.env(n_envs=3, max_steps=4)
     heard, dones = [], [np.ones(3, dtype=bool)]
 
     class Spy(RandomPlay):
@@ -115,7 +115,7 @@ def test_an_agent_takes_a_number_as_noise_levels(case, source, tmp_path):
     model = case.make(noise_levels=0.2).learn(60)
     assert model.noise_levels == 0.2 and model._n_updates
     model.save(tmp_path / "agent")
-    case.algorithm.load(tmp_path / "agent", env=make_env()).learn(60)
+    case.algorithm.load(tmp_path / "agent", env=case.env()).learn(60)
 
 
 @sources_of("own play")
@@ -123,7 +123,7 @@ def test_learning_starts_with_random_play(case, source):
     """And ends it: the untrained policy's own actions hardly differ from each other."""
 
     def spread_of(learning_starts):
-        env = make_env("box", "box", n_envs=4)
+        env = case.env("box", "box", n_envs=4)
         model = case.make(env, learning_starts=learning_starts, train_freq=100, gradient_steps=0, learning_rate=0.0)
         model.learn(800)
         return np.stack([np.std(each.unwrapped.seen[-100:], axis=0) for each in env.envs]).mean(0)
@@ -138,7 +138,7 @@ def test_learning_starts_with_random_play(case, source):
 @pytest.mark.parametrize("observation", ["box", "image", "goal"])
 def test_what_is_stored_is_what_happened(case, observation, action):
     """Actions and observations, truncation apart from termination, and true last observations, for several envs."""
-    model = case.make(make_env(observation, action, n_envs=3, max_steps=7))
+    model = case.make(case.env(observation, action, n_envs=3, max_steps=7))
     env = model.env  # which shows images channel-first
     collector = Collector(env, model.policy)
     observed = env.reset()
@@ -174,7 +174,7 @@ def check_episode(episode, steps, i, info, roles):
 
 @sources_of("own play")
 def test_long_episodes_are_cut_where_told(case, source):
-    model = case.make(make_env(max_steps=10_000, action="discrete"), max_episode_steps=5).learn(60)
+    model = case.make(case.env(max_steps=10_000, action="discrete"), max_episode_steps=5).learn(60)
     store = model.replay_buffer
     assert store.lengths.max() == 5 and not store.terminated[store.lengths == 5].all()
 

@@ -4,7 +4,6 @@ import pytest
 from stable_baselines3.common.callbacks import BaseCallback, CheckpointCallback, EvalCallback
 
 from .case import data_of, differing, weights_of
-from .envs import make_env
 from .matrix import every_variant, sources_of
 
 TOTAL, HALF, ENVS = 40, 20, 2
@@ -26,8 +25,8 @@ class Kill(BaseCallback):
         return self.num_timesteps < self.at
 
 
-def evaluation(eval_freq):
-    return EvalCallback(make_env(), eval_freq=eval_freq, n_eval_episodes=1, deterministic=False, verbose=0)
+def evaluation(case, eval_freq):
+    return EvalCallback(case.env(), eval_freq=eval_freq, n_eval_episodes=1, deterministic=False, verbose=0)
 
 
 def outcome(model):
@@ -46,21 +45,21 @@ def whole_and_halved(case, tmp_path, data=None, after_load=None, **settings):
     settings = {"learning_rate": linear, "warmup_steps": 27, **settings}
 
     def make():
-        return case.make(make_env(n_envs=ENVS), **data, **settings)
+        return case.make(case.env(n_envs=ENVS), **data, **settings)
 
-    whole = make().learn(TOTAL, evaluation(4), log_interval=6)
+    whole = make().learn(TOTAL, evaluation(case, 4), log_interval=6)
     kill = [CheckpointCallback(HALF // ENVS, str(tmp_path)), Kill(HALF + 3 * ENVS)]
     make().learn(TOTAL, kill)
     loaded = case.algorithm.load(
         tmp_path / f"rl_model_{HALF}_steps.zip",
-        env=make_env(n_envs=ENVS),
+        env=case.env(n_envs=ENVS),
         resume=True,
         seed=99,
         **data,
         **(after_load or {}),
     )
     assert loaded.num_timesteps == HALF
-    return outcome(whole), outcome(loaded.learn(TOTAL, evaluation(3)))
+    return outcome(whole), outcome(loaded.learn(TOTAL, evaluation(case, 3)))
 
 
 offline_variants = pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_without_resume_it_would_not(case, source, tmp_path):
     whole, other = whole_and_halved(case, tmp_path, after_load={"batch_size": 8})
     assert differing(whole, other)
     model = case.algorithm.load(
-        tmp_path / f"rl_model_{HALF}_steps.zip", env=make_env(n_envs=ENVS), **data_of("dataset")
+        tmp_path / f"rl_model_{HALF}_steps.zip", env=case.env(n_envs=ENVS), **data_of("dataset")
     )
     assert differing(whole, outcome(model.learn(TOTAL)))
     assert model.num_timesteps == TOTAL and model._n_updates == TOTAL + HALF
@@ -104,7 +103,7 @@ def test_without_resume_it_would_not(case, source, tmp_path):
 def test_counters_go_on(case, source, tmp_path):
     data, steps = data_of(source), []
     case.make(**data).learn(40).save(tmp_path / "agent")
-    model = case.algorithm.load(tmp_path / "agent", env=make_env(), resume=True, **data)
+    model = case.algorithm.load(tmp_path / "agent", env=case.env(), resume=True, **data)
     updates = model._n_updates
     assert updates > 0
     model.learn(100, lambda local, _: steps.append(local["self"].num_timesteps) or True)
@@ -116,7 +115,7 @@ def test_counters_go_on(case, source, tmp_path):
 def test_a_second_learn_is_no_resume(case, source, tmp_path):
     data = data_of(source)
     case.make(**data).learn(40).save(tmp_path / "agent")
-    model = case.algorithm.load(tmp_path / "agent", env=make_env(), resume=True, **data).learn(60)
+    model = case.algorithm.load(tmp_path / "agent", env=case.env(), resume=True, **data).learn(60)
     assert model.num_timesteps == 60
     model.learn(24)
     assert model.num_timesteps == 24
@@ -128,7 +127,7 @@ def test_a_second_learn_is_no_resume(case, source, tmp_path):
 def test_a_finished_run_has_nothing_to_resume(case, source, tmp_path):
     model = case.make(**data_of(source)).learn(40)
     model.save(tmp_path / "agent")
-    resumed = case.algorithm.load(tmp_path / "agent", env=make_env(), resume=True, **data_of(source)).learn(40)
+    resumed = case.algorithm.load(tmp_path / "agent", env=case.env(), resume=True, **data_of(source)).learn(40)
     assert resumed.num_timesteps == 40
     assert not differing(weights_of(model), weights_of(resumed))
 

@@ -10,7 +10,7 @@ import pytest
 import torch as th
 
 from .case import data_of, differing, weights_of
-from .envs import make_env, make_store
+from .envs import make_store
 from .matrix import every_case, sources_of
 
 
@@ -24,11 +24,11 @@ def actions_of(model, observations):
 @pytest.mark.parametrize("action", ["discrete", "box"])
 @pytest.mark.parametrize("observation", ["box", "image", "goal"])
 def test_a_loaded_agent_acts_the_same(case, tmp_path, observation, action):
-    env = make_env(observation, action, n_envs=3)
+    env = case.env(observation, action, n_envs=3)
     model = case.make(env).learn(60)
     model.save(tmp_path / "agent")
     expected = actions_of(model, observations := env.reset())
-    for kwargs in ({}, {"env": make_env(observation, action, n_envs=1)}, {"device": "cpu", "seed": 9}):
+    for kwargs in ({}, {"env": case.env(observation, action, n_envs=1)}, {"device": "cpu", "seed": 9}):
         loaded = case.algorithm.load(tmp_path / "agent", **kwargs)
         np.testing.assert_array_equal(actions_of(loaded, observations), expected)
         assert not differing(weights_of(model), weights_of(loaded))
@@ -40,7 +40,7 @@ def test_a_loaded_agent_learns_on(case, source, tmp_path):
     data = data_of(source)
     model = case.make(**data).learn(60)
     model.save(tmp_path / "agent")
-    loaded = case.algorithm.load(tmp_path / "agent", env=make_env(n_envs=2), **data)
+    loaded = case.algorithm.load(tmp_path / "agent", env=case.env(n_envs=2), **data)
     assert not differing(model.policy.optimizer.state_dict(), loaded.policy.optimizer.state_dict())
     loaded.learn(60)
     assert differing(weights_of(model), weights_of(loaded))
@@ -61,13 +61,13 @@ def test_an_agent_loads_where_its_dataset_does_not_exist(case, source, tmp_path)
     model = case.make(dataset=str(tmp_path / "data.npz")).learn(20)
     model.save(tmp_path / "agent")
     (tmp_path / "data.npz").unlink()
-    for kwargs in ({}, {"env": make_env()}):
+    for kwargs in ({}, {"env": case.env()}):
         loaded = case.algorithm.load(tmp_path / "agent.zip", **kwargs)
         assert loaded.dataset == str(tmp_path / "data.npz")
-        loaded.predict(make_env().reset())
+        loaded.predict(case.env().reset())
     with pytest.raises(ValueError, match=r"data\.npz"):
         loaded.learn(10)
-    case.algorithm.load(tmp_path / "agent.zip", env=make_env(), dataset=store).learn(10)
+    case.algorithm.load(tmp_path / "agent.zip", env=case.env(), dataset=store).learn(10)
 
 
 @sources_of()
@@ -149,8 +149,8 @@ def test_a_replay_buffer_travels(case, source, tmp_path):
 @sources_of("own play")
 def test_a_loaded_replay_buffer_is_what_is_learned_from(case, source, tmp_path):
     """Also when it has as many episodes as the one before."""
-    model = case.make().learn(60)
-    buffer = make_store(n_episodes=model.replay_buffer.n_episodes, seed=5)
+    model = case.make(case.env("goal")).learn(60)
+    buffer = make_store("goal", n_episodes=model.replay_buffer.n_episodes, seed=5)
     buffer.save(tmp_path / "buffer.pkl")
     model.load_replay_buffer(tmp_path / "buffer.pkl")
     model.train(1)
@@ -168,7 +168,7 @@ def test_a_loaded_replay_buffer_is_not_forgotten_for_the_dataset(case, source, t
     assert played > 8
     model.save(tmp_path / "agent")
     model.save_replay_buffer(tmp_path / "buffer.pkl")
-    loaded = case.algorithm.load(tmp_path / "agent", env=make_env())
+    loaded = case.algorithm.load(tmp_path / "agent", env=case.env())
     loaded.load_replay_buffer(tmp_path / "buffer.pkl")
     loaded.learn(60)
     assert loaded.replay_buffer.n_episodes > played
@@ -190,10 +190,10 @@ def test_an_agent_of_a_store_does_not_take_to_other_data_unasked(case, source, t
     stores = {name: value for name, value in data.items() if name != "own_play"}
     case.make(**data).learn(60).save(tmp_path / "agent")
     with pytest.raises(ValueError, match=r"`(dataset|stream)=None` to go on without"):
-        case.algorithm.load(tmp_path / "agent", env=make_env()).learn(10)
-    case.algorithm.load(tmp_path / "agent", env=make_env(), **stores).learn(10)
+        case.algorithm.load(tmp_path / "agent", env=case.env()).learn(10)
+    case.algorithm.load(tmp_path / "agent", env=case.env(), **stores).learn(10)
     without = dict.fromkeys(stores)
-    asked = case.algorithm.load(tmp_path / "agent", env=make_env(), **without).learn(60)
+    asked = case.algorithm.load(tmp_path / "agent", env=case.env(), **without).learn(60)
     assert asked.replay_buffer.n_episodes
 
 
@@ -206,8 +206,8 @@ def test_scales_and_targets_can_be_changed_when_loading(case, tmp_path):
 
 @every_case
 def test_another_environment_is_played_in_from_then_on(case):
-    model = case.make(make_env()).learn(60)
-    new = make_env()
+    model = case.make(case.env()).learn(60)
+    new = case.env()
     model.set_env(new, force_reset=False)
     model.learn(30, reset_num_timesteps=False)
     assert len(new.envs[0].unwrapped.seen) >= 30

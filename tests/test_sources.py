@@ -12,7 +12,7 @@ from gcrl_zoo.common.sources import channels_first
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.methods.gcsl_vicreg import GCSLVICReg
 
-from .envs import PointEnv, make_env, make_store
+from .envs import PointEnv, make_store
 from .matrix import sources_of
 
 
@@ -60,7 +60,7 @@ def test_images_are_turned_once_anew_when_there_are_more_and_forgotten_with_thei
 @sources_of("dataset")
 def test_an_agent_sees_that_a_dataset_of_images_has_grown(case, source):
     camera = channels_last(make_store("image"))
-    model = case.make(make_env("image"), dataset=camera).learn(2)
+    model = case.make(case.env("image"), dataset=camera).learn(2)
     for episode in list(camera.episodes()):
         camera.append(episode)
     model.learn(2)

@@ -10,7 +10,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
+from stable_baselines3.common.vec_env import (
+    VecEnv,
+    VecFrameStack,
+    VecNormalize,
+    VecTransposeImage,
+    is_vecenv_wrapped,
+)
 
 from gcrl_zoo.common.arguments import is_number
 from gcrl_zoo.common.roles import ACHIEVED_GOAL, Roles
@@ -147,21 +153,30 @@ def _turn(store: TrajectoryStore, keys: tuple[str, ...]) -> TrajectoryStore:
     ).freeze()
 
 
-def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv) -> TrajectoryStore:
+def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argument: str) -> TrajectoryStore:
     """
     A dataset that was recorded without goals, for an environment whose wrapper gives it goals.
 
-    :param store: a dataset
+    :param store: a dataset, its images as SB3 shows them
     :param roles: of the environment's observation space
     :param env: whose goal wrapper, if any, knows what an observation achieves (``achieved_goal_of``)
+    :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
     :return: the store itself, or a copy with the column that the environment has and the dataset lacks
+    :raises ValueError: its observations are not those of the environment
     """
     lacking = roles.desired_goal and ACHIEVED_GOAL not in store.observation_keys
     if not lacking or not env.has_attr("achieved_goal_of"):
         return store
+    entries = {key: space for key, space in roles.facts_space.spaces.items() if key != ACHIEVED_GOAL}
+    _check_observations(store, replace(roles, facts_space=spaces.Dict(entries)), argument)
+    turned = is_vecenv_wrapped(env, VecTransposeImage)  # outside of the goal wrapper, which sees what a camera makes
+    images = [key for key, space in entries.items() if turned and is_image_space(space)]
+    turn_back = turned and is_image_space(roles.facts_space[ACHIEVED_GOAL])
 
     def with_goals(episode: Episode) -> Episode:
-        (achieved,) = env.env_method("achieved_goal_of", episode.observations, indices=0)
+        facts = {**episode.observations, **{key: np.moveaxis(episode.observations[key], 1, -1) for key in images}}
+        (achieved,) = env.env_method("achieved_goal_of", facts, indices=0)
+        achieved = np.moveaxis(achieved, -1, 1) if turn_back else achieved
         return replace(episode, observations={**episode.observations, ACHIEVED_GOAL: achieved})
 
     return TrajectoryStore.from_episodes(

@@ -56,6 +56,7 @@ class Runtime:
     streams: RandomStreams
     dataset: TrajectoryStore | None = None
     stream: TrajectoryStore | None = None
+    random_play: Explorer | None = None
     explorer: Explorer | None = None
     collector: Collector | None = None
     updater: Updater | None = None
@@ -89,6 +90,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     :param max_grad_norm: clip gradients to this norm; None for no clipping
     :param noise_levels: each own episode is played with one of these (or with this one), see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`
+    :param noise_hold: steps that a random action, or a disturbance of an action, lasts in the mean
     :param max_episode_steps: cut longer own episodes; None for no limit
     :param target_return: return to ask for when acting; default: told by the data
     :param return_scale: returns are divided by it; default: told by the data
@@ -119,6 +121,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         gradient_steps: int = -1,
         max_grad_norm: float | None = 1.0,
         noise_levels: float | Sequence[float] = (0.0, 0.2),
+        noise_hold: float = 1,
         max_episode_steps: int | None = None,
         target_return: float | None = None,
         return_scale: float | None = None,
@@ -149,7 +152,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
         self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
-        self.max_grad_norm, self.noise_levels, self.max_episode_steps = max_grad_norm, noise_levels, max_episode_steps
+        self.max_grad_norm, self.max_episode_steps = max_grad_norm, max_episode_steps
+        self.noise_levels, self.noise_hold = noise_levels, noise_hold
         self.target_return, self.return_scale, self.resume = target_return, return_scale, resume
         if _init_setup_model:
             if resume:
@@ -217,9 +221,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     def _check_numbers(self) -> None:
         counts = ("batch_size", "train_freq", "gradient_steps", "warmup_steps")
         large = ("buffer_size", "learning_starts")
-        refuse_none(self, *counts, *large)
+        refuse_none(self, *counts, *large, "noise_hold")
         refuse_below(self, batch_size=2, train_freq=1, gradient_steps=-1, warmup_steps=0)
-        refuse_below(self, buffer_size=2, learning_starts=0, max_episode_steps=1)
+        refuse_below(self, buffer_size=2, learning_starts=0, max_episode_steps=1, noise_hold=1)
         refuse_not_whole(self, *counts)
         refuse_not_whole(self, *large, "max_episode_steps", float_too=True)
         refuse_not_positive(self, "max_grad_norm", "return_scale")
@@ -256,8 +260,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
         assert self.env is not None
-        store = with_achieved_goals(open_store(source), self.policy.roles, self.env)
-        store = channels_first(store, self.policy.roles)
+        store = channels_first(open_store(source), self.policy.roles)
+        store = with_achieved_goals(store, self.policy.roles, self.env, argument)
         check_store(store, self.policy.roles, self.action_space, needs, argument)
         return store
 
@@ -360,11 +364,13 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def make_explorer(self) -> Explorer:
         """How own play differs from acting, once random play is over."""
-        return NoiseLevels(self.action_space, self._runtime.streams.numpy, self.noise_levels)
+        return NoiseLevels(self.action_space, self._runtime.streams.numpy, self.noise_levels, self.noise_hold)
 
     def _explorer(self) -> Explorer:
         if self.num_timesteps < self.learning_starts and self._n_updates == 0:
-            return RandomPlay(self.action_space, self._runtime.streams.numpy)
+            if self._runtime.random_play is None:
+                self._runtime.random_play = RandomPlay(self.action_space, self._runtime.streams.numpy, self.noise_hold)
+            return self._runtime.random_play
         if self._runtime.explorer is None:
             self._runtime.explorer = self.make_explorer()
         return self._runtime.explorer
