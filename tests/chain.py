@@ -50,12 +50,25 @@ def chain_return(model: BaseAlgorithm) -> float:
 def shown(n_episodes: int = 40, seed: int = 0) -> TrajectoryStore:
     """Good and bad episodes to watch, without actions: in each, drift to one end with some dawdling."""
     rng = np.random.default_rng(seed)
-    episodes = []
-    for number in range(n_episodes):
-        drift = 1 if number % 2 else -1
-        moves = np.where(rng.random(STEPS) < 0.8, drift, rng.integers(-1, 2, STEPS))
-        cells = [LENGTH // 2]
-        for move in moves:
-            cells.append(int(np.clip(cells[-1] + move, 0, LENGTH)))
-        episodes.append(Episode({"observation": np.array(cells)}, None, np.array(cells[1:]) == LENGTH))
+    walks = [drifted(rng, 1 if number % 2 else -1)[0] for number in range(n_episodes)]
+    episodes = [Episode({"observation": cells}, None, cells[1:] == LENGTH) for cells in walks]
     return TrajectoryStore.from_episodes(episodes, name="shown")
+
+
+def mixed(n_episodes: int = 20, good: int = 4, seed: int = 0) -> TrajectoryStore:
+    """A few episodes that drift to the right end, among many that drift to the left one; with actions."""
+    rng = np.random.default_rng(seed)
+    walks = [drifted(rng, 1 if number < good else -1) for number in range(n_episodes)]
+    episodes = [
+        Episode({"observation": cells}, (moves + 1 - cells[:-1]) % 3, cells[1:] == LENGTH) for cells, moves in walks
+    ]
+    return TrajectoryStore.from_episodes(episodes, name="mixed")
+
+
+def drifted(rng: np.random.Generator, drift: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (T + 1,) and moves (T,) of somebody who dawdles on the way to one end."""
+    moves = np.where(rng.random(STEPS) < 0.8, drift, rng.integers(-1, 2, STEPS))
+    cells = [LENGTH // 2]
+    for move in moves:
+        cells.append(int(np.clip(cells[-1] + move, 0, LENGTH)))
+    return np.array(cells), moves

@@ -153,7 +153,8 @@ def make_env(
 
 def success_rate(model: BaseAlgorithm, n_episodes: int = 60) -> float:
     """Of the greedy policy on the goal environment."""
-    env, successes = make_env("goal", n_envs=4), []
+    action = "discrete" if isinstance(model.action_space, spaces.Discrete) else "box"
+    env, successes = make_env("goal", action, n_envs=4), []
     env.seed(5)
 
     def note(local: dict[str, Any], _: Any) -> None:
