@@ -27,6 +27,8 @@ class PersistentAlgorithm(BaseAlgorithm):
     """
 
     needs: ClassVar[Needs] = Needs()
+    #: Arguments that are buffers of the policy, too: given to ``load``, they replace what was saved there.
+    told_to_policy: ClassVar[tuple[str, ...]] = ("target_return", "return_scale")
     policy: ConditionedPolicy
     replay_buffer: TrajectoryStore
     dataset: Any
@@ -86,10 +88,9 @@ class PersistentAlgorithm(BaseAlgorithm):
         model._left_out = [name for name in model._left_out if name not in kwargs]
         if {"dataset", "stream"} & kwargs.keys():
             model._open_data()
-        if kwargs.get("target_return") is not None:
-            model.policy.set_target_return(kwargs["target_return"])
-        if kwargs.get("return_scale") is not None:
-            model.policy.set_return_scale(kwargs["return_scale"])
+        for name in cls.told_to_policy:
+            if kwargs.get(name) is not None:
+                getattr(model.policy, name).fill_(kwargs[name])
         return model
 
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:

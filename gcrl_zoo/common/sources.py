@@ -85,7 +85,7 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
     """
     _check_observations(store, roles, argument)
     if needs.rewards and not store.has_rewards:
-        raise ValueError(f"{argument} '{store.name}' holds no rewards, and this method conditions on returns.")
+        raise ValueError(f"{argument} '{store.name}' holds no rewards, which this method needs.")
     if needs.actions:
         if not store.has_actions:
             raise ValueError(

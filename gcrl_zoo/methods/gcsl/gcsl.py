@@ -10,7 +10,13 @@ from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_below, refuse_no_fraction, refuse_none, refuse_not_whole
+from gcrl_zoo.common.arguments import (
+    refuse_below,
+    refuse_no_fraction,
+    refuse_no_number,
+    refuse_none,
+    refuse_not_whole,
+)
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
@@ -38,6 +44,7 @@ class GCSL(TrajectoryAlgorithm):
     """
 
     needs: ClassVar[Needs] = Needs(actions=True, goals=True)
+    told_to_policy: ClassVar[tuple[str, ...]] = (*TrajectoryAlgorithm.told_to_policy, "target_horizon")
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": GCSLPolicy,
         "CnnPolicy": GCSLPolicy,
@@ -64,7 +71,8 @@ class GCSL(TrajectoryAlgorithm):
     def _setup_model(self) -> None:
         super()._setup_model()
         refuse_below(self, detour_penalty=0, target_horizon=1)
-        refuse_none(self, "detour_penalty", "target_horizon")
+        refuse_none(self, "detour_penalty", "target_horizon", "discount")
+        refuse_no_number(self, "discount")
         refuse_no_fraction(self, "expectile")
         refuse_not_whole(self, "max_horizon")
         self._pairs(self.replay_buffer)  # refuses what does not fit together
