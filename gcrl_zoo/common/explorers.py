@@ -33,22 +33,55 @@ class Explorer(Protocol):
         return actions
 
 
+class Held:
+    """
+    Random draws that last: each environment keeps its own for a while. Where actions are forces, fresh ones at each
+    step cancel out, and play never leaves the place where it started.
+
+    :param rng: source of all randomness
+    :param steps: how many steps a draw lasts in the mean, at least 1; at its end, and at that of an episode, it is
+        replaced
+    """
+
+    def __init__(self, rng: np.random.Generator, steps: float) -> None:
+        self.rng, self.steps = rng, steps
+        self._kept = np.zeros(0)
+
+    def __call__(self, fresh: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
+        """
+        :param fresh: (E, ...) what to go on with
+        :param episode_starts: (E,)
+        :return: (E, ...) what holds now
+        """
+        if self.steps == 1:
+            return fresh
+        if len(self._kept) == len(fresh):
+            renewed = episode_starts | (self.rng.random(len(fresh)) < 1 / self.steps)
+            fresh = np.where(renewed.reshape((-1,) + (1,) * (fresh.ndim - 1)), fresh, self._kept)
+        self._kept = fresh
+        return fresh
+
+
 class RandomPlay(Explorer):
     """
     Uniformly random actions, whatever the policy says.
 
     :param action_space: ``Discrete`` or ``Box``
     :param rng: source of all randomness
+    :param hold: steps that an action lasts in the mean
     """
 
-    def __init__(self, action_space: spaces.Space, rng: np.random.Generator) -> None:
-        self.space, self.rng = action_space, rng
+    def __init__(self, action_space: spaces.Space, rng: np.random.Generator, hold: float = 1) -> None:
+        self.space, self.rng, self.held = action_space, rng, Held(rng, hold)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
+        return self.held(self._uniform(actions.shape), episode_starts)
+
+    def _uniform(self, shape: tuple[int, ...]) -> np.ndarray:
         if isinstance(self.space, spaces.Discrete):
-            return self.rng.integers(self.space.n, size=actions.shape) + int(self.space.start)
+            return self.rng.integers(self.space.n, size=shape) + int(self.space.start)
         assert isinstance(self.space, spaces.Box)
-        return self.rng.uniform(self.space.low, self.space.high, size=actions.shape).astype(np.float32)
+        return self.rng.uniform(self.space.low, self.space.high, size=shape).astype(np.float32)
 
 
 class NoiseLevels(RandomPlay):
@@ -60,10 +93,17 @@ class NoiseLevels(RandomPlay):
         standard deviation of Gaussian noise, as a fraction of half the action range)
     :param rng: source of all randomness
     :param levels: drawn from uniformly; a number is a list of one
+    :param hold: steps that a random action, or a disturbance of an action, lasts in the mean
     """
 
-    def __init__(self, action_space: spaces.Space, rng: np.random.Generator, levels: float | Sequence[float]) -> None:
-        super().__init__(action_space, rng)
+    def __init__(
+        self,
+        action_space: spaces.Space,
+        rng: np.random.Generator,
+        levels: float | Sequence[float],
+        hold: float = 1,
+    ) -> None:
+        super().__init__(action_space, rng, hold)
         many = isinstance(levels, (Sequence, np.ndarray)) and not isinstance(levels, str)
         given: list[Any] = list(levels) if many else [levels]  # type: ignore[arg-type]
         if not given or not all(is_number(level) and level >= 0 for level in given):
@@ -71,6 +111,7 @@ class NoiseLevels(RandomPlay):
         self.levels = np.asarray(given, dtype=np.float32)
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
         self._calm = False
+        self._wild = Held(rng, hold)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
         new = len(self._level) != len(actions)
@@ -81,10 +122,11 @@ class NoiseLevels(RandomPlay):
         if self._calm:
             return actions
         if isinstance(self.space, spaces.Discrete):
-            wild = self.rng.random(len(actions)) < self._level
+            wild = self._wild(self.rng.random(len(actions)) < self._level, episode_starts)
             return np.where(wild, super().perturb(actions, episode_starts), actions) if True in wild else actions
         assert isinstance(self.space, spaces.Box)
         low, high = self.space.low, self.space.high
         level = self._level.reshape((-1,) + (1,) * (actions.ndim - 1))
-        noise = self.rng.standard_normal(actions.shape, dtype=np.float32) * level * (high - low) / 2
-        return np.minimum(np.maximum(actions + noise, low), high)  # np.clip takes twice as long
+        noise = self.held(self.rng.standard_normal(actions.shape, dtype=np.float32), episode_starts)
+        # np.clip takes twice as long
+        return np.minimum(np.maximum(actions + noise * level * (high - low) / 2, low), high)

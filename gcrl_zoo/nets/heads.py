@@ -8,6 +8,8 @@ Actions are in the environment's own units everywhere outside this file.
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar
 
 import torch as th
 from torch import Tensor, nn
@@ -44,7 +46,7 @@ class ActionHead(nn.Module, ABC):
     @abstractmethod
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
         """
-        Negative log-likelihood (for the deterministic head: mean squared error) of actions.
+        Negative log-likelihood (for the deterministic head: its error) of actions.
 
         :param params: (B, P)
         :param actions: (B, A) or (B,), environment units
@@ -125,18 +127,26 @@ class BoxHead(ActionHead):
 
 class DeterministicHead(BoxHead):
     """
-    One action, trained by squared error. Not squashed: a tanh would starve the gradient near the bounds,
-    where good controllers live; the action is clamped when acting.
+    One action. Not squashed: a tanh would starve the gradient near the bounds, where good controllers live; the action
+    is clamped when acting.
+
+    :param loss: ``"l2"``, squared error, finds the mean of what was done; ``"l1"``, absolute error, the median, which
+        sides with the majority where different controllers were at work
     """
 
-    def __init__(self, features_dim: int, low: Tensor, high: Tensor) -> None:
+    LOSSES: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {"l2": th.square, "l1": th.abs}
+
+    def __init__(self, features_dim: int, low: Tensor, high: Tensor, loss: str = "l2") -> None:
         super().__init__(features_dim, 1, low, high)
+        if loss not in self.LOSSES:
+            raise ValueError(f"loss: '{loss}' is unknown to the deterministic head; choose {' or '.join(self.LOSSES)}.")
+        self.error = self.LOSSES[loss]
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
-        return (params - self.to_unit(actions)).square().mean(-1)
+        return self.error(params - self.to_unit(actions)).mean(-1)
 
     def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
-        return (params - teacher.detach().clamp(-1, 1)).square().mean(-1)
+        return self.error(params - teacher.detach().clamp(-1, 1)).mean(-1)
 
     def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
         return self.to_env(params)
