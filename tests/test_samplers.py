@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from gcrl_zoo.data import Array, Episode, GoalPairs, TrajectoryStore, Windows
-from gcrl_zoo.data.samplers import Strategy
+from gcrl_zoo.data.samplers import Steps, Strategy
 
 from .data_episodes import assert_same, told_episode, told_store, varied_episode
 
 LENGTHS = (5, 1, 3, 8, 2)
 STRATEGIES: tuple[Strategy, ...] = ("future", "final", "episode", "geometric", "random")
+LIMITED = [(strategy, limit) for strategy in ("future", "geometric") for limit in (1, 3, 100)]
 Place = tuple[int, int]  # episode, t
 
 
@@ -54,9 +55,7 @@ def places(observations: Array) -> list[Place]:
 
 
 @pytest.mark.parametrize("view", ["all", "after evictions", "best", "watched"])
-@pytest.mark.parametrize(
-    ("strategy", "max_horizon"), [*((strategy, None) for strategy in STRATEGIES), ("future", 3), ("geometric", 3)]
-)
+@pytest.mark.parametrize(("strategy", "max_horizon"), [*((strategy, None) for strategy in STRATEGIES), *LIMITED])
 def test_goal_pairs_are_distributed_as_by_brute_force(strategy: Any, max_horizon: int | None, view: str) -> None:
     store = told_store(*LENGTHS)
     if view == "after evictions":
@@ -82,6 +81,8 @@ def test_goal_pairs_are_distributed_as_by_brute_force(strategy: Any, max_horizon
     batch = GoalPairs(store, strategy, max_horizon, discount=0.8).sample(np.random.default_rng(1), 100_000)
     counts: dict[Any, int] = {}
     starts, goals = places(batch.observations["observation"]), places(batch.goals["observation"])
+    assert strategy == "random" or all(e == f for (e, _), (f, _) in zip(starts, goals, strict=True))
+    assert batch.horizons.max() <= (max_horizon or max(LENGTHS))
     for (e, t), (f, g) in zip(starts, goals, strict=True):
         pair = ((number[e], t), (number[f], g))
         counts[pair] = counts.get(pair, 0) + 1
@@ -110,6 +111,35 @@ def test_goal_batches_say_what_the_episodes_say(strategy: Any) -> None:
         assert batch.episode_returns[i] == pytest.approx(rewards.sum())
         np.testing.assert_array_equal(batch.actions[i], actions[k[1]])
     assert kinds == ({True, False} if strategy in ("episode", "random") else {True})
+
+
+@pytest.mark.parametrize("view", ["all", "best"])
+def test_steps_are_uniform(view: str) -> None:
+    store, chosen = told_store(*LENGTHS), set(range(len(LENGTHS)))
+    if view == "best":
+        chosen = set(np.argsort(store.returns)[-3:].tolist())
+        store = store.best(0.6)
+    probabilities = {(e, t): 1 / sum(LENGTHS[i] for i in chosen) for e in chosen for t in range(LENGTHS[e])}
+    counts: dict[Place, int] = {}
+    for place in places(Steps(store).sample(np.random.default_rng(1), 50_000).observations["observation"]):
+        counts[place] = counts.get(place, 0) + 1
+    assert_distributed(counts, probabilities)
+
+
+def test_steps_say_what_the_episodes_say() -> None:
+    rng = np.random.default_rng(0)
+    store = TrajectoryStore.from_episodes([varied_episode(rng, n) for n in LENGTHS])
+    index = Steps(store).draw(rng, 64)
+    batch = Steps(store).gather(index)
+    assert batch.actions is not None and tuple(batch.observations) == store.observation_keys
+    for i, slot in enumerate(index):
+        e = int(np.searchsorted(store.final_slots, slot))
+        episode, t = store.episode(e), int(slot - store.first[slot])
+        assert t < episode.length and episode.actions is not None
+        assert_same(batch.actions[i], episode.actions[t])
+        for key, facts in batch.observations.items():
+            assert_same(facts[i], episode.observations[key][t])
+    assert Steps(store.watched()).sample(rng, 8).actions is None
 
 
 def test_goals_of_some_keys_and_missing_data() -> None:
@@ -187,14 +217,14 @@ def test_windows_begin_at_uniform_steps() -> None:
     assert_distributed(counts, {(e, t): 1 / sum(LENGTHS) for e, n in enumerate(LENGTHS) for t in range(n)})
 
 
-@pytest.mark.parametrize("make", [lambda store: GoalPairs(store, "geometric"), lambda store: Windows(store, 3)])
+@pytest.mark.parametrize("make", [Steps, lambda store: GoalPairs(store, "geometric"), lambda store: Windows(store, 3)])
 def test_all_randomness_is_in_draw(make: Any) -> None:
     sampler = make(told_store(*LENGTHS))
     rng = np.random.default_rng(3)
     index = sampler.draw(rng, 64)
     state = rng.bit_generator.state
     first, second = sampler.gather(index), sampler.gather(index)
-    half = sampler.gather(type(index)(*(slots[32:] for slots in index)))
+    half = sampler.gather(type(index)(*(slots[32:] for slots in index)) if isinstance(index, tuple) else index[32:])
     again = sampler.sample(np.random.default_rng(3), 64)
     assert rng.bit_generator.state == state
     for a, b, c, d in zip(first, second, half, again, strict=True):
@@ -206,13 +236,14 @@ def test_all_randomness_is_in_draw(make: Any) -> None:
 
 def test_samplers_follow_a_growing_store() -> None:
     store = TrajectoryStore(capacity=12)
-    pairs, windows, rng = GoalPairs(store), Windows(store, 2), np.random.default_rng(0)
-    for sampler in (pairs, windows):
+    steps, pairs, windows, rng = Steps(store), GoalPairs(store), Windows(store, 2), np.random.default_rng(0)
+    for sampler in (steps, pairs, windows):
         with pytest.raises(ValueError, match="drawn from own play, but it holds no episodes yet"):
             sampler.sample(rng, 1)
     for i in range(30):
         store.append(told_episode(i, 4))
         held = {i, i - 1} - {-1}
+        assert set(steps.sample(rng, 100).observations["observation"][:, 0]) == held
         assert set(pairs.sample(rng, 100).observations["observation"][:, 0]) == held
         assert set(windows.sample(rng, 100).observations["observation"][:, 0, 0]) == held
 
@@ -225,6 +256,7 @@ def test_what_is_drawn_does_not_depend_on_where_it_lies_in_memory() -> None:
     copied = store.copy()
     assert store.steps[0] != copied.steps[0]
     for sampler in (
+        Steps,
         *(lambda s, strategy=strategy: GoalPairs(s, strategy) for strategy in STRATEGIES),
         lambda s: Windows(s, 3),
     ):

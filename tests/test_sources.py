@@ -5,14 +5,17 @@ import weakref
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from gymnasium import spaces
 
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.sources import channels_first
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.methods.gcsl import GCSL
 from gcrl_zoo.methods.gcsl_vicreg import GCSLVICReg
+from gcrl_zoo.wrappers import FixedGoal
 
-from .envs import PointEnv, make_store
+from .envs import PointEnv, ask_for_goals, make_env, make_store
 from .matrix import sources_of
 
 
@@ -71,3 +74,49 @@ def test_an_agent_learns_from_images_as_a_camera_keeps_them():
     agent = GCSLVICReg("CnnPolicy", PointEnv("image"), dataset=channels_last(make_store("image")), batch_size=8, seed=0)
     agent.learn(2)
     assert agent._n_updates == 2
+
+
+# ------------------------------------------------------------------ goals for data that was recorded without
+
+
+def opened(store, env):
+    """The dataset as gcsl learns from it."""
+    return GCSL("MultiInputPolicy", env, dataset=store, batch_size=8, device="cpu", seed=0)._runtime.dataset
+
+
+KINDS = ("box", "discrete", "multi_discrete", "multi_binary", "image")
+
+
+@pytest.mark.parametrize(("kind", "camera"), [*((kind, False) for kind in KINDS), ("image", True)])
+def test_what_an_observation_achieves_is_added(kind, camera):
+    """Images as a camera keeps them or as SB3 shows them: the goal wrapper sees the former, the agent the latter."""
+    first = make_store(kind)
+    store = opened(channels_last(first) if camera else first, make_env(kind, wrap=ask_for_goals))
+    for a, b in zip(first.episodes(), store.episodes(), strict=True):
+        np.testing.assert_array_equal(a.observations["observation"], b.observations["achieved_goal"])
+        np.testing.assert_array_equal(a.observations["observation"], b.observations["observation"])
+        np.testing.assert_array_equal(a.actions, b.actions)
+        np.testing.assert_array_equal(a.rewards, b.rewards)
+        assert a.terminated is b.terminated
+    assert "achieved_goal" not in first.observation_keys
+
+
+def test_it_is_the_part_of_the_observation_that_the_wrapper_says():
+    env = FixedGoal(PointEnv("dict"), goal=3, key="discrete", threshold=0)
+    store = opened(make_store("dict"), env)
+    np.testing.assert_array_equal(*(store.take(key, store.slots) for key in ("achieved_goal", "discrete")))
+
+
+def test_what_a_dataset_says_it_achieved_stays():
+    store = make_store("goal")
+    assert opened(store, make_env("goal")) is store
+    env = FixedGoal(PointEnv("box"), goal=[0, 0], threshold=0.1)
+    assert opened(store, env) is store
+
+
+def test_goals_are_added_to_what_came_later_too():
+    store = make_store()
+    model = GCSL("MultiInputPolicy", make_env(wrap=ask_for_goals), dataset=store, batch_size=8, device="cpu").learn(2)
+    for episode in list(store.episodes()):
+        store.append(episode)
+    assert model.learn(2)._runtime.samplers["played"].store.n_episodes == store.n_episodes == 16
