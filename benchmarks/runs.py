@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "minutes", "command"]
+FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "success", "minutes", "command"]
 
 
 def run(algo: str, env: str, seed: int, episodes: int, max_steps: int, extra: list[str]) -> dict[str, object]:
@@ -39,7 +39,14 @@ def run(algo: str, env: str, seed: int, episodes: int, max_steps: int, extra: li
         raise RuntimeError(f"enjoy finished {len(returns)} episodes, not {episodes}; raise --max-steps.")
     mean = sum(returns) / episodes
     std = (sum((value - mean) ** 2 for value in returns) / episodes) ** 0.5
-    return {"mean": f"{mean:.1f}", "std": f"{std:.1f}", "minutes": f"{minutes:.1f}", "command": shlex.join(train)}
+    success = re.search(r"Success rate: ([\d.]+)%", played)  # of all episodes played
+    return {
+        "mean": f"{mean:.1f}",
+        "std": f"{std:.1f}",
+        "success": f"{float(success[1]) / 100:.3f}" if success else "",
+        "minutes": f"{minutes:.1f}",
+        "command": shlex.join(train),
+    }
 
 
 def main() -> None:

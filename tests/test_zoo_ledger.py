@@ -89,6 +89,16 @@ def test_trial_zero_is_ignored(stock, tmp_path):
     assert read(manager)[0] == {"a": 1}
 
 
+def test_env_kwargs_of_a_yaml_do_not_reach_the_evaluation(stock, tmp_path):
+    """zoo/experiment.py: only those of the command line do."""
+    read, manager = stock
+    manager.config = str(tmp_path / "mine.yml")
+    Path(manager.config).write_text("default: {env_kwargs: {a: 1}}")
+    manager.env_kwargs = manager.eval_env_kwargs = {}
+    manager._eval_env_kwargs_args = None
+    assert read(manager)[0]["env_kwargs"] == {"a": 1} and manager.eval_env_kwargs == {}
+
+
 def test_a_misspelt_key_is_not_recognized(stock, tmp_path):
     """zoo/hyperparams.py, check_keys: otherwise a TypeError of some constructor, without a hint."""
     read, manager = stock

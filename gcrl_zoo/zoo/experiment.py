@@ -43,6 +43,9 @@ def patch(exp_manager: ModuleType) -> None:
             self.config = str(own_file(self.config) or self.config)
             hyperparams, saved = stock(self)
         check_keys(method, hyperparams)
+        if self._eval_env_kwargs_args is None:
+            # Stock evaluates in another environment than it trains in where the YAML has env_kwargs.
+            self.eval_env_kwargs = hyperparams.get("env_kwargs", self.env_kwargs)
         return hyperparams, saved
 
     manager.read_hyperparameters = read_hyperparameters
