@@ -121,7 +121,7 @@ def test_a_stack_of_images_is_an_image_of_more_channels(channels):
 
 @sources_of("own play", "dataset + own play")
 def test_agents_see_stacks_of_images(case, source):
-    env = DummyVecEnv([lambda: FrameStackObservation(PointEnv("image"), 3)])
+    env = DummyVecEnv([lambda: case.wrap(FrameStackObservation(PointEnv("image"), 3))])
     data = {}
     if "dataset" in source:
         played = case.make(env).learn(60).replay_buffer

@@ -1,6 +1,7 @@
 """Explorers: own play differs from acting as told, and inputs are left alone. The collector: what it stores is true."""
 
 import copy
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -95,6 +96,29 @@ def test_explorers_hear_of_each_new_episode(case, source):
     for _ in range(20):
         dones.append(collector.step(spy).dones)
     np.testing.assert_array_equal(heard, dones[:-1])
+
+
+@pytest.mark.parametrize("hold", [1, 2, 8.0])
+@pytest.mark.parametrize("action", ["box", "discrete"])
+def test_random_actions_last_as_long_as_told(action, hold):
+    """In the mean, each environment by itself; a new episode begins with a new one."""
+    explorer = RandomPlay(ACTION_SPACES[action], rng(), hold)
+    played = [explorer.perturb(MANY[action], starts) for starts in (START, *[GO_ON] * 20, START)]
+    assert all(ACTION_SPACES[action].contains(each) for each in played[-1][:200])
+    same = [(a == b).reshape(ENVS, -1).all(1).mean() for a, b in pairwise(played)]
+    by_chance = 1 / 5 if action == "discrete" else 0
+    kept = (1 - 1 / hold) + by_chance / hold
+    np.testing.assert_allclose(same, [*[kept] * 20, by_chance], atol=0.04)
+
+
+@pytest.mark.parametrize("action", ["box", "discrete"])
+def test_noise_lasts_too_and_leaves_calm_episodes_alone(action):
+    explorer = NoiseLevels(ACTION_SPACES[action], rng(), [0.0, 0.5], hold=8)
+    first, second = (explorer.perturb(MANY[action], starts) for starts in (START, GO_ON))
+    moved = (first != MANY[action]).reshape(ENVS, -1).any(1)
+    share = 0.5 if action == "box" else 0.5 * 0.5 * 4 / 5
+    assert moved.mean() == pytest.approx(share, abs=0.03)
+    assert (first == second)[moved].reshape(moved.sum(), -1).all(1).mean() > 0.75
 
 
 @pytest.mark.parametrize("levels", [[], [-0.1], -0.1, [np.nan], [0.1, np.inf], np.nan, "0.2", ["0.2"], [[0.1]], None])

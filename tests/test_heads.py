@@ -134,6 +134,29 @@ def test_deterministic_error_is_that_of_the_unit_action(space):
     th.testing.assert_close(head.nll(params, draw(space)), (params - unit).square().mean(-1))
 
 
+def test_absolute_error_sides_with_the_majority():
+    """Two of three controllers do one thing, the third another: the median is the one, the mean is neither."""
+    done = th.tensor([[-2.0, -1.0], [1.0, 3.0], [1.0, 3.0]])
+    found = {}
+    for loss in ("l1", "l2"):
+        head, _ = make("deterministic", BOX, loss=loss)
+        optimizer = th.optim.Adam(head.parameters(), lr=0.02)
+        for _ in range(400):
+            optimizer.zero_grad()
+            head.nll(head(th.ones(3, WIDTH)), done).mean().backward()
+            optimizer.step()
+        found[loss] = head.act(head(th.ones(1, WIDTH)), deterministic=True)[0]
+    th.testing.assert_close(found["l1"], done[1], atol=0.1, rtol=0)
+    th.testing.assert_close(found["l2"], done.mean(0), atol=0.1, rtol=0)
+
+
+def test_absolute_error_is_that_of_the_unit_action():
+    head, params = make("deterministic", BOX, loss="l1")
+    th.testing.assert_close(head.nll(params, draw(BOX)), (params - head.to_unit(draw(BOX))).abs().mean(-1))
+    with pytest.raises(ValueError, match=r"^loss: 'l3' is unknown.* l2 or l1\.$"):
+        make("deterministic", BOX, loss="l3")
+
+
 @pytest.mark.parametrize("space", [BOX, MATRIX])
 def test_bins_likelihood(space):
     head, params = make("bins", space, n_bins=7)
