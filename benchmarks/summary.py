@@ -17,9 +17,9 @@ import pandas as pd
 PAGE = """# Results of {title}
 
 Each row was trained by the command beside it and played from its final zip by `rl_zoo3.enjoy` (deterministic, seed
-1000, 20 episodes). *Each seed* is the mean over those episodes; the last score, never the best. The rows of single
-runs, with their spread over episodes and their time, are in the `.csv` files beside this page; `benchmarks/runs.py`
-makes them.
+1000). *Each seed* is the mean over its episodes, whose number the tables name; the last score, never the best. The rows
+of single runs, with their spread over episodes and their time, are in the `.csv` files beside this page;
+`benchmarks/runs.py` makes them.
 Written by
 
 ```bash
@@ -35,13 +35,20 @@ def summarise(rows: pd.DataFrame) -> str:
     :param rows: table of ``benchmarks/runs.py``
     :return: Markdown; a score is the mean over seeds of each seed's mean over episodes, with the deviation of the seeds
     """
-    lines = ["| variant | environment | each seed | mean | std of seeds | command |", "|---|---|---|---:|---:|---|"]
+    goals = "success" in rows and bool(rows["success"].notna().any())
+    columns = ["variant", "environment", "each seed", "mean", "std of seeds"]
+    columns += ["success, each seed"] * goals + ["command"]
+    lines = [f"| {' | '.join(columns)} |", f"|---|---|---|---:|---:|{'---|' * goals}---|"]
     for (name, env), group in rows.groupby(["name", "env"], sort=False):
         means = group["mean"].tolist()
-        each = " ".join(f"{mean:.0f}" for mean in means)
-        spread = f"{statistics.stdev(means):.0f}" if len(means) > 1 else "-"
+        digits = 0 if abs(statistics.mean(means)) > 10 else 1
+        each = " ".join(f"{mean:.{digits}f}" for mean in means)
+        spread = f"{statistics.stdev(means):.{digits}f}" if len(means) > 1 else "-"
+        cells = [name, env, each, f"{statistics.mean(means):.{digits}f}", spread]
+        if goals:
+            cells.append(" ".join(f"{rate:.2f}" for rate in group["success"].dropna()) or "-")
         command = readable(re.sub(r"--seed \d+", "--seed SEED", group["command"].iloc[0]))
-        lines.append(f"| {name} | {env} | {each} | {statistics.mean(means):.0f} | {spread} | `python {command}` |")
+        lines.append(f"| {' | '.join(cells)} | `python {command}` |")
     return "\n".join(lines)
 
 
