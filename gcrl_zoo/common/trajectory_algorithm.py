@@ -458,7 +458,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             record(f"train/{name}", value)
         if self._n_updates:
             record("train/n_updates", self._n_updates, exclude="tensorboard")
-            record("train/target_return", self.policy.target_return.item())
+            if self.needs.rewards:
+                record("train/target_return", self.policy.target_return.item())
         self.logger.dump(step=self.num_timesteps)
 
     def _diagnoses(self) -> dict[str, float]:
