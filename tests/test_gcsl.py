@@ -247,6 +247,12 @@ def test_settings_that_cannot_be(settings, words, tmp_path):
     refusal(ValueError, lambda: CASE.algorithm.load(tmp_path / "agent", **settings), *words)
 
 
+def test_a_penalty_beside_the_horizon():
+    """What takes the horizon for an input would predict it perfectly, and nothing would ever come late."""
+    settings = {"detour_penalty": 1.0, "policy_kwargs": {"horizon": True}}
+    refusal(ValueError, lambda: CASE.make(**settings), "`horizon`", "detour_penalty (1.0)")
+
+
 def test_an_environment_that_asks_for_no_goal(tmp_path):
     for kind in ("box", "dict", "image"):
         refusal(ValueError, lambda kind=kind: CASE.make(make_env(kind)), "GCSL", "goals", "gcrl_zoo.wrappers.FixedGoal")

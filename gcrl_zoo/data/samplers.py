@@ -111,7 +111,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         if strategy not in get_args(Strategy):
             raise ValueError(f"The goal strategy '{strategy}' is unknown; choose {', '.join(get_args(Strategy))}.")
         if max_horizon is not None and strategy not in ("future", "geometric"):
-            raise ValueError(f"The goal strategy '{strategy}' has no horizon; leave out max_horizon ({max_horizon}).")
+            raise ValueError(f"The goal strategy '{strategy}' has no horizon; set max_horizon ({max_horizon}) to None.")
         if max_horizon is not None and max_horizon < 1:
             raise ValueError(f"max_horizon is {max_horizon}; give at least 1, or None for no limit.")
         if not 0 <= discount < 1:

@@ -21,7 +21,7 @@ RANDOM_PLAY = {action: make_store("goal", action, n_episodes=300, seed=7) for ac
 UNRELATED = {"with unrelated goals": {"goal_strategy": "random"}}
 
 
-def goals(name: str, action: str, head: str = "auto", **settings: Any) -> Contest:
+def goals(name: str, action: str, head: str = "auto", horizon: bool = False, **settings: Any) -> Contest:
     """Reach goals, from a dataset of random play."""
     return Contest(
         name=name,
@@ -30,7 +30,7 @@ def goals(name: str, action: str, head: str = "auto", **settings: Any) -> Contes
         settings={
             **QUICK,
             "dataset": RANDOM_PLAY[action],
-            "policy_kwargs": {"net_arch": [32], "action_head": head},
+            "policy_kwargs": {"net_arch": [32], "action_head": head, "horizon": horizon},
             **settings,
         },
         ablations=UNRELATED,
@@ -65,6 +65,7 @@ CASE = Case(
         goals("bins of actions", "box", "bins"),
         goals("goals at the end", "discrete", goal_strategy="final"),
         goals("goals soon", "discrete", goal_strategy="geometric", discount=0.8),
+        goals("goals in time", "box", target_horizon=3, horizon=True),
         Contest(
             name="own play",
             env=lambda: make_env("goal", n_envs=4),

@@ -38,7 +38,8 @@ class GCSL(TrajectoryAlgorithm):
     :param max_horizon: ``future`` and ``geometric`` goals lie at most so many steps ahead; None for no limit
     :param discount: of ``geometric`` goals, which lie 1 / (1 - discount) steps ahead in the mean
     :param detour_penalty: how much less a step counts that came late to its goal, compared with the fastest ways from
-        there: by exp(-detour_penalty) for each mean horizon of delay; 0 counts all steps alike, as in the paper
+        there: by exp(-detour_penalty) for each mean horizon of delay; 0 counts all steps alike, as in the paper. For
+        policies that do not see the ``horizon``
     :param expectile: of the times between such a state and such a goal, what counts as fast
     :param target_horizon: steps within which acting asks for the goal, where the policy sees the ``horizon``
     """
@@ -75,6 +76,11 @@ class GCSL(TrajectoryAlgorithm):
         refuse_no_number(self, "discount")
         refuse_no_fraction(self, "expectile")
         refuse_not_whole(self, "max_horizon")
+        if self.detour_penalty and self.policy.horizon:
+            raise ValueError(
+                f"A policy that sees the `horizon` tells slow ways from fast ones by itself: set detour_penalty "
+                f"({self.detour_penalty}) to 0, or leave `horizon` out of policy_kwargs."
+            )
         self._pairs(self.replay_buffer)  # refuses what does not fit together
 
     def fit_statistics(self, watched: TrajectoryStore) -> None:
@@ -102,5 +108,5 @@ class GCSL(TrajectoryAlgorithm):
         ahead = horizon.squeeze(1) > 0
         weights = th.where(ahead, (-self.detour_penalty * delay.detach().relu()).exp(), 1.0)
         slow = th.where(delay > 0, self.expectile, 1 - self.expectile) * ahead
-        nll, time_to_goal = (weights * nll).sum() / weights.sum(), (slow * delay.square()).mean()
+        nll, time_to_goal = (weights * nll).sum() / weights.sum().clamp_min(1e-6), (slow * delay.square()).mean()
         return nll + time_to_goal, {"nll": nll, "time_to_goal": time_to_goal, "weight": weights.mean()}
