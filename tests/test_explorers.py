@@ -6,6 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 
 from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import NoiseLevels, RandomPlay
@@ -64,6 +65,19 @@ def test_a_level_is_a_share_of_half_the_range():
     np.testing.assert_allclose(played.mean(0), actions[0], atol=0.02)
 
 
+def test_random_choices_of_one_step_are_drawn_as_ever():
+    """Results were measured with these draws: levels, then who is wild, then what if anyone is."""
+    explorer, same = NoiseLevels(DISCRETE, rng(), [0.0, 0.1]), rng()
+    own, levels = np.full(2, 4), np.zeros(2, dtype=np.float32)
+    for step in range(200):
+        starts = np.array([step % 7 == 0, step % 5 == 0])
+        if starts.any():
+            levels = np.where(starts, same.choice(np.float32([0, 0.1]), 2), levels)
+        wild = same.random(2) < levels if levels.any() else np.zeros(2, dtype=bool)
+        expected = np.where(wild, same.integers(5, size=2) + 2, own) if wild.any() else own
+        np.testing.assert_array_equal(explorer.perturb(own, starts), expected)
+
+
 def test_an_episode_keeps_its_level():
     explorer = NoiseLevels(BOX, rng(), [0.0, 1.0])
     moved = [(explorer.perturb(MANY["box"], starts) != MANY["box"]).any(1) for starts in (START, GO_ON, GO_ON, START)]
@@ -119,6 +133,33 @@ def test_noise_lasts_too_and_leaves_calm_episodes_alone(action):
     share = 0.5 if action == "box" else 0.5 * 0.5 * 4 / 5
     assert moved.mean() == pytest.approx(share, abs=0.03)
     assert (first == second)[moved].reshape(moved.sum(), -1).all(1).mean() > 0.75
+
+
+MANY_CHOICES = spaces.Discrete(10**9)  # so that no two random ones are the same by chance
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_a_random_choice_lasts_as_long_as_told_however_many_environments_there_are(n_envs):
+    explorer = NoiseLevels(MANY_CHOICES, rng(), 0.5, hold=8)
+    own = np.zeros(n_envs, dtype=np.int64)
+    played = np.stack([explorer.perturb(own, np.full(n_envs, step == 0)) for step in range(20_000)], axis=1)
+    for actions in played:
+        wild = actions[actions != 0]
+        assert len(wild) / len(actions) == pytest.approx(0.5, abs=0.05)
+        assert len(wild) / len(np.unique(wild)) == pytest.approx(8, rel=0.1)
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_no_random_choice_outlives_its_episode(n_envs):
+    explorer, ends = NoiseLevels(MANY_CHOICES, rng(), [0, 0.5], hold=4), np.random.default_rng(1)
+    starts, episode, seen = np.ones(n_envs, dtype=bool), np.zeros(n_envs, dtype=int), {}
+    for _ in range(2000):
+        episode += starts
+        for env, action in enumerate(explorer.perturb(np.zeros(n_envs, dtype=np.int64), starts)):
+            if action:
+                assert seen.setdefault(action, (env, episode[env])) == (env, episode[env])
+        starts = ends.random(n_envs) < 0.2
+    assert len(seen) > 50
 
 
 @pytest.mark.parametrize("levels", [[], [-0.1], -0.1, [np.nan], [0.1, np.inf], np.nan, "0.2", ["0.2"], [[0.1]], None])

@@ -111,7 +111,6 @@ class NoiseLevels(RandomPlay):
         self.levels = np.asarray(given, dtype=np.float32)
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
         self._calm = False
-        self._wild = Held(rng, hold)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
         new = len(self._level) != len(actions)
@@ -122,11 +121,19 @@ class NoiseLevels(RandomPlay):
         if self._calm:
             return actions
         if isinstance(self.space, spaces.Discrete):
-            wild = self._wild(self.rng.random(len(actions)) < self._level, episode_starts)
-            return np.where(wild, super().perturb(actions, episode_starts), actions) if True in wild else actions
+            return self._replaced(actions, int(self.space.start) - 1, episode_starts)
         assert isinstance(self.space, spaces.Box)
         low, high = self.space.low, self.space.high
         level = self._level.reshape((-1,) + (1,) * (actions.ndim - 1))
         noise = self.held(self.rng.standard_normal(actions.shape, dtype=np.float32), episode_starts)
         # np.clip takes twice as long
         return np.minimum(np.maximum(actions + noise * level * (high - low) / 2, low), high)
+
+    def _replaced(self, actions: np.ndarray, none: int, episode_starts: np.ndarray) -> np.ndarray:
+        """:param none: stands for the policy's own action, so that whether and by what it is replaced is one draw"""
+        wild = self.rng.random(len(actions)) < self._level
+        fresh = np.where(wild, self._uniform(actions.shape), none) if True in wild else np.full(len(actions), none)
+        drawn = self.held(fresh, episode_starts)
+        # An episode without noise has no use for what was drawn before it began, while all others were calm as well.
+        wild = (drawn != none) & (self._level > 0)
+        return np.where(wild, drawn, actions) if True in wild else actions
