@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 from sb3_contrib import RecurrentPPO
-from stable_baselines3 import PPO
+from stable_baselines3 import PPO, SAC, HerReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecFrameStack, VecNormalize
 
-from gcrl_zoo import GCSLVICReg
+from gcrl_zoo import GCSL, GCSLVICReg
 from gcrl_zoo.data import open_store
 from gcrl_zoo.record import record
 from gcrl_zoo.wrappers import ReturnToGo
@@ -134,6 +134,62 @@ def test_vectors_of_environments_are_recorded_below_what_they_add() -> None:
     assert dataset.observation_space == Point().observation_space
     assert_replays(dataset, Point())
     model.learn(32)
+
+
+class Clock(PointEnv):
+    """Its achieved goal counts on at each step of an episode, and leaps between episodes of 50 steps."""
+
+    def __init__(self) -> None:
+        super().__init__("goal", "box", max_steps=50)
+        self.observation_space = spaces.Dict({key: spaces.Box(0, 1e6, (1,)) for key in self.observation_space})
+        self.now = 0
+
+    def reset(self, **kwargs: Any) -> Any:
+        self.now += 100
+        return super().reset(**kwargs)
+
+    def step(self, action: Any) -> Any:
+        self.now += 1
+        observation, reward, _, *rest = super().step(action)
+        return observation, reward, False, *rest
+
+    def observe(self) -> Any:
+        return {key: np.array([self.now], np.float32) for key in self.observation_space}
+
+    def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
+        return np.zeros(np.shape(achieved_goal)[:-1])
+
+
+@pytest.mark.parametrize("own", [lambda model, env: model.get_env(), lambda model, env: env], ids=["its", "mine"])
+@pytest.mark.filterwarnings("ignore:Nothing was learned")
+def test_learning_goes_on_with_new_episodes(own: Callable[..., Any]) -> None:
+    env = Clock()
+    model = GCSL("MultiInputPolicy", env, learning_starts=1000, seed=0).learn(70)
+    record(model, own(model, env), ID, n_episodes=2)
+    model.learn(130, reset_num_timesteps=False)
+    times = [episode.observations["achieved_goal"][:, 0] for episode in model.replay_buffer.episodes()]
+    assert len(times) == 3 and all((np.diff(each) == 1).all() for each in times)
+
+
+@pytest.mark.parametrize("buffer", [None, HerReplayBuffer])
+def test_learning_of_sb3_goes_on_with_new_episodes(buffer: Any) -> None:
+    model = SAC("MultiInputPolicy", Clock(), replay_buffer_class=buffer, learning_starts=1000, seed=0).learn(70)
+    record(model, model.get_env(), ID, n_episodes=2)
+    model.learn(80, reset_num_timesteps=False)
+    kept = model.replay_buffer
+    before, after = (part["achieved_goal"][:150] for part in (kept.observations, kept.next_observations))
+    assert (after - before == 1).all()
+    if buffer:
+        assert kept.ep_start[[0, 50, 70, 120], 0].tolist() == [0, 50, 70, 120]
+        assert kept.ep_length[[0, 50, 70], 0].tolist() == [50, 20, 50]
+
+
+@pytest.mark.filterwarnings("ignore:Nothing was learned")
+def test_learning_goes_on_where_it_was_when_another_environment_was_played() -> None:
+    model = GCSL("MultiInputPolicy", Clock(), learning_starts=1000, seed=0).learn(70)
+    last = model._last_obs
+    record(model, Clock(), ID, n_episodes=2)
+    assert model._last_obs is last
 
 
 # ------------------------------------------------------------------ who plays

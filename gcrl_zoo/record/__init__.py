@@ -46,7 +46,8 @@ def record(
     its Gymnasium wrappers, without the normalisation and stacking of ``VecEnv`` wrappers, and the actions as executed.
 
     Episodes are whole, and each has its own seed. The dataset appears when all of them are recorded; a call that fails
-    or is stopped leaves everything as it was. The global random generators are seeded, for policies that sample.
+    or is stopped leaves everything as it was. The global random generators are seeded, for policies that sample. An
+    algorithm whose own environment was played begins new episodes there when it goes on to learn.
 
     :param model: the agent; None for uniformly random actions
     :param env: id of an environment, an environment, or a ``DummyVecEnv`` in any ``VecEnv`` wrappers
@@ -69,7 +70,7 @@ def record(
     """
     from minari import load_dataset
 
-    from gcrl_zoo.record.player import Player, innermost, play, recorded, vectorised
+    from gcrl_zoo.record.player import Player, innermost, interrupted, play, recorded, vectorised
 
     check_target(dataset_id, append, force)
     if (n_episodes is None) == (n_timesteps is None) or (n_episodes or n_timesteps or 0) < 1:
@@ -85,6 +86,6 @@ def record(
         with write_minari(dataset_id, bare.observation_space, bare.action_space, about, append, force) as writer:
             # What is appended with the same seed is new, too.
             player = Player(model, vec_env, noise, deterministic, np.random.default_rng([seed, writer.n_before]))
-            with recorded(bare, Recording(seed, writer.n_before)) as recording:
+            with interrupted(model, bare), recorded(bare, Recording(seed, writer.n_before)) as recording:
                 play(player, recording, writer, n_episodes, n_timesteps, progress)
     return load_dataset(dataset_id)

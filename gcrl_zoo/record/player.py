@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -14,6 +15,7 @@ from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
+from stable_baselines3.her import HerReplayBuffer
 from tqdm import tqdm
 
 from gcrl_zoo.common.explorers import NoiseLevels
@@ -146,6 +148,22 @@ def recorded(env: DummyVecEnv, recording: Recording) -> Iterator[Recording]:
         yield recording
     finally:
         env.envs = bare
+
+
+@contextmanager
+def interrupted(model: PolicyPredictor | None, played: DummyVecEnv) -> Iterator[None]:
+    """An algorithm does not go on with the episodes that it had begun, when its own environments are played."""
+    try:
+        yield
+    finally:
+        own = getattr(getattr(model, "env", None), "unwrapped", None)
+        if {id(each.unwrapped) for each in getattr(own, "envs", ())} & {id(each.unwrapped) for each in played.envs}:
+            model._last_obs = None  # type: ignore[union-attr]  # `learn` then resets them
+            buffer = getattr(model, "replay_buffer", None)
+            if isinstance(buffer, HerReplayBuffer):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # of just that
+                    buffer.truncate_last_trajectory()
 
 
 def _layers(env: VecEnv) -> Iterator[VecEnv]:
