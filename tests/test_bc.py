@@ -3,16 +3,20 @@
 from dataclasses import replace
 
 import numpy as np
+import optuna
 import pytest
 import torch as th
+import yaml
 
 from gcrl_zoo.data import Episode, TrajectoryStore
+from gcrl_zoo.methods.bc import search_space
 
 from .by_hand import HEADS, batch_of, layers, linear, standardised, surprise
 from .case import differing, weights_of
 from .cases.bc import CASE
 from .envs import make_env, make_store
 from .test_bad_input import refusal
+from .throw_away import ROOT
 
 
 @pytest.mark.parametrize(("action", "head"), HEADS)
@@ -79,7 +83,26 @@ def test_own_play_is_chosen_from_anew_as_it_grows():
 def test_rewards_are_needed_only_to_choose():
     poor = make_store(rewards=False)
     assert not differing(weights(poor), weights(make_store()))
-    refusal(ValueError, lambda: CASE.make(dataset=poor, top_fraction=0.5), "dataset 'test play'", "no rewards")
+    for own_play in (False, True):
+        make = lambda: CASE.make(dataset=poor, top_fraction=0.5, own_play=own_play)  # noqa: B023, E731
+        refusal(ValueError, make, "dataset 'test play'", "no rewards", "set top_fraction to 1")
+
+
+def test_a_buffer_without_rewards_has_no_best_episodes(tmp_path):
+    make_store(rewards=False).save(tmp_path / "buffer.pkl")
+    load = lambda: CASE.make(top_fraction=0.5).load_replay_buffer(tmp_path / "buffer.pkl")  # noqa: E731
+    refusal(ValueError, load, "no rewards", "set top_fraction to 1")
+
+
+def test_what_a_search_tries_fits_data_without_rewards():
+    for seed in range(3):
+        trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed)).ask()
+        CASE.make(dataset=make_store(rewards=False), **search_space(trial))
+
+
+def test_a_dataset_without_rewards_has_a_block_of_its_own():
+    block = yaml.safe_load((ROOT / "hyperparams" / "bc.yml").read_text())["pointmaze-medium-v0"]
+    assert block["dataset"].startswith("pointmaze-medium-") and block["top_fraction"] == 1
 
 
 def weights(store):

@@ -120,3 +120,20 @@ def test_goals_are_added_to_what_came_later_too():
     for episode in list(store.episodes()):
         store.append(episode)
     assert model.learn(2)._runtime.samplers["played"].store.n_episodes == store.n_episodes == 16
+
+
+# ------------------------------------------------------------------ own play that goes on from a dataset
+
+
+@sources_of("dataset + own play")
+def test_own_play_joins_a_dataset_without_rewards(case, source, tmp_path):
+    """It then goes without, where the method needs none (test_bad_input has the others)."""
+    if case.algorithm.needs.rewards:
+        pytest.skip("this method needs rewards")
+    model = case.make(dataset=make_store(rewards=False), own_play=True).learn(60)
+    assert model._n_updates and model.replay_buffer.n_episodes > 8 and not model.replay_buffer.has_rewards
+    model.save_replay_buffer(tmp_path / "buffer.pkl")
+    other = case.make()
+    other.load_replay_buffer(tmp_path / "buffer.pkl")
+    played = other.learn(60).replay_buffer
+    assert played.n_episodes > model.replay_buffer.n_episodes and not played.has_rewards

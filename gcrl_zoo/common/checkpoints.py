@@ -39,6 +39,11 @@ class PersistentAlgorithm(BaseAlgorithm):
     #: Not part of the zip; see :class:`~gcrl_zoo.common.trajectory_algorithm.Runtime`.
     _runtime: Any
 
+    @property
+    def data_needs(self) -> Needs:
+        """``needs``, where an argument does not change what is read of the data."""
+        return self.needs
+
     def _excluded_save_params(self) -> list[str]:
         # A store handed over as an argument would be pickled into the zip whole; an id or a path is kept.
         return [*super()._excluded_save_params(), "_runtime", *self._handed_over()]
@@ -120,7 +125,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         store = TrajectoryStore.load(path)
         if not store.n_episodes:  # a run that only studied a dataset saves such a one
             return
-        check_store(store, self.policy.roles, self.action_space, self.needs, "replay buffer")
+        check_store(store, self.policy.roles, self.action_space, self.data_needs, "replay buffer")
         self.replay_buffer = store.copy(capacity=self.replay_buffer.capacity)
         self._runtime.samplers.clear()  # they read the old one
 

@@ -32,12 +32,14 @@ class Needs(NamedTuple):
     :param rewards: of the dataset and the stream
     :param stream: whether the method can watch a ``stream`` at all
     :param goals: whether the environment must ask for goals
+    :param without_rewards: for messages: what to do about data without rewards where they are needed
     """
 
     actions: bool = True
     rewards: bool = False
     stream: bool = False
     goals: bool = False
+    without_rewards: str = "give data that has them"
 
 
 def check_environment(
@@ -85,7 +87,9 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
     """
     _check_observations(store, roles, argument)
     if needs.rewards and not store.has_rewards:
-        raise ValueError(f"{argument} '{store.name}' holds no rewards, which this method needs.")
+        raise ValueError(
+            f"{argument} '{store.name}' holds no rewards, which this method needs; {needs.without_rewards}."
+        )
     if needs.actions:
         if not store.has_actions:
             raise ValueError(
@@ -192,10 +196,7 @@ def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int) -> Trajecto
     :param store: a checked dataset
     :param roles: of the environment's observation space
     :param capacity: slots of the copy
-    :raises ValueError: own episodes have rewards, these have none
     """
-    if not store.has_rewards:
-        raise ValueError(f"dataset '{store.name}' holds no rewards, so own play, which does, cannot be added to it.")
     types = {key: space.dtype for key, space in roles.facts_space.spaces.items()}
     episodes = (
         replace(episode, observations={k: episode.observations[k].astype(t) for k, t in types.items()}, extras={})

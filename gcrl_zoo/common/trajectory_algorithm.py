@@ -6,7 +6,7 @@ import pathlib
 import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -41,6 +41,7 @@ from gcrl_zoo.common.sources import (
     with_achieved_goals,
 )
 from gcrl_zoo.common.updater import Updater
+from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.sources import open_store
 from gcrl_zoo.data.store import TrajectoryStore
@@ -239,14 +240,14 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         runtime = self._runtime
         # A store that was handed over may have grown since.
         if self.dataset is not None and (runtime.dataset is None or isinstance(self.dataset, TrajectoryStore)):
-            runtime.dataset = self._open(self.dataset, "dataset", self.needs)
+            runtime.dataset = self._open(self.dataset, "dataset", self.data_needs)
             if self.plays and not self.replay_buffer.n_episodes:  # else it was loaded, dataset included
                 capacity = max(int(self.buffer_size), runtime.dataset.n_slots)
                 self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
         if self.stream is not None and (runtime.stream is None or isinstance(self.stream, TrajectoryStore)):
             if not self.needs.stream:
                 raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
-            runtime.stream = self._open(self.stream, "stream", self.needs._replace(actions=False)).watched()
+            runtime.stream = self._open(self.stream, "stream", self.data_needs._replace(actions=False)).watched()
         if self.plays:
             check_room(self.env, self.replay_buffer.capacity, self.max_episode_steps)
         for name in self._left_out:
@@ -353,7 +354,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             self._last_obs, self._last_episode_starts = step.new_obs, step.dones
             self._update_info_buffer(step.infos, step.dones)
             for episode in step.episodes:
-                self.replay_buffer.append(episode)
+                self._keep(episode)
             self._episode_num += len(step.episodes)
             callback.update_locals({"self": self, **step._asdict()})
             if not callback.on_step():
@@ -361,6 +362,12 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.num_timesteps >= self.learning_starts and self.replay_buffer.n_episodes > 0:
             self.train(self.num_timesteps - start if self.gradient_steps < 0 else self.gradient_steps)
         return True
+
+    def _keep(self, episode: Episode) -> None:
+        """Own play that began with a dataset without rewards goes on without."""
+        buffer = self.replay_buffer
+        rewarded = buffer.has_rewards or not buffer.n_episodes
+        buffer.append(episode if rewarded else replace(episode, rewards=None))
 
     def make_explorer(self) -> Explorer:
         """How own play differs from acting, once random play is over."""

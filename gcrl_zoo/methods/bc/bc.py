@@ -11,7 +11,7 @@ from torch import Tensor
 from gcrl_zoo.common.arguments import refuse_no_fraction
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
-from gcrl_zoo.common.trajectory_algorithm import Dataset, TrajectoryAlgorithm
+from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import Sampler, Steps
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.methods.bc.policies import BCPolicy
@@ -28,7 +28,7 @@ class BC(TrajectoryAlgorithm):
     :param top_fraction: clone only this fraction of the episodes, those of highest return; below 1 it needs rewards
     """
 
-    needs: ClassVar[Needs] = Needs(actions=True)
+    needs: ClassVar[Needs] = Needs(without_rewards="set top_fraction to 1, which clones all episodes")
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": BCPolicy,
         "CnnPolicy": BCPolicy,
@@ -50,8 +50,9 @@ class BC(TrajectoryAlgorithm):
         super()._setup_model()
         refuse_no_fraction(self, "top_fraction")
 
-    def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
-        return super()._open(source, argument, needs._replace(rewards=self.top_fraction < 1))
+    @property
+    def data_needs(self) -> Needs:
+        return self.needs._replace(rewards=self.top_fraction < 1)
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         best = played if self.top_fraction == 1 else played.best(self.top_fraction)
