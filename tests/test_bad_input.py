@@ -188,6 +188,19 @@ def test_actions_without_bounds(case):
 
 
 @every_case
+def test_stacked_frames_belong_inside_of_goals(case):
+    refusal(ValueError, lambda: case.make(VecFrameStack(case.env(), 2)), "FrameStackObservation", "inside")
+
+
+@every_case
+@pytest.mark.parametrize("space", [spaces.Box(-1, 1, ()), spaces.Box(-3, 3, (2,), np.int64)], ids=str)
+def test_boxes_that_are_no_vectors_of_floats(case, space):
+    env = PointEnv(action="box")
+    env.action_space = space
+    refusal(ValueError, lambda: case.make(DummyVecEnv([lambda: case.wrap(env)])), str(space), "wrapper")
+
+
+@every_case
 @pytest.mark.parametrize(("wrong", "right"), [("bach_size", "batch_size"), ("learning_rat", "learning_rate")])
 def test_an_unknown_argument(case, wrong, right, tmp_path):
     refusal(TypeError, lambda: case.make(**{wrong: 1}), f"'{wrong}'", f"'{right}'", case.algorithm.__name__)

@@ -62,6 +62,11 @@ def check_environment(
         raise ValueError(
             f"{name} plays Box and Discrete actions, not {action_space}; change the action space by a wrapper."
         )
+    if isinstance(action_space, spaces.Box) and (action_space.dtype.kind != "f" or not action_space.shape):
+        raise ValueError(
+            f"{name} plays Box actions that are vectors of floats, not {action_space}; change the action space by a "
+            "wrapper, such as `gymnasium.wrappers.TransformAction`."
+        )
     if env is None:
         return
     if is_vecenv_wrapped(env, VecNormalize):
@@ -72,7 +77,8 @@ def check_environment(
     if is_vecenv_wrapped(env, VecFrameStack):
         raise ValueError(
             f"{name} cannot take `frame_stack`, which stacks goals and returns too; "
-            "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead."
+            "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead, inside (in a list: before) the "
+            "wrapper that gives goals or returns."
         )
 
 
