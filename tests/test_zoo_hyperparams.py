@@ -9,8 +9,9 @@ import pytest
 from rl_zoo3.exp_manager import ExperimentManager
 from stable_baselines3 import PPO
 
-from gcrl_zoo.registry import Method
+from gcrl_zoo.registry import Method, discover
 from gcrl_zoo.zoo import hyperparams as hp
+from gcrl_zoo.zoo.wrapped import WRAPPED
 
 
 @pytest.fixture
@@ -138,6 +139,32 @@ def test_no_block_for_the_environment(tmp_path):
         hp.compose(method, preset, "F-v0")
     with pytest.raises(ValueError, match="preset p of m is for F-v0, not for E-v0"):
         hp.compose(method, preset, "E-v0")
+
+
+UPRIGHT = "gcrl_zoo/CartPoleUpright-v1"
+INSIDE = "{default: {a: 0}, CartPole-v1: {a: 1, env_wrapper: W, env_kwargs: {x: 1}}}"
+
+
+def test_an_id_with_a_wrapper_on_takes_the_block_of_the_environment_inside(tmp_path):
+    """Without the wrapper, which would be put on twice; a block of its own comes first, and is taken as it is."""
+    method, preset = write(tmp_path, INSIDE, "{default: {b: 2}, CartPole-v1: {b: 3, env_wrapper: V}}")
+    source, block = hp.compose(method, preset, UPRIGHT)
+    assert block == {"a": 1, "b": 3}
+    assert source == f"{tmp_path}/m.yml[CartPole-v1] + {tmp_path}/p.yml[default] + {tmp_path}/p.yml[CartPole-v1]"
+    own = f"{{{UPRIGHT}: {{a: 2, env_wrapper: W}}, CartPole-v1: {{a: 1}}}}"
+    method, preset = write(tmp_path, own, own)
+    assert hp.compose(method, preset, UPRIGHT)[1] == {"a": 2, "env_wrapper": "W"}
+    method, _ = write(tmp_path, "{default: {a: 0, env_wrapper: W}}")
+    assert hp.compose(method, None, UPRIGHT)[1] == {"a": 0, "env_wrapper": "W"}
+
+
+@pytest.mark.parametrize("id", WRAPPED)
+def test_each_id_with_a_wrapper_on_is_tuned_where_the_environment_inside_is(id):
+    for method in discover().values():
+        inside = hp.read_blocks(method.yaml).get(WRAPPED[id].inside) if method.yaml.is_file() else None
+        if inside is not None:
+            block = hp.compose(method, None, id)[1]
+            assert block == {k: v for k, v in inside.items() if k not in ("env_wrapper", "env_kwargs")}
 
 
 def test_merge_copies():

@@ -3,7 +3,8 @@ Which hyperparameters a run gets: our YAML files, the presets laid over them, an
 
 A preset is a delta. ``-conf exp6`` starts from the block of the environment in ``NAME.yml`` (else its ``default``) and
 lays over it the preset's ``default`` block, then its block of the environment. Mappings are merged key by key; any
-other value, ``null`` included, replaces what was there.
+other value, ``null`` included, replaces what was there. An id of ours, such as ``gcrl_zoo/PointMaze_UMaze-v3``, takes
+the block of the environment inside where it has none of its own, without the wrapper, which it brings.
 """
 
 import difflib
@@ -16,6 +17,7 @@ import yaml
 
 from gcrl_zoo.common.arguments import accepted_arguments
 from gcrl_zoo.registry import Method
+from gcrl_zoo.zoo.wrapped import WRAPPED
 
 Block = dict[str, Any]
 
@@ -72,20 +74,35 @@ def compose(method: Method, preset: Path | None, env_id: str, *, atari: bool = F
     :return: where it came from, for people; and the block
     """
     base = read_blocks(method.yaml)
-    key = next((key for key in (env_id, *["atari"] * atari, "default") if key in base), None)
+    key = _own_key(base, env_id) or next((key for key in (*["atari"] * atari, "default") if key in base), None)
     if key is None:
         raise ValueError(
             f"{method.yaml} has neither a block for {env_id} nor a default; write one and pass it by -conf."
         )
-    source, block = f"{method.yaml}[{key}]", base[key]
+    source, block = _read(method.yaml, base, key, env_id)
     if preset is not None:
         delta = read_blocks(preset)
-        keys = [key for key in ("default", env_id) if key in delta]
+        keys = [key for key in ("default", _own_key(delta, env_id)) if key in delta]
         if not keys:
             raise ValueError(f"The preset {preset.stem} of {method.name} is for {', '.join(delta)}, not for {env_id}.")
         for key in keys:
-            source, block = f"{source} + {preset}[{key}]", merge(block, delta[key])
+            told, changes = _read(preset, delta, key, env_id)
+            source, block = f"{source} + {told}", merge(block, changes)
     return source, block
+
+
+def _own_key(blocks: dict[str, Block], env_id: str) -> str | None:
+    """The block of an environment; an id of ours without one of its own takes that of the environment inside."""
+    inside = [WRAPPED[env_id].inside] if env_id in WRAPPED else []
+    return next((key for key in (env_id, *inside) if key in blocks), None)
+
+
+def _read(path: Path, blocks: dict[str, Block], key: str, env_id: str) -> tuple[str, Block]:
+    """Where a block came from, and the block: without what an id of ours has already, if it is of the one inside."""
+    block = blocks[key]
+    if env_id in WRAPPED and key == WRAPPED[env_id].inside:
+        block = {name: value for name, value in block.items() if name not in ("env_wrapper", "env_kwargs")}
+    return f"{path}[{key}]", block
 
 
 def read_blocks(path: Path) -> dict[str, Block]:
