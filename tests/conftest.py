@@ -35,6 +35,16 @@ def run(tmp_path: Path) -> Run:
 
 
 @pytest.fixture
+def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty place for Minari datasets, in an empty folder to work in."""
+    place = tmp_path / "minari"
+    place.mkdir()
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(place))
+    monkeypatch.chdir(tmp_path)
+    return place
+
+
+@pytest.fixture
 def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the package, to add to and to break; used by putting it on PYTHONPATH."""
     copy = tmp_path_factory.mktemp("house")

@@ -25,15 +25,7 @@ from gcrl_zoo.wrappers import ReturnToGo
 from .envs import ACTIONS, OBSERVATIONS, PointEnv, make_env
 from .recordings import ID, POINT, Point, assert_replays, episodes, untrained
 
-
-@pytest.fixture(autouse=True)
-def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty place for Minari datasets."""
-    place = tmp_path / "minari"
-    place.mkdir()
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(place))
-    monkeypatch.chdir(tmp_path)
-    return place
+pytestmark = pytest.mark.usefixtures("datasets")
 
 
 class Counter:
@@ -116,6 +108,16 @@ def test_episodes_do_not_depend_on_how_many_environments_play() -> None:
         np.testing.assert_array_equal(one.actions, four.actions)
     other = record(model, POINT, "test/other-v0", n_episodes=11, seed=6)
     assert not {seed for seed, _ in episodes(alone)} & {seed for seed, _ in episodes(other)}
+
+
+def test_bounds_and_channels_of_observations_may_differ() -> None:
+    model = untrained("CartPole-v1")
+    model.observation_space = spaces.Box(-9, 9, (4,))  # as another version of Gymnasium has it
+    assert record(model, "CartPole-v1", ID, n_episodes=1).total_episodes == 1
+    env = PointEnv("image", "box")
+    model = PPO("CnnPolicy", env, n_steps=64, seed=0)
+    assert model.observation_space != env.observation_space
+    assert record(model, PointEnv("image", "box"), "test/image-v0", n_episodes=1).total_episodes == 1
 
 
 def test_steps_are_counted_in_whole_episodes() -> None:
@@ -371,6 +373,11 @@ BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
         PointEnv,
         {"model": untrained("CartPole-v1")},
         r"The agent plays Discrete\(2\), but the environment takes",
+    ),
+    "observer": (
+        lambda: PointEnv("dict", "box"),
+        {"model": untrained(action="box")},
+        r"The agent observes Box\(.*, but the environment shows Dict\(.*; give it its own one, wrappers included",
     ),
     "tuple": (lambda: Tupled(), {}, r"In test/play-v0 the observation space is a Tuple \(nested\); use one whose"),
     "nan": (

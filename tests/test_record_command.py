@@ -8,30 +8,30 @@ import subprocess
 import sys
 from pathlib import Path
 
+import gymnasium as gym
 import minari
 import numpy as np
 import pytest
+from gymnasium.wrappers import TimeAwareObservation
 from sb3_contrib import RecurrentPPO
+from stable_baselines3 import DQN, PPO, HerReplayBuffer
 from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
+from gcrl_zoo.record import record
 from gcrl_zoo.record.__main__ import main
+from gcrl_zoo.wrappers import FixedGoal
+from gcrl_zoo.zoo.agents import load_zip
 
 from .conftest import Run
 from .recordings import ID, assert_replays, untrained
 from .throw_away import ROOT
 
 PAGE = ROOT / "docs" / "record.md"
+IN_LOGS = [["-f", "logs"], ["--exp-id", "1"], ["--load-best"], ["--load-checkpoint", "9"], ["--load-last-checkpoint"]]
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.fixture(autouse=True)
-def datasets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty place for Minari datasets."""
-    place = tmp_path / "minari"
-    place.mkdir()
-    monkeypatch.setenv("MINARI_DATASETS_PATH", str(place))
-    monkeypatch.chdir(tmp_path)
-    return place
+pytestmark = pytest.mark.usefixtures("datasets")
 
 
 def test_jax_is_not_needed_and_help_waits_for_nothing() -> None:
@@ -67,18 +67,56 @@ def test_an_agent_from_a_zip_and_random_play_by_command(capsys: pytest.CaptureFi
     assert all(episode.truncations[-1] for episode in dataset)
     main([*common, "--random", "--append"])
     assert minari.load_dataset(ID).total_episodes == 6
+
+
+def vec_normalize(folder: Path) -> None:
+    """What RL Zoo leaves beside an agent that learned from normalised observations."""
+    (folder / "CartPole-v1").mkdir(parents=True)
+    (folder / "CartPole-v1" / "vecnormalize.pkl").touch()
+    untrained("CartPole-v1").save(folder / "agent.zip")
+
+
+def test_what_is_refused_is_one_sentence(capsys: pytest.CaptureFixture[str], datasets: Path) -> None:
+    record(None, "CartPole-v1", ID, n_episodes=1)
+    untrained("FrozenLake-v1").save("frozen.zip")
+    PPO("MlpPolicy", TimeAwareObservation(gym.make("CartPole-v1"))).save("timed.zip")
+    vec_normalize(Path("normalised"))
     for arguments, sentence in (
-        (["--algo", "ppo"], "There is a dataset 'test/play-v0' already"),
-        (["--algo", "pppo", "--force"], "There is no algorithm 'pppo'; did you mean 'ppo'?"),
-        (["--algo", "ppo", "--force"], r"The logs/ppo folder was not found; give the log folder"),
-        (["--algo", "ppo", "--force", "--model", "none.zip"], "There is no file none.zip; give the zip"),
+        (["--algo", "ppo"], "There is a dataset 'test/play-v0' already; .*"),
+        (["--algo", "pppo", "--force"], r"There is no algorithm 'pppo'; did you mean 'ppo'\?"),
+        (["--algo", "ppo", "--force"], "The logs/ppo folder was not found; give the log folder .*"),
+        (["--algo", "ppo", "--force", "--model", "none.zip"], "There is no file none.zip; give the zip .*"),
+        (["--algo", "ppo", "--force", "--model", "frozen.zip"], "The agent plays .*; give it its own one."),
+        (
+            ["--algo", "ppo", "--force", "--model", "timed.zip"],
+            "The agent observes .*; give it its own one, wrappers .*",
+        ),
+        (["--algo", "ppo", "--force", "--model", "normalised/agent.zip"], "The agent .* by -f instead of --model."),
+        (["--random", "--force", "--env", "Cart-v7"], "Environment `Cart` doesn't exist.*"),
     ):
-        with pytest.raises(ValueError, match=sentence.replace("?", r"\?")):
-            main([*common, *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main(["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3", *arguments])
+        assert caught.value.code == 2
+        assert re.fullmatch(rf"python -m gcrl_zoo.record: error: {sentence}\n", capsys.readouterr().err)
+    assert minari.load_dataset(ID).total_episodes == 1
+
+
+def test_an_agent_that_learned_in_hindsight_from_a_zip() -> None:
+    env = FixedGoal(gym.make("FrozenLake-v1"), 15, threshold=0, goal_reward=True)
+    DQN("MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, buffer_size=100).save("agent.zip")
+    assert load_zip("dqn", "agent.zip").predict(env.reset(seed=0)[0])[0] in env.action_space
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["--random", "--algo", "ppo"], ["--random", "--model", "x.zip"], ["--random", "-n", "0"]]
+    "arguments",
+    [
+        [],
+        ["--random", "--algo", "ppo"],
+        ["--random", "--model", "x.zip"],
+        ["--random", "-n", "0"],
+        ["--random", "--exp-id", "0"],
+        *(["--algo", "ppo", "--model", "x.zip", *given] for given in IN_LOGS),
+    ],
 )
 def test_arguments_that_contradict_each_other(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

@@ -6,8 +6,13 @@ import argparse
 import importlib
 from collections.abc import Sequence
 
+import gymnasium
+
 from gcrl_zoo.data.minari_writer import check_target
 from gcrl_zoo.record import record
+
+# Arguments that choose an agent there.
+LOG_FOLDER = ("folder", "exp_id", "load_best", "load_checkpoint", "load_last_checkpoint")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -16,8 +21,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     parser = _parser()
     args = parser.parse_args(arguments)
-    if args.model and args.random:
-        parser.error("argument --model: not allowed with argument --random")
+    source = "--random" if args.random else "--model" if args.model else None
+    for name in ("model", *LOG_FOLDER):
+        given = getattr(args, name) != parser.get_default(name)
+        if source and given and source != f"--{name}":
+            parser.error(f"argument --{name.replace('_', '-')}: not allowed with argument {source}")
+    try:
+        _record(args)
+    except (ValueError, gymnasium.error.Error) as error:
+        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")  # spaces break lines
+
+
+def _record(args: argparse.Namespace) -> None:
     check_target(args.dataset_id, args.append, args.force)
 
     # Imported late: -h should not wait seconds for RL Zoo.
@@ -31,9 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.random or args.model:
         env = make_env(args.env, args.n_envs, kwargs)
         if args.model:
+            agents.refuse_statistics(args.model, args.env)
             model = agents.load_zip(args.algo, args.model, args.seed, args.device)
     else:
-        run = agents.Run(args.folder, args.exp_id, args.load_best, args.load_checkpoint, args.load_last_checkpoint)
+        run = agents.Run(
+            args.folder or "logs", args.exp_id or 0, args.load_best, args.load_checkpoint, args.load_last_checkpoint
+        )
         model, env = agents.load_run(args.algo, args.env, run, args.n_envs, kwargs, args.seed, args.device)
     try:
         dataset = record(
@@ -72,9 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     who = agent.add_mutually_exclusive_group(required=True)
     who.add_argument("--algo", help="RL algorithm, any that RL Zoo knows")
     who.add_argument("--random", action="store_true", help="uniformly random actions instead of an agent")
-    agent.add_argument("--model", help="zip of an agent that is in no log folder")
-    agent.add_argument("-f", "--folder", default="logs", help="log folder (default: logs)")
-    agent.add_argument("--exp-id", type=int, default=0, help="experiment ID (default: 0: latest, -1: no exp folder)")
+    agent.add_argument("--model", help="zip of an agent that is in no log folder, and needs no VecNormalize")
+    agent.add_argument("-f", "--folder", help="log folder (default: logs)")
+    agent.add_argument("--exp-id", type=int, help="experiment ID (default: 0: latest, -1: no exp folder)")
     which = agent.add_mutually_exclusive_group()
     which.add_argument("--load-best", action="store_true", help="the best agent instead of the last one")
     which.add_argument("--load-checkpoint", metavar="STEPS", help="the agent after so many steps")

@@ -12,6 +12,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from stable_baselines3.common.type_aliases import PolicyPredictor
 from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
@@ -50,6 +51,12 @@ class Player:
         played = getattr(model, "action_space", self.space)
         if played != self.space:
             raise ValueError(f"The agent plays {played}, but the environment takes {self.space}; give it its own one.")
+        seen = getattr(model, "observation_space", env.observation_space)
+        if _form(seen) != _form(env.observation_space):
+            raise ValueError(
+                f"The agent observes {seen}, but the environment shows {env.observation_space}; give it its own one, "
+                f"wrappers included."
+            )
         if np.any(noise):
             bounded = isinstance(self.space, spaces.Box) and self.space.is_bounded()
             if model is None or not (bounded or isinstance(self.space, spaces.Discrete)):
@@ -82,6 +89,17 @@ class Player:
         if actions is not wanted and hasattr(getattr(self.model, "policy", None), "executed"):
             self.memory = self.model.policy.executed(self.memory, actions)  # type: ignore[attr-defined]
         return actions
+
+
+def _form(space: spaces.Space[Any]) -> Any:
+    """What a policy needs of observations. Bounds may differ, as they do between Gymnasium's versions."""
+    if isinstance(space, spaces.Dict):
+        return {key: _form(part) for key, part in space.items()}
+    if not isinstance(space, spaces.Box):
+        return space
+    if is_image_space(space) and not is_image_space_channels_first(space):  # SB3 transposes those by itself
+        return *space.shape[2:], *space.shape[:2]
+    return space.shape
 
 
 def play(

@@ -103,11 +103,25 @@ def load_run(
         env_kwargs={**kwargs, **(env_kwargs or {})},
         vec_env_cls=DummyVecEnv,
     )
-    with_env = {"env": env} if "HerReplayBuffer" in str(hyperparams.get("replay_buffer_class", "")) else {}
-    return load_zip(algo, model, seed, device, **with_env), env
+    return load_zip(algo, model, seed, device), env
 
 
-def load_zip(algo: str, path: str, seed: int = 0, device: str = "auto", **kwargs: Any) -> BaseAlgorithm:
+def refuse_statistics(path: str, env_id: str) -> None:
+    """
+    :param path: of a zip
+    :param env_id: of its environment
+    :raises ValueError: statistics lie where RL Zoo puts them, so that the agent alone would not play as it was trained
+    """
+    folder = Path(path).parent
+    for statistics in (folder / EnvironmentName(env_id) / "vecnormalize.pkl", folder / "vecnormalize.pkl"):
+        if statistics.is_file():
+            raise ValueError(
+                f"The agent {path} was trained on normalised observations, whose statistics are in {statistics}; "
+                f"play it from its log folder, by -f instead of --model."
+            )
+
+
+def load_zip(algo: str, path: str, seed: int = 0, device: str = "auto") -> BaseAlgorithm:
     """
     An agent to be played, not to be trained.
 
@@ -115,14 +129,15 @@ def load_zip(algo: str, path: str, seed: int = 0, device: str = "auto", **kwargs
     :param path: of the zip
     :param seed: of the agent
     :param device: of the agent
-    :param kwargs: for ``load``
     :raises ValueError: there is no such file
     """
     cls = algorithm(algo)
     if not Path(path).is_file():
         raise ValueError(f"There is no file {path}; give the zip that the agent was saved to.")
-    if issubclass(cls, OffPolicyAlgorithm):  # no memory for a replay buffer that will not be used
-        kwargs |= {"buffer_size": 1, "optimize_memory_usage": False}
+    kwargs: dict[str, Any] = {}
+    if issubclass(cls, OffPolicyAlgorithm):  # no memory for a replay buffer that will not be used, no env for HER's
+        kwargs = {"buffer_size": 1, "optimize_memory_usage": False, "n_steps": 1}
+        kwargs |= {"replay_buffer_class": None, "replay_buffer_kwargs": {}}
     # Schedules of another Python version cannot be unpickled, and are not needed.
     unused = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
     return cls.load(path, device=device, custom_objects=unused, seed=seed, **kwargs)
