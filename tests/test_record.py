@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -343,6 +344,21 @@ def test_a_recording_that_stops_leaves_everything_as_it_was(datasets: Path, erro
     assert {path: path.stat().st_mtime_ns for path in datasets.rglob("*")} == before
 
 
+def test_a_dataset_is_kept_when_its_successor_cannot_take_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    record(None, PointEnv(), ID, n_episodes=3)
+    replace = os.replace
+
+    def stop(source: Path, target: Path) -> None:
+        if Path(source).name == "new":
+            raise KeyboardInterrupt
+        replace(source, target)
+
+    monkeypatch.setattr("os.replace", stop)
+    with pytest.raises(KeyboardInterrupt):
+        record(None, PointEnv(), ID, n_episodes=1, force=True)
+    assert minari.load_dataset(ID).total_episodes == 3
+
+
 def test_a_relative_place_for_datasets_will_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", "here")
     assert record(None, POINT, ID, n_episodes=2).total_episodes == open_store(ID).n_episodes == 2
@@ -411,3 +427,6 @@ def test_environments_of_other_processes_and_folders_of_others_are_refused(datas
     record(None, PointEnv(), "test-v0/play-v0", n_episodes=1)
     with pytest.raises(ValueError, match=r"^The folder \S*test-v0 holds something else than a Minari dataset"):
         record(None, PointEnv(), "test-v0", n_episodes=1, force=True)
+    for inside in ("test-v0/play-v0/more-v0", "test-v0/play-v0/data/more-v0"):
+        with pytest.raises(ValueError, match=r"would lie in the dataset \S*play-v0; choose another namespace\.$"):
+            record(None, PointEnv(), inside, n_episodes=1)

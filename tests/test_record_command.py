@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import gymnasium as gym
@@ -122,6 +124,15 @@ def test_arguments_that_contradict_each_other(arguments: list[str], capsys: pyte
     with pytest.raises(SystemExit):
         main(["--env", "CartPole-v1", "--dataset-id", ID, "--n-episodes", "3", *arguments])
     assert "error: " in capsys.readouterr().err
+
+
+def test_sigterm_leaves_nothing(datasets: Path) -> None:
+    command = [sys.executable, "-m", "gcrl_zoo.record", "--random", "--env", "CartPole-v1", "--dataset-id", ID]
+    with subprocess.Popen([*command, "-n", "1000000000"], stderr=subprocess.DEVNULL) as process:
+        while not list(datasets.glob(".partial-*/new/data/metadata.json")) and process.poll() is None:
+            time.sleep(0.05)
+        process.terminate()
+    assert process.returncode == 128 + signal.SIGTERM and not list(datasets.iterdir())
 
 
 @pytest.mark.slow

@@ -110,9 +110,12 @@ def check_target(dataset_id: str, append: bool = False, force: bool = False) -> 
             f"a name and a version."
         ) from None
     target = Path(get_dataset_path(dataset_id))
+    for place in target.parents[: dataset_id.count("/")]:
+        if _is_dataset(place):
+            raise ValueError(f"'{dataset_id}' would lie in the dataset {place}; choose another namespace.")
     if not target.exists():
         return target
-    if not (target / "data" / "metadata.json").is_file():
+    if not _is_dataset(target):
         raise ValueError(f"The folder {target} holds something else than a Minari dataset; choose another dataset id.")
     if not (append or force):
         raise ValueError(
@@ -120,6 +123,10 @@ def check_target(dataset_id: str, append: bool = False, force: bool = False) -> 
             f"or replace it (force=True, --force)."
         )
     return target
+
+
+def _is_dataset(folder: Path) -> bool:
+    return (folder / "data" / "metadata.json").is_file()
 
 
 @contextmanager
@@ -161,9 +168,15 @@ def write_minari(
             raise ValueError(f"No episode was recorded for '{dataset_id}'.")
         writer.flush()
         _make_namespace(dataset_id)
-        if target.exists():
-            os.replace(target, Path(place, "old"))
-        os.replace(partial, target)
+        old = Path(place, "old")
+        try:
+            if target.exists():
+                os.replace(target, old)
+            os.replace(partial, target)
+        except BaseException:
+            if old.exists() and not target.exists():
+                os.replace(old, target)
+            raise
 
 
 def _new_storage(

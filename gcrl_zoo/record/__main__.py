@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import signal
+import sys
 from collections.abc import Sequence
 
 import gymnasium
@@ -134,4 +136,6 @@ def _count(text: str) -> int:
 
 
 if __name__ == "__main__":
+    # Like Ctrl-C: what was begun is cleared away.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     main()
