@@ -121,6 +121,23 @@ def test_bounds_and_channels_of_observations_may_differ() -> None:
     assert record(model, PointEnv("image", "box"), "test/image-v0", n_episodes=1).total_episodes == 1
 
 
+class Global(PointEnv):
+    """It starts where NumPy's global generator says, as OGBench's environments do."""
+
+    def reset(self, **kwargs: Any) -> Any:
+        super().reset(**kwargs)
+        self.point = np.random.uniform(-1, 1, 2)
+        return self.observe(), {}
+
+
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_the_seed_is_that_of_numpy_too(n_envs: int) -> None:
+    dataset = record(None, DummyVecEnv([Global] * n_envs), ID, n_episodes=6)
+    for seed, episode in episodes(dataset):
+        np.random.seed(seed)
+        np.testing.assert_array_equal(Global().reset(seed=seed)[0], episode.observations[0])
+
+
 def test_steps_are_counted_in_whole_episodes() -> None:
     dataset = record(None, POINT, ID, n_timesteps=100, n_envs=3)
     lengths = [len(episode) for episode in dataset]
@@ -384,7 +401,7 @@ BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
         {"noise": 0.1, "model": Counter()},
         r"noise is for .* not for Multi",
     ),
-    "level": (PointEnv, {"noise": -1, "model": Counter()}, r"noise_levels is -1; give a number from 0 on"),
+    "level": (PointEnv, {"noise": -1, "model": Counter()}, r"noise is -1; give a number from 0 on"),
     "agent": (
         PointEnv,
         {"model": untrained("CartPole-v1")},

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 class Recording:
     """Episodes of several environments: numbered as they begin, given out in that order.
 
-    An episode of a number has a seed of its own, which the environment is reset with. So what is given out depends on
-    how many environments play only as far as the player does, and short episodes, which are finished first, do not
-    crowd out long ones.
+    An episode of a number has a seed of its own, which the environment and NumPy's global generator are reset with. So
+    what is given out depends on how many environments play only as far as the player does, and short episodes, which
+    are finished first, do not crowd out long ones.
 
     :param seed: of the whole recording
     :param first: number of the first episode
@@ -63,6 +63,7 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
         """Begin an episode with its own seed, whatever seed is given; one that was under way begins anew."""
         if self._number is None:
             self._number, self._seed = self.recording.begin()
+        np.random.seed(self._seed)  # OGBench draws from there
         observation, info = self.env.reset(seed=self._seed, options=options)
         self._observations = [_copy(self.observation_space, observation)]
         self._steps: list[tuple[Any, float, bool, bool]] = []

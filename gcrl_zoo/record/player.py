@@ -64,7 +64,10 @@ class Player:
                 raise ValueError(
                     f"noise is for an agent's Discrete or bounded Box actions, not for {where}; leave it out."
                 )
-            self.noise = NoiseLevels(self.space, rng, noise)
+            try:
+                self.noise = NoiseLevels(self.space, rng, noise)
+            except ValueError as error:  # which names the hyperparameter of our algorithms
+                raise ValueError(str(error).replace("noise_levels", "noise", 1)) from None
 
     def start(self) -> None:
         """Begin an episode in each environment."""
