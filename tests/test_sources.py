@@ -122,6 +122,25 @@ def test_goals_are_added_to_what_came_later_too():
     assert model.learn(2)._runtime.samplers["played"].store.n_episodes == store.n_episodes == 16
 
 
+def test_goals_are_added_to_what_replaced_old_episodes_too():
+    """As many episodes as before are other episodes: the copy with goals counts like the one before."""
+    first, later = make_store(length=5), make_store(length=5, seed=1)
+    store = first.copy(capacity=first.n_slots)
+    model = GCSL("MultiInputPolicy", make_env(wrap=ask_for_goals), dataset=store, batch_size=8, device="cpu").learn(2)
+    store.append(later.episode(0))
+    assert store.n_episodes == first.n_episodes
+    learned = model.learn(2)._runtime.samplers["played"].store
+    np.testing.assert_array_equal(learned.take("actions", learned.steps), store.take("actions", store.steps))
+
+
+def test_goals_are_added_once_for_each_environment():
+    model = GCSL("MultiInputPolicy", make_env(wrap=ask_for_goals), dataset=make_store(), batch_size=8, device="cpu")
+    first = model.learn(2)._runtime.dataset
+    assert model.learn(2)._runtime.dataset is first
+    model.set_env(make_env(wrap=ask_for_goals))
+    assert model.learn(2)._runtime.dataset is not first
+
+
 # ------------------------------------------------------------------ own play that goes on from a dataset
 
 

@@ -127,7 +127,6 @@ class PersistentAlgorithm(BaseAlgorithm):
             return
         check_store(store, self.policy.roles, self.action_space, self.data_needs, "replay buffer")
         self.replay_buffer = store.copy(capacity=self.replay_buffer.capacity)
-        self._runtime.samplers.clear()  # they read the old one
 
     def _restore_run(self) -> None:
         """``load`` has reseeded everything; put the random streams back where the checkpoint left them."""

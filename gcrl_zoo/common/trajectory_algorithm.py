@@ -62,7 +62,9 @@ class Runtime:
     collector: Collector | None = None
     updater: Updater | None = None
     samplers: dict[str, Sampler] = field(default_factory=dict)
-    samplers_versions: tuple[int, int] = (-1, -1)
+    #: By argument: what the store was made of, and for which environment; and the store.
+    opened: dict[str, tuple[tuple[Any, ...], TrajectoryStore]] = field(default_factory=dict)
+    samplers_state: tuple[Any, ...] = ()
     last_batches: dict[str, Any] = field(default_factory=dict)
     last_dump: int = 0
 
@@ -238,16 +240,14 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.env is None:
             return
         runtime = self._runtime
-        # A store that was handed over may have grown since.
-        if self.dataset is not None and (runtime.dataset is None or isinstance(self.dataset, TrajectoryStore)):
-            runtime.dataset = self._open(self.dataset, "dataset", self.data_needs)
-            if self.plays and not self.replay_buffer.n_episodes:  # else it was loaded, dataset included
-                capacity = max(int(self.buffer_size), runtime.dataset.n_slots)
-                self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
-        if self.stream is not None and (runtime.stream is None or isinstance(self.stream, TrajectoryStore)):
-            if not self.needs.stream:
-                raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
-            runtime.stream = self._open(self.stream, "stream", self.data_needs._replace(actions=False)).watched()
+        runtime.dataset = self._open("dataset", self.data_needs)
+        # A replay buffer with episodes was loaded, dataset included.
+        if runtime.dataset is not None and self.plays and not self.replay_buffer.n_episodes:
+            capacity = max(int(self.buffer_size), runtime.dataset.n_slots)
+            self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
+        if self.stream is not None and not self.needs.stream:
+            raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
+        runtime.stream = self._open("stream", self.data_needs._replace(actions=False))
         if self.plays:
             check_room(self.env, self.replay_buffer.capacity, self.max_episode_steps)
         for name in self._left_out:
@@ -259,12 +259,20 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.dataset is None and not self.plays:
             raise ValueError("Nothing to learn from: give a `dataset`, or set `own_play: true`.")
 
-    def _open(self, source: Dataset, argument: str, needs: Needs) -> TrajectoryStore:
+    def _open(self, argument: str, needs: Needs) -> TrajectoryStore | None:
+        """As the environment shows it; anew in another one, and when a store that was handed over has grown."""
+        source: Dataset | None = getattr(self, argument)
+        if source is None:
+            return None
         assert self.env is not None
-        store = channels_first(open_store(source), self.policy.roles)
-        store = with_achieved_goals(store, self.policy.roles, self.env, argument)
-        check_store(store, self.policy.roles, self.action_space, needs, argument)
-        return store
+        state = source, source.version if isinstance(source, TrajectoryStore) else None, self.env
+        opened = self._runtime.opened
+        if argument not in opened or opened[argument][0] != state:
+            store = channels_first(open_store(source), self.policy.roles)
+            store = with_achieved_goals(store, self.policy.roles, self.env, argument)
+            check_store(store, self.policy.roles, self.action_space, needs, argument)
+            opened[argument] = state, store
+        return opened[argument][1]
 
     def _setup_learn(
         self,
@@ -407,15 +415,17 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         runtime = self._runtime
         played = self.replay_buffer if self.plays else runtime.dataset
         assert played is not None
-        watched = runtime.stream if runtime.stream is not None else played.watched()
-        versions = played.version, watched.version
-        if runtime.samplers and runtime.samplers_versions == versions:
+        source = played if runtime.stream is None else runtime.stream
+        # The stores as well: another one may have the version of the one before.
+        state = played, source, played.version, source.version
+        if runtime.samplers and runtime.samplers_state == state:
             return
+        watched = source.watched()
         if self._n_updates == 0:
             self.fit_statistics(watched)
         self.policy.set_target_return(self.choose_target(watched))
         runtime.samplers = self.make_samplers(played, watched)
-        runtime.samplers_versions = versions
+        runtime.samplers_state = state
 
     def fit_statistics(self, watched: TrajectoryStore) -> None:
         """
