@@ -69,6 +69,14 @@ def test_own_play_takes_gradient_steps_as_told(case, source):
     assert case.make(case.env(n_envs=2), **plan, gradient_steps=0).learn(96)._n_updates == 0
 
 
+@sources_of("own play")
+def test_no_schedule_is_asked_beyond_its_end(case, source):
+    """Where the last step of several environments goes beyond it."""
+    progress = []
+    case.make(case.env(n_envs=8), learning_rate=lambda left: progress.append(left) or 1e-3).learn(60)
+    assert min(progress) == 0
+
+
 @sources_of("own play", "dataset")
 def test_the_learning_rate_warms_up_and_follows_its_schedule(case, source, monkeypatch):
     """At every update, also within a round of own play; the schedule falls with the timesteps."""

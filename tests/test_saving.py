@@ -147,6 +147,23 @@ def test_a_replay_buffer_travels(case, source, tmp_path):
 
 
 @sources_of("own play")
+def test_a_replay_buffer_travels_in_a_file_object_too(case, source, tmp_path):
+    model = case.make().learn(60)
+    file = io.BytesIO()
+    model.save_replay_buffer(file)
+    with (tmp_path / "buffer.pkl").open("wb") as opened:
+        model.save_replay_buffer(opened)
+    with (tmp_path / "buffer.pkl").open("rb") as opened:
+        for handle in (file, opened):
+            handle.seek(0)
+            other = case.make()
+            other.load_replay_buffer(handle)
+            np.testing.assert_array_equal(other.replay_buffer.returns, model.replay_buffer.returns)
+    with pytest.raises(ValueError, match=r"no trajectories; give a file"):
+        model.load_replay_buffer(io.BytesIO(b"something else"))
+
+
+@sources_of("own play")
 def test_a_loaded_replay_buffer_is_what_is_learned_from(case, source, tmp_path):
     """Also when it has as many episodes as the one before."""
     model = case.make(case.env("goal")).learn(60)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import pathlib
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeVar
+from typing import IO, Any, ClassVar, TypeVar
 
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
@@ -112,13 +112,13 @@ class PersistentAlgorithm(BaseAlgorithm):
     def _open_data(self) -> None:
         raise NotImplementedError
 
-    def save_replay_buffer(self, path: str | pathlib.Path) -> None:
-        """:param path: file for the own play, written as npz, which loads without running code"""
+    def save_replay_buffer(self, path: str | pathlib.Path | IO[bytes]) -> None:
+        """:param path: file or file object for the own play, written as npz, which loads without running code"""
         self.replay_buffer.save(path)
 
-    def load_replay_buffer(self, path: str | pathlib.Path, truncate_last_traj: bool = True) -> None:
+    def load_replay_buffer(self, path: str | pathlib.Path | IO[bytes], truncate_last_traj: bool = True) -> None:
         """
-        :param path: file written by ``save_replay_buffer``
+        :param path: file, or file object from where it stands, written by ``save_replay_buffer``
         :param truncate_last_traj: accepted for SB3's sake; a store holds finished episodes only
         :raises ValueError: no such file, or of another environment
         """

@@ -448,7 +448,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def _set_learning_rate(self) -> None:
         self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
-        rate = self.lr_schedule(self._current_progress_remaining)
+        # The last step of several environments may lie beyond the end.
+        rate = self.lr_schedule(max(0.0, self._current_progress_remaining))
         if self._n_updates < self.warmup_steps:
             rate *= (self._n_updates + 1) / self.warmup_steps
         update_learning_rate(self.policy.optimizer, rate)

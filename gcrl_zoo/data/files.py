@@ -7,7 +7,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -43,8 +43,10 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def write(path: str | Path, store: TrajectoryStore) -> None:
-    """Write a store under exactly this name: an old file stays whole until the new one is complete."""
+def write(path: str | Path | IO[bytes], store: TrajectoryStore) -> None:
+    """Write a store under exactly this name, where an old file stays whole until the new one is complete; or to a file
+    object.
+    """
     columns = {f"observations {key}": key for key in store.observation_keys}
     columns |= {f"extras {key}": key for key in store.extra_keys}
     columns |= {key: key for key, known in (("actions", store.has_actions), ("rewards", store.has_rewards)) if known}
@@ -53,17 +55,17 @@ def write(path: str | Path, store: TrajectoryStore) -> None:
     header = {"format": FORMAT, "name": store.name, "capacity": store.capacity, "n_slots": store.n_slots}
 
     arrays |= {"header": np.array(json.dumps(header)), "lengths": store.lengths, "terminated": store.terminated}
-    with whole_file(Path(path)) as file:  # given an open file, numpy does not add ".npz" to the name
+    target = whole_file(Path(path)) if isinstance(path, (str, Path)) else nullcontext(path)
+    with target as file:  # given an open file, numpy does not add ".npz" to the name
         np.savez(file, **arrays)  # nothing in here needs pickle; numpy 2.0 would store `allow_pickle` as an array
 
 
-def read(path: str | Path) -> tuple[dict[str, Any], Iterator[Episode]]:
-    """The header and the episodes of a file that :func:`write` wrote.
+def read(path: str | Path | IO[bytes]) -> tuple[dict[str, Any], Iterator[Episode]]:
+    """The header and the episodes of a file, or of a file object from where it stands, that :func:`write` wrote.
 
     :raises ValueError: when there is no such file, or when it is of another kind
     """
-    path = Path(path)
-    if not path.is_file():
+    if isinstance(path, (str, Path)) and not Path(path).is_file():
         raise ValueError(f"There is no file {path}; give the path of a file that TrajectoryStore.save wrote.")
     try:
         with np.load(path, allow_pickle=False) as entries:

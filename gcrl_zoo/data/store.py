@@ -6,7 +6,7 @@ import copy
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from gymnasium import Space
@@ -270,12 +270,12 @@ class TrajectoryStore:
         mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
         return np.asarray(mean, FLOAT), np.asarray(std, FLOAT)
 
-    def save(self, path: str | Path) -> None:
-        """Write all episodes to a file of exactly this name, atomically and without pickle."""
+    def save(self, path: str | Path | IO[bytes]) -> None:
+        """Write all episodes to a file of exactly this name, atomically, or to a file object; without pickle."""
         files.write(path, self)
 
     @classmethod
-    def load(cls, path: str | Path, name: str | None = None) -> TrajectoryStore:
+    def load(cls, path: str | Path | IO[bytes], name: str | None = None) -> TrajectoryStore:
         """The store that :meth:`save` wrote; spaces are not part of the file.
 
         :param name: what messages call the store; None: as before
