@@ -132,6 +132,11 @@ def test_fractions_that_are_none(top_fraction, tmp_path):
     refusal(ValueError, lambda: CASE.algorithm.load(tmp_path / "agent", top_fraction=top_fraction), "top_fraction")
 
 
+@pytest.mark.parametrize("net_arch", [[], 256, None])
+def test_no_hidden_layers(net_arch):
+    refusal(ValueError, lambda: CASE.make(policy_kwargs={"net_arch": net_arch}), "net_arch", "[256, 256]")
+
+
 def test_episodes_that_end_otherwise_are_the_same_to_it():
     store = make_store()
     turned = TrajectoryStore.from_episodes([replace(each, terminated=not each.terminated) for each in store.episodes()])

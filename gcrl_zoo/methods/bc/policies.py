@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
-from gcrl_zoo.nets.mlp import mlp
+from gcrl_zoo.nets.mlp import last_width, mlp
 
 
 class BCPolicy(ConditionedPolicy):
@@ -32,7 +32,7 @@ class BCPolicy(ConditionedPolicy):
         layer_norm: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(observation_space, action_space, net_arch[-1], **kwargs)
+        super().__init__(observation_space, action_space, last_width(net_arch), **kwargs)
         self.body = mlp([self.encoder.features_dim, *net_arch], layer_norm=layer_norm, activate_last=True)
         self.optimizer = self.make_optimizer(lr_schedule)
 
