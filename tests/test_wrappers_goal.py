@@ -45,6 +45,12 @@ class Walk(gym.Env):
         return np.array([*self.place, np.linalg.norm(self.place)], np.float32)
 
 
+class Endless(Walk):
+    """The same without bounds."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+
+
 class Rooms(Walk):
     """The same with a Dict observation."""
 
@@ -86,6 +92,10 @@ MAKERS = {
     "whole": lambda walks: FixedGoal(gym.make("Walk-v0"), [1, 1, 1.5], threshold=[0.1, 0.1, float("inf")]),
     "dict": lambda walks: FixedGoal(gym.make("Rooms-v0"), [1, 1], key="place", goal_reward=True, **XY),
     "room": lambda walks: FixedGoal(gym.make("Rooms-v0"), 1, key="room", threshold=0),
+    "arrays": lambda walks: FixedGoal(
+        gym.make("Walk-v0"), np.ones(2), indices=np.arange(2), threshold=(np.float32(0.1), 0.1)
+    ),
+    "box": lambda walks: SampledGoal(gym.make("Walk-v0"), low=-np.ones(2), high=np.array(2), **XY),
     "sampled": lambda walks: SampledGoal(gym.make("Walk-v0"), low=-1, high=[1, 2], terminate=True, **XY),
     "dataset": lambda walks: DatasetGoal(gym.make("Walk-v0"), walks, final=True, best=0.5, **XY),
     "info": lambda walks: InfoGoal(gym.make("Walk-v0")),
@@ -319,6 +329,22 @@ def make(name="Walk-v0"):
         (lambda: FixedGoal(make(), [1], **XY), r"goal \[1\] of shape \(1,\), but a goal has the shape \(2,\)"),
         (lambda: FixedGoal(make(), [1, 99], **XY), "which can never be observed"),
         (lambda: FixedGoal(make(), [1, float("nan")], **XY), "which can never be observed"),
+        (
+            lambda: FixedGoal(Endless(), [1, np.inf], **XY),
+            r"the goal \[1, inf\], .*: it is not finite",
+        ),
+        (
+            lambda: SampledGoal(Endless(), -1, np.inf, **XY),
+            r"the high \[inf inf\], .*: it is not finite",
+        ),
+        (lambda: SampledGoal(make(), "low", 1, **XY), "the low .*; give a number, or a list of them"),
+        (lambda: SampledGoal(make(), [[1], [1, 2]], 1, **XY), "the low .*; give a number, or a list of them"),
+        (lambda: FixedGoal(make(), "far", **XY), "the goal 'far'; give a number, or a list of them"),
+        (lambda: FixedGoal(make(), [[1], [1, 2]], **XY), r"the goal \[\[1\], \[1, 2\]\]; give a number"),
+        (lambda: FixedGoal(make(), ["1", "1"], **XY), r"the goal \['1', '1'\]; give a number"),
+        (lambda: FixedGoal(make(), [1, 1], indices=[0, 1], threshold="0.1"), "the threshold '0.1'; give a number"),
+        (lambda: FixedGoal(make(), [1, 1], indices=[0, 1], threshold=[[1], 2]), r"threshold \[\[1\], 2\]; give a num"),
+        (lambda: FixedGoal(make(), [1], indices=[[0], 1], threshold=1), r"the indices \[\[0\], 1\]; give a number"),
         (lambda: FixedGoal(make(), [1], indices=[3], threshold=1), r"indices \[3\], but .* the entries 0 to 2"),
         (lambda: FixedGoal(make(), [1], indices=[-1], threshold=1), r"indices \[-1\], but .* the entries 0 to 2"),
         (lambda: FixedGoal(make(), [], indices=[], threshold=1), r"give a list of some of these"),

@@ -41,9 +41,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
         goal_reward: bool = False,
         terminate: bool = False,
     ) -> None:
-        gym.utils.RecordConstructorArgs.__init__(
-            self, threshold=threshold, indices=indices, key=key, goal_reward=goal_reward, terminate=terminate
-        )
+        self._remember(threshold=threshold, indices=indices, key=key, goal_reward=goal_reward, terminate=terminate)
         super().__init__(env)
         inner = env.observation_space
         self._keyed = isinstance(inner, spaces.Dict)
@@ -161,6 +159,10 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
         keys = inner if self._keyed else {PLAIN: inner}
         return {**keys, ACHIEVED: self.achieved_goal_of(inner), DESIRED: self.goal.copy()[()]}
 
+    def _remember(self, **kwargs: Any) -> None:
+        """Arguments of the constructor, of which a spec can make JSON."""
+        gym.utils.RecordConstructorArgs.__init__(self, **_plain(kwargs))
+
     @property
     def _name(self) -> str:
         return type(self).__name__
@@ -179,7 +181,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
                 f"{self._name} got indices, which choose entries of a vector, but the observation is {whole}; "
                 "leave them out."
             )
-        chosen, size = np.asarray(indices), len(whole.low)
+        chosen, size = self._numbers("indices", indices), len(whole.low)
         if chosen.ndim != 1 or chosen.dtype.kind != "i" or not np.isin(chosen, range(size)).all():
             raise ValueError(
                 f"{self._name} got indices {indices}, but the observation has the entries 0 to {size - 1}; "
@@ -187,8 +189,17 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
             )
         return spaces.Box(whole.low[chosen], whole.high[chosen], dtype=whole.dtype.type)
 
+    def _numbers(self, what: str, value: Any) -> Array:
+        try:
+            numbers = np.asarray(value)
+        except ValueError:  # lists of different lengths
+            numbers = np.asarray(None)
+        if numbers.dtype.kind not in "biuf":
+            raise ValueError(f"{self._name} got the {what} {value!r}; give a number, or a list of them.")
+        return numbers
+
     def _check_threshold(self, threshold: float | Sequence[float]) -> Array:
-        values = np.asarray(threshold, dtype=np.float64)
+        values = self._numbers("threshold", threshold).astype(np.float64)
         if values.shape not in ((), self.goal_space.shape) or not (values >= 0).all():
             raise ValueError(
                 f"{self._name} got the threshold {threshold}; give one number that is not negative, "
@@ -198,11 +209,16 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
 
     def _check_goal(self, what: str, value: Any) -> Array:
         """A goal that a person gave, as an array of the goal space."""
-        goal = np.asarray(value)
+        goal = self._numbers(what, value)
         if goal.shape != self.goal_space.shape:
             raise ValueError(
                 f"{self._name} got the {what} {value} of shape {goal.shape}, but a goal has the shape "
                 f"{self.goal_space.shape}; give as many numbers as that, or choose others with indices."
+            )
+        if not np.isfinite(goal).all():
+            raise ValueError(
+                f"{self._name} got the {what} {value}, which can never be observed: it is not finite; "
+                "choose one that is."
             )
         cast = goal.astype(self.goal_space.dtype)
         if not self.goal_space.contains(cast) or not np.allclose(cast, goal):  # half a room is none
@@ -211,3 +227,12 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
                 "choose one that is."
             )
         return cast
+
+
+def _plain(value: Any) -> Any:
+    """What NumPy holds, and tuples, as Python's numbers and lists."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, dict):
+        return {key: _plain(part) for key, part in value.items()}
+    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value

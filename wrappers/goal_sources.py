@@ -34,7 +34,7 @@ class FixedGoal(GoalWrapper):
     """
 
     def __init__(self, env: gym.Env[Any, Any], goal: Any, **kwargs: Any) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, goal=goal, **kwargs)
+        self._remember(goal=goal, **kwargs)
         super().__init__(env, **kwargs)
         self._fixed = self._check_goal("goal", goal)
 
@@ -56,7 +56,7 @@ class SampledGoal(GoalWrapper):
     def __init__(
         self, env: gym.Env[Any, Any], low: float | Sequence[float], high: float | Sequence[float], **kwargs: Any
     ) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, low=low, high=high, **kwargs)
+        self._remember(low=low, high=high, **kwargs)
         super().__init__(env, **kwargs)
         space = self.goal_space
         if not isinstance(space, spaces.Box) or not np.issubdtype(space.dtype, np.floating):
@@ -64,8 +64,8 @@ class SampledGoal(GoalWrapper):
                 f"SampledGoal draws real numbers, but a goal is in {space}; use FixedGoal or DatasetGoal instead."
             )
         self._low, self._high = (
-            self._check_goal(what, np.full(space.shape, bound) if np.ndim(bound) == 0 else bound)
-            for what, bound in (("low", low), ("high", high))
+            self._check_goal(what, bound if bound.ndim else np.full(space.shape, bound))
+            for what, bound in (("low", self._numbers("low", low)), ("high", self._numbers("high", high)))
         )
         if (self._low > self._high).any():
             raise ValueError(f"SampledGoal got low {low} above high {high}; exchange them.")
@@ -97,9 +97,7 @@ class DatasetGoal(GoalWrapper):
         from gcrl_zoo.data import open_store  # here, since no other wrapper needs Minari and h5py
 
         dataset = str(dataset) if isinstance(dataset, Path) else dataset  # a spec can become JSON
-        gym.utils.RecordConstructorArgs.__init__(
-            self, _disable_deepcopy=True, dataset=dataset, final=final, best=best, **kwargs
-        )
+        self._remember(_disable_deepcopy=True, dataset=dataset, final=final, best=best, **kwargs)
         super().__init__(env, **kwargs)
         store = open_store(dataset)
         if self.key not in store.observation_keys:
@@ -139,7 +137,7 @@ class InfoGoal(GoalWrapper):
     def __init__(
         self, env: gym.Env[Any, Any], goal_key: str = "goal", success_key: str = "success", **kwargs: Any
     ) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, goal_key=goal_key, success_key=success_key, **kwargs)
+        self._remember(goal_key=goal_key, success_key=success_key, **kwargs)
         super().__init__(env, **{"threshold": 0.5, **kwargs})
         self._goal_key, self._success_key = goal_key, success_key
 
@@ -158,14 +156,15 @@ class InfoGoal(GoalWrapper):
 
 class LandingPad(FixedGoal):
     """
-    LunarLander: at rest between the flags, both legs down. So success at the last step is a landing on the pad.
+    LunarLander: at rest between the flags, so that success at the last step is a landing on the pad. The goal has both
+    legs down, but success does not ask whether they are.
 
     :param env: ``LunarLander-v3``, with discrete or continuous actions
     :param kwargs: of :class:`FixedGoal`, where they are to differ
     """
 
     def __init__(self, env: gym.Env[Any, Any], **kwargs: Any) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, **kwargs)
+        self._remember(**kwargs)
         _check_task(self, env, "LunarLander")
         # x, y, their speeds, angle, its speed, left and right leg; the flags stand at x = -0.2 and 0.2. Success leaves
         # the legs out, whose sensors lose touch even on a lander that rests on both.
@@ -183,7 +182,7 @@ class Upright(FixedGoal):
     """
 
     def __init__(self, env: gym.Env[Any, Any], **kwargs: Any) -> None:
-        gym.utils.RecordConstructorArgs.__init__(self, **kwargs)
+        self._remember(**kwargs)
         _check_task(self, env, "CartPoleEnv")
         # position, its speed, angle, its speed; success is within the limits at which CartPole ends the episode
         limits = [2.4, math.inf, math.radians(12), math.inf]
