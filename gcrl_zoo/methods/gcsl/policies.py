@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
-from gcrl_zoo.nets.mlp import mlp
+from gcrl_zoo.nets.mlp import last_width, mlp
 
 
 class GCSLPolicy(ConditionedPolicy):
@@ -39,11 +39,11 @@ class GCSLPolicy(ConditionedPolicy):
         horizon: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(observation_space, action_space, net_arch[-1], **kwargs)
+        super().__init__(observation_space, action_space, last_width(net_arch), **kwargs)
         self.horizon = horizon
         width = self.encoder.features_dim + self.goal_encoder.features_dim + horizon
         self.body = mlp([width, *net_arch], layer_norm=layer_norm, activate_last=True)
-        self.time_to_goal = nn.Linear(net_arch[-1], 1)
+        self.time_to_goal = nn.Linear(last_width(net_arch), 1)
         self.register_buffer("target_horizon", th.ones(1))
         self.register_buffer("mean_horizon", th.ones(1))
         self.optimizer = self.make_optimizer(lr_schedule)
