@@ -64,7 +64,9 @@ def main() -> None:
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
     exists = args.output is not None and args.output.exists()
-    curves = pd.read_csv(args.output) if exists else pd.DataFrame({"algo": [], "seed": []})
+    columns = {"algo": str, "seed": int, "steps": int, "success": float}
+    curves = pd.read_csv(args.output) if exists else pd.DataFrame(columns=list(columns))
+    curves = curves.astype(columns)
     for seed in args.seeds:
         for algo in args.algos:
             if ((curves["algo"] == algo) & (curves["seed"] == seed)).any():
