@@ -23,7 +23,14 @@ PATHS = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib"), sysconfig.get
     [((), {}), ((), {"GCRL_ZOO_DISABLE": "1"}), (("-S",), {"PYTHONPATH": PATHS})],
     ids=["hook", "switched off", "no startup file"],
 )
-@pytest.mark.parametrize("first", ["import gymnasium as gym, gcrl_zoo", "import gcrl_zoo, gymnasium as gym"])
+@pytest.mark.parametrize(
+    "first",
+    [
+        "import gymnasium as gym, gcrl_zoo",
+        "import gcrl_zoo, gymnasium as gym",
+        "import gcrl_zoo.zoo.hyperparams, gymnasium as gym",
+    ],
+)
 def test_known_in_any_order(first, options, environ):
     code = f"{first}; gym.register_envs(gcrl_zoo); print(gym.make('gcrl_zoo/CartPoleUpright-v1'))"
     command = [sys.executable, *options, "-c", code]

@@ -4,14 +4,18 @@ Environments under ids of ours, with goals and success as our methods want them:
 They are registered as Gymnasium loads, by names alone: nothing else is imported before ``gymnasium.make``.
 """
 
+from __future__ import annotations
+
 import importlib
 import math
 import warnings
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import gymnasium as gym
-from gymnasium.envs.registration import WrapperSpec
+if TYPE_CHECKING:
+    import gymnasium as gym
+
+# Gymnasium is imported late: as it loads it calls us, who would be half loaded if it were us who load it.
 
 PACKAGES = {"robotics": "gymnasium_robotics", "ogbench": "ogbench"}  # extra -> what registers the environments inside
 
@@ -62,9 +66,11 @@ def register(gymnasium: ModuleType) -> None:
     :param gymnasium: the loaded package
     """
     try:
+        from gymnasium.envs.registration import WrapperSpec
+
         for id, env in WRAPPED.items():
-            if id not in gym.registry:
-                gym.register(
+            if id not in gymnasium.registry:
+                gymnasium.register(
                     id,
                     entry_point="gcrl_zoo.zoo.wrapped:bare",
                     max_episode_steps=env.steps,
@@ -84,6 +90,8 @@ def bare(inside: str, extra: str, **kwargs: Any) -> gym.Env[Any, Any]:
     :param kwargs: of the environment
     :raises gymnasium.error.DependencyNotInstalled: the extra is missing
     """
+    import gymnasium as gym
+
     try:
         if extra in PACKAGES:
             importlib.import_module(PACKAGES[extra])
