@@ -22,6 +22,7 @@ from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler, Strategy
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.losses.expectile import expectile_loss
 from gcrl_zoo.methods.gcsl.policies import GCSLPolicy
 
 
@@ -87,8 +88,9 @@ class GCSL(TrajectoryAlgorithm):
         super().fit_statistics(watched)
         self.policy.target_horizon.fill_(self.target_horizon)
         pairs = self._pairs(watched)
-        horizons = pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)).horizons
-        self.policy.mean_horizon.fill_(max(1.0, horizons[horizons > 0].mean()) if horizons.any() else 1.0)
+        horizons = pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)).horizons  # (10_000,)
+        if horizons.any():
+            self.policy.mean_horizon.fill_(horizons[horizons > 0].mean())
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         return {"played": self._pairs(played)}
@@ -99,14 +101,26 @@ class GCSL(TrajectoryAlgorithm):
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch, policy = batches["played"], self.policy
         horizon = batch.horizons.unsqueeze(1).float()  # (B, 1)
-        z = policy.represent(Inputs(state=batch.observations, goal=batch.goals, horizon=horizon))
+        z = policy.represent(Inputs(state=batch.observations, goal=batch.goals, horizon=horizon))  # (B, D)
         nll = policy.head.nll(policy.head(z), batch.actions)  # (B,)
         if not self.detour_penalty:
             return nll.mean(), {"nll": nll.mean()}
-        # Whoever passes a goal's turn-off first, comes back, and then goes there, shows two opposite ways to it.
         delay = (horizon / policy.mean_horizon - policy.time_to_goal(z)).squeeze(1)  # (B,)
-        ahead = horizon.squeeze(1) > 0
-        weights = th.where(ahead, (-self.detour_penalty * delay.detach().relu()).exp(), 1.0)
-        slow = th.where(delay > 0, self.expectile, 1 - self.expectile) * ahead
-        nll, time_to_goal = (weights * nll).sum() / weights.sum().clamp_min(1e-6), (slow * delay.square()).mean()
-        return nll + time_to_goal, {"nll": nll, "time_to_goal": time_to_goal, "weight": weights.mean()}
+        ahead = horizon.squeeze(1) > 0  # (B,)
+        weights = self._weights(delay.detach(), ahead)
+        losses = {
+            "nll": (weights * nll).sum() / weights.sum().clamp_min(1e-6),
+            "time_to_goal": (expectile_loss(delay, self.expectile) * ahead).mean(),
+        }
+        return losses["nll"] + losses["time_to_goal"], {**losses, "weight": weights.mean()}
+
+    def _weights(self, delay: Tensor, ahead: Tensor) -> Tensor:
+        """
+        Whoever passes a goal's turn-off first, comes back, and then goes there, shows two opposite ways to it. The
+        quicker one counts.
+
+        :param delay: (B,) beyond the fastest ways, in mean horizons
+        :param ahead: (B,) whether the goal lies ahead of the step, so that there is a way
+        :return: (B,)
+        """
+        return th.where(ahead, (-self.detour_penalty * delay.relu()).exp(), 1.0)
