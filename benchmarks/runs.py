@@ -18,22 +18,41 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "success", "minutes", "command"]
 
 
-def run(algo: str, env: str, seed: int, episodes: int, max_steps: int, extra: list[str]) -> dict[str, object]:
-    """Train and play one seed; the agent is thrown away."""
+def train_words(algo: str, env: str, seed: int | str, extra: list[str]) -> list[str]:
+    """What Python is called with to train one seed; the folder of the agent comes behind it."""
+    return ["-m", "rl_zoo3.train", "--algo", algo, "--env", env, "--seed", str(seed), *extra]
+
+
+def execute(words: list[str], capture: bool) -> str | None:
+    """Run Python with these words, and return what it prints or leave it to the terminal."""
+    output = subprocess.PIPE if capture else None
+    return subprocess.run([sys.executable, *words], check=True, stdout=output, stderr=output, text=True).stdout
+
+
+def run(
+    algo: str,
+    env: str,
+    seed: int,
+    episodes: int,
+    max_steps: int,
+    extra: list[str],
+    execute: Callable[[list[str], bool], str | None] = execute,
+) -> dict[str, str]:
+    """Train and play one seed; the agent is thrown away. ``returns`` are those of the single episodes."""
     with tempfile.TemporaryDirectory() as folder:
-        train = ["-m", "rl_zoo3.train", "--algo", algo, "--env", env, "--seed", str(seed), *extra]
+        train = train_words(algo, env, seed, extra)
         start = time.monotonic()
-        subprocess.run([sys.executable, *train, "-f", folder], check=True)
+        execute([*train, "-f", folder], False)
         minutes = (time.monotonic() - start) / 60
         # enjoy counts steps, not episodes: play enough for all of them, then read the first ones.
         enjoy = ["-m", "rl_zoo3.enjoy", "--algo", algo, "--env", env, "-f", folder, "--no-render", "--num-threads", "1"]
-        steps = ["-n", str(episodes * max_steps), "--seed", "1000"]
-        played = subprocess.run([sys.executable, *enjoy, *steps], check=True, capture_output=True, text=True).stdout
+        played = execute([*enjoy, "-n", str(episodes * max_steps), "--seed", "1000"], True) or ""
     returns = [float(value) for value in re.findall(r"Episode Reward: (-?[\d.]+)", played)][:episodes]
     if len(returns) < episodes:
         raise RuntimeError(f"enjoy finished {len(returns)} episodes, not {episodes}; raise --max-steps.")
@@ -46,6 +65,7 @@ def run(algo: str, env: str, seed: int, episodes: int, max_steps: int, extra: li
         "success": f"{float(success[1]) / 100:.3f}" if success else "",
         "minutes": f"{minutes:.1f}",
         "command": shlex.join(train),
+        "returns": " ".join(map(str, returns)),
     }
 
 
@@ -67,6 +87,7 @@ def main() -> None:
         if (args.name, args.env, seed) in done:
             continue
         result = run(args.algo, args.env, seed, args.episodes, args.max_steps, args.extra)
+        del result["returns"]  # benchmarks/study.py keeps them
         rows.append({"name": args.name, "env": args.env, "seed": seed, "episodes": args.episodes, **result})
         with args.output.open("w", newline="") as file:
             writer = csv.DictWriter(file, FIELDS)

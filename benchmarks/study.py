@@ -1,0 +1,361 @@
+"""
+Run a whole study, many variants over seeds, and write the page that tells what came of it.
+
+    python benchmarks/study.py run benchmarks/exp6.yml --jobs 2
+    python benchmarks/study.py page benchmarks/exp6.yml
+
+A study is a YAML file: variants in sections, with what they share at the top. ``run`` trains and plays what the study's
+table does not have yet and writes each row as soon as it is there, so that it can be stopped at any time and taken up
+again. ``page`` needs the extra ``study``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import fcntl
+import functools
+import itertools
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import runs
+import yaml
+
+FIELDS = [*runs.FIELDS, "returns"]
+ALGO = "gcsl_vicreg"
+
+
+@dataclass(frozen=True)
+class Row:
+    """
+    One variant, trained over seeds.
+
+    :param arguments: of ``rl_zoo3.train``, those that all rows share included
+    :param notes: the research notes' verdict
+    :param says: what we read from its result
+    """
+
+    name: str
+    algo: str
+    env: str
+    arguments: list[str]
+    seeds: list[int]
+    notes: str = ""
+    says: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """With a seed, what makes a row of the table that one and no other."""
+        return self.name, self.env
+
+    def command(self, seed: int | str) -> str:
+        """As the table has it."""
+        return shlex.join(runs.train_words(self.algo, self.env, seed, self.arguments))
+
+
+@dataclass(frozen=True)
+class Section:
+    """
+    Rows that belong together.
+
+    :param references: by environment, what the rows are compared with
+    """
+
+    title: str
+    text: str
+    rows: list[Row]
+    against: str | None
+    references: dict[str, Row]
+
+    def shown(self) -> list[Row]:
+        """Its rows, and before them their references, if these stand in another section."""
+        envs = {row.env for row in self.rows}
+        elsewhere = [row for env, row in self.references.items() if env in envs and row not in self.rows]
+        return [*elsewhere, *self.rows]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the YAML file says; paths are relative to where it is run."""
+
+    path: Path
+    title: str
+    introduction: str
+    table: Path
+    page: Path
+    env: str
+    episodes: int
+    max_steps: int
+    sections: list[Section]
+
+    @property
+    def rows(self) -> list[Row]:
+        return [row for section in self.sections for row in section.rows]
+
+
+# ------------------------------------------------------------------------------------------------------- the YAML file
+
+SHARED = {"env", "episodes", "max_steps", "seeds", "arguments"}
+REQUIRED = {"title", "table", "page", "env", "episodes", "seeds", "sections"}
+
+
+def read_study(path: Path) -> Study:
+    """
+    :param path: YAML file
+    :return: the study, checked
+    """
+    blocks = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    _check_keys(blocks, REQUIRED, {"introduction", *SHARED}, str(path))
+    for block in blocks["sections"]:
+        _check_keys(block, {"title", "rows"}, {"text", "against"}, f"a section of {path}")
+    rows = [[_read_row(row, blocks, path) for row in block["rows"]] for block in blocks["sections"]]
+    every = list(itertools.chain(*rows))
+    keys = [row.key for row in every]
+    for name, env in keys:
+        if keys.count((name, env)) > 1:
+            raise ValueError(f"{path} has two rows {name!r} on {env}; give them different names.")
+    sections = []
+    for block, of_block in zip(blocks["sections"], rows, strict=True):
+        title, against = block["title"], block.get("against")
+        references = {row.env: row for row in every if row.name == against}
+        if against is not None and not references:
+            raise ValueError(f"Section {title!r} of {path} is against {against!r}, which is no row.")
+        sections.append(Section(title, block.get("text", ""), of_block, against, references))
+    return Study(
+        path=path,
+        title=blocks["title"],
+        introduction=blocks.get("introduction", "").strip(),
+        table=Path(blocks["table"]),
+        page=Path(blocks["page"]),
+        env=blocks["env"],
+        episodes=blocks["episodes"],
+        max_steps=blocks.get("max_steps", 1000),
+        sections=sections,
+    )
+
+
+def _read_row(block: dict[str, Any], shared: dict[str, Any], path: Path) -> Row:
+    _check_keys(block, {"name"}, {"algo", "env", "seeds", "arguments", "notes", "says"}, f"a row of {path}")
+    arguments = [str(word) for word in [*shared.get("arguments", []), *block.get("arguments", [])]]
+    options = [word for word in arguments if re.match(r"-+[a-zA-Z]", word)]
+    for option in options:
+        if options.count(option) > 1:
+            raise ValueError(f"Row {block['name']!r} of {path} has {option} twice, of which the last would win.")
+    env, seeds = block.get("env", shared["env"]), block.get("seeds", shared["seeds"])
+    notes, says = str(block.get("notes", "")), str(block.get("says", ""))
+    return Row(str(block["name"]), block.get("algo", ALGO), env, arguments, seeds, notes, says)
+
+
+def _check_keys(block: dict[str, Any], required: set[str], optional: set[str], where: str) -> None:
+    for key in required - block.keys():
+        raise ValueError(f"{where} lacks {key!r}.")
+    for key in block.keys() - required - optional:
+        raise ValueError(f"{where} has {key!r}, which means nothing; choose from {sorted(required | optional)}.")
+
+
+# ----------------------------------------------------------------------------------------------------------- the table
+
+
+def read_table(study: Study) -> list[dict[str, str]]:
+    """The rows so far; one that the study would make in another way now is refused, since a table must not mix them."""
+    if not study.table.exists():
+        return []
+    with study.table.open(newline="") as file:
+        table = list(csv.DictReader(file))
+    wanted = {row.key: row for row in study.rows}
+    for had in table:
+        row = wanted.get((had["name"], had["env"]))
+        if row is None:
+            continue
+        before = had["command"], had["episodes"]
+        now = row.command(had["seed"]), str(study.episodes)
+        if before != now:
+            raise ValueError(
+                f"{study.table} has {had['name']!r} on {had['env']}, seed {had['seed']}, made by `{before[0]}` and "
+                f"{before[1]} episodes, but {study.path} says `{now[0]}` and {now[1]} episodes now; delete that row "
+                "from the table, or rename the variant."
+            )
+    return table
+
+
+def add_row(study: Study, logs: Path, row: dict[str, object]) -> None:
+    """Write the table anew with one row more; at any moment the file is whole."""
+    # Read again under the lock: another job, or another process that runs the study too, may have written.
+    with (logs / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        table = read_table(study)
+        if any((had["name"], had["env"], had["seed"]) == (row["name"], row["env"], str(row["seed"])) for had in table):
+            return
+        temporary = study.table.with_name(f"{study.table.name}.tmp")
+        with temporary.open("w", newline="") as file:
+            writer = csv.DictWriter(file, FIELDS)
+            writer.writeheader()
+            writer.writerows([*table, row])
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, study.table)
+
+
+# ------------------------------------------------------------------------------------------------------------- running
+
+
+class Children:
+    """The processes that jobs are waiting for, to end them when the study is stopped."""
+
+    def __init__(self) -> None:
+        self._running: set[subprocess.Popen[str]] = set()
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def execute(self, log: Path, words: list[str], capture: bool) -> str | None:
+        """As in ``runs.py``, but what is printed goes to a file."""
+        with log.open("a") as file:
+            with self._lock:
+                if self._stopped:
+                    raise RuntimeError("the study was stopped")
+                # A session of its own: Ctrl-C must not reach RL Zoo, which would save a half-trained agent and end as
+                # if all were well.
+                child = subprocess.Popen(
+                    [sys.executable, *words],
+                    stdout=subprocess.PIPE if capture else file,
+                    stderr=file,
+                    text=True,
+                    start_new_session=True,
+                )
+                self._running.add(child)
+            printed, _ = child.communicate()
+            with self._lock:
+                self._running.discard(child)
+            file.write(printed or "")
+        if child.returncode:
+            raise RuntimeError(f"exit code {child.returncode} of python {shlex.join(words[:2])}")
+        return printed
+
+    def stop(self) -> None:
+        """End what is running; nothing new starts."""
+        with self._lock:
+            self._stopped = True
+            for child in self._running:
+                child.terminate()
+
+
+def pending(study: Study, only: str | None = None, seeds: list[int] | None = None) -> list[tuple[Row, int]]:
+    """
+    :param only: regular expression that is searched for in names
+    :param seeds: of those that rows have, only these
+    :return: what is to be run, in this order: the first seed of every row before the second of any
+    """
+    wanted = [row for row in study.rows if only is None or re.search(only, row.name)]
+    by_turn = itertools.zip_longest(*([(row, seed) for seed in row.seeds] for row in wanted))
+    chosen = [each for turn in by_turn for each in turn if each and (seeds is None or each[1] in seeds)]
+    if not chosen:
+        raise ValueError(f"{study.path} has no row with this name and seed; look at --only and --seeds.")
+    done = {(had["name"], had["env"], int(had["seed"])) for had in read_table(study)}
+    return [(row, seed) for row, seed in chosen if (*row.key, seed) not in done]
+
+
+def run_one(study: Study, logs: Path, children: Children, row: Row, seed: int) -> dict[str, object]:
+    """Train and play one seed of one row, and put it in the table."""
+    log = log_of(logs, row, seed)
+    log.unlink(missing_ok=True)
+    execute = functools.partial(children.execute, log)
+    result = runs.run(row.algo, row.env, seed, study.episodes, study.max_steps, row.arguments, execute)
+    result = {"name": row.name, "env": row.env, "seed": seed, "episodes": study.episodes, **result}
+    add_row(study, logs, result)
+    return result
+
+
+def log_of(logs: Path, row: Row, seed: int) -> Path:
+    """Where the output of one run goes."""
+    return logs / (re.sub(r"[^\w.=-]+", "_", f"{row.name}-{row.env}-seed{seed}") + ".log")
+
+
+def run(study: Study, jobs: int, logs: Path, only: str | None = None, seeds: list[int] | None = None) -> int:
+    """
+    :param jobs: runs at the same time
+    :param logs: folder for the output of trainings
+    :param only: see ``pending``
+    :param seeds: see ``pending``
+    :return: how many runs failed
+    """
+    todo = pending(study, only, seeds)
+    print(f"{len(todo)} runs to do, {jobs} at a time; their output goes to {logs}", flush=True)
+    logs.mkdir(parents=True, exist_ok=True)
+    study.table.parent.mkdir(parents=True, exist_ok=True)
+    children, executor, failed, start = Children(), ThreadPoolExecutor(jobs), 0, time.monotonic()
+    try:
+        futures = {executor.submit(run_one, study, logs, children, row, seed): (row, seed) for row, seed in todo}
+        for finished, future in enumerate(as_completed(futures), start=1):
+            row, seed = futures[future]
+            left = len(todo) - finished
+            hours = (time.monotonic() - start) / finished * left / 3600
+            progress = f"{left} of {len(todo)} left, about {hours:.1f} hours"
+            if error := future.exception():
+                failed += 1
+                log = log_of(logs, row, seed)
+                print(f"FAILED: {row.name}, {row.env}, seed {seed}: {error}; {progress}. The end of {log}:")
+                print(*(log.read_text().splitlines()[-10:] if log.exists() else []), sep="\n", flush=True)
+            else:
+                got = future.result()
+                told = f"{got['mean']} ± {got['std']} after {got['minutes']} minutes of training"
+                print(f"{row.name}, {row.env}, seed {seed}: {told}; {progress}", flush=True)
+    finally:
+        children.stop()  # there are some only if we were stopped
+        executor.shutdown(cancel_futures=True)
+    return failed
+
+
+def heed_signals() -> None:
+    """Each way of being stopped becomes KeyboardInterrupt, unless it is ignored, as by nohup."""
+
+    def stop(number: int, frame: object) -> None:
+        signal.signal(number, signal.SIG_IGN)  # once is enough; the second would hit the tidying up
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, stop)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    runner = commands.add_parser("run", help="train and play what the table does not have yet")
+    runner.add_argument("study", type=Path)
+    runner.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    runner.add_argument("--only", metavar="REGEX", help="rows in whose names this is found")
+    runner.add_argument("--seeds", type=int, nargs="+", help="of the rows' seeds, only these")
+    runner.add_argument("--logs", type=Path, help="folder for the output of trainings (default: logs/study/NAME)")
+    commands.add_parser("page", help="write the page and its figure").add_argument("study", type=Path)
+    args = parser.parse_args()
+    try:
+        study = read_study(args.study)
+        if args.command == "page":
+            from study_page import write_page  # here, since running needs neither SciPy nor Matplotlib
+
+            write_page(study, read_table(study))
+            print(f"Page: {study.page}")
+            return
+        heed_signals()
+        logs = args.logs or Path("logs", "study", args.study.stem)
+        sys.exit(1 if run(study, args.jobs, logs, args.only, args.seeds) else 0)
+    except (ValueError, OSError, re.error, yaml.YAMLError) as error:
+        parser.error(str(error))
+    except KeyboardInterrupt:
+        print("Stopped. The table has all that was finished; the same command goes on from there.", file=sys.stderr)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
