@@ -1,0 +1,9 @@
+"""Behavioural cloning from observation: clone the actions that an inverse dynamics model reads into what is watched."""
+
+from gcrl_zoo.methods.bco.bco import BCO
+from gcrl_zoo.methods.bco.policies import BCOPolicy
+from gcrl_zoo.methods.bco.search_space import search_space
+
+ALGORITHM = BCO
+
+__all__ = ["ALGORITHM", "BCO", "BCOPolicy", "search_space"]

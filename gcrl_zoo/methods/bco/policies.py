@@ -1,0 +1,81 @@
+"""A policy that sees the state, and beside it an inverse dynamics model that sees the next state as well."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor
+
+from gcrl_zoo.common.policies import ConditionedPolicy, make_action_head
+from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.nets.encoders import DictEncoder
+from gcrl_zoo.nets.heads import GaussianHead
+from gcrl_zoo.nets.inverse import Change, InverseModel
+from gcrl_zoo.nets.mlp import last_width, mlp
+
+
+class BCOPolicy(ConditionedPolicy):
+    """
+    A multi-layer perceptron that ignores every command, and its teacher, which only training uses. They share the
+    statistics of the data and no weights.
+
+    :param net_arch: widths of the hidden layers, the last of which the action head sees
+    :param inverse_arch: those of the inverse model
+    :param layer_norm: normalise each hidden layer before its activation
+    :param action_head: of both, see :func:`~gcrl_zoo.common.policies.make_action_head`
+    :param action_head_kwargs: options of the action head
+    :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        net_arch: Sequence[int] = (256, 256),
+        inverse_arch: Sequence[int] = (256, 256),
+        layer_norm: bool = False,
+        action_head: str = "auto",
+        action_head_kwargs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not isinstance(inverse_arch, Sequence) or not inverse_arch:
+            raise ValueError(
+                f"inverse_arch is {inverse_arch!r}; give a list of at least one width, such as [256, 256]."
+            )
+        super().__init__(
+            observation_space, action_space, last_width(net_arch), action_head, action_head_kwargs, **kwargs
+        )
+        self.body = mlp([self.encoder.features_dim, *net_arch], layer_norm=layer_norm, activate_last=True)
+
+        # Encoders with weights, those of images, are the inverse model's own; the others hold only statistics.
+        own = {key: copy.deepcopy(each) if [*each.parameters()] else each for key, each in self.encoder.items()}
+        self.inverse_encoder = DictEncoder(own)
+        self.change = Change(own)
+        self.inverse = InverseModel(self.encoder.features_dim, self.change.features_dim, inverse_arch, layer_norm)
+        self.inverse_head = make_action_head(
+            action_space, self.inverse.features_dim, action_head, **(action_head_kwargs or {})
+        )
+        if isinstance(self.head, GaussianHead) and isinstance(self.inverse_head, GaussianHead):
+            self.head.log_std = self.inverse_head.log_std  # imitation is of means: only the teacher learns a spread
+        self.optimizer = self.make_optimizer(lr_schedule)
+
+    def represent(self, inputs: Inputs) -> Tensor:
+        assert inputs.state is not None
+        return self.body(self.encoder(inputs.state))
+
+    def infer(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
+        """
+        What was done between two states, says the inverse model.
+
+        :param states: (B, ...) by key
+        :param successors: (B, ...) by key, one step later
+        :return: (B, P) parameters for ``inverse_head``
+        """
+        encode = self.inverse_encoder
+        hidden = self.inverse(encode(states), encode(successors), self.change(states, successors))
+        return self.inverse_head(hidden)
