@@ -342,7 +342,7 @@ def main() -> None:
     try:
         study = read_study(args.study)
         if args.command == "page":
-            from study_page import write_page  # here, since running needs neither SciPy nor Matplotlib
+            from study_page import write_page  # here, since running needs neither rliable nor Matplotlib
 
             write_page(study, read_table(study))
             print(f"Page: {study.page}")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from scipy.stats import bootstrap
+from rliable.library import get_interval_estimates
+from rliable.metrics import aggregate_mean, probability_of_improvement
 from summary import readable
 
 if TYPE_CHECKING:
@@ -28,11 +30,11 @@ Each variant was trained by its [command](#commands) and played from its final z
 episodes, deterministic, seed 1000). *Each seed* is the mean over those episodes; the last score, never the best.
 *Mean* is that of the seeds, with a 95 % interval: a bootstrap over seeds. *P(... better)* is the probability that a
 run of the variant named there beats a run of the variant in the row, over all pairs of their seeds, where a tie
-counts half ([Agarwal et al. 2021](https://arxiv.org/abs/2108.13264)); with its interval. Intervals from three seeds
-are rough: the bootstrap resamples only 27 combinations of them, so that an interval of the mean reaches from the
-worst seed to the best, and an interval of P without width says that all pairs agree, not that others would. *Minutes*
-are those of training, on average. The single runs, with the returns of their episodes, are in `{table}` beside this
-page.
+counts half; with its interval. Both are computed by [rliable](https://github.com/google-research/rliable)
+([Agarwal et al. 2021](https://arxiv.org/abs/2108.13264)). Intervals from three seeds are rough: the bootstrap
+resamples only 27 combinations of them, so that an interval of the mean reaches from the worst seed to the best, and an
+interval of P without width says that all pairs agree, not that others would. *Minutes* are those of training, on
+average. The single runs, with the returns of their episodes, are in `{table}` beside this page.
 
 ![mean and 95 % interval of each variant; a dot is a seed]({figure})
 
@@ -43,6 +45,7 @@ page.
 {commands}
 """
 
+RESAMPLES = 2_000  # a second for each probability of improvement
 Results = dict[tuple[str, str], list[dict[str, str]]]  # by name and environment; a row of the table for each seed
 
 
@@ -50,8 +53,7 @@ def interval_of_mean(scores: list[float]) -> tuple[float, float] | None:
     """A 95 % interval by bootstrap; none of a single score."""
     if len(scores) < 2:
         return None
-    bounds = bootstrap((scores,), np.mean, method="percentile", rng=0).confidence_interval
-    return float(bounds.low), float(bounds.high)
+    return _interval(aggregate_mean, _one_task(scores))
 
 
 def probability_better(reference: list[float], scores: list[float]) -> tuple[float, tuple[float, float] | None]:
@@ -60,16 +62,26 @@ def probability_better(reference: list[float], scores: list[float]) -> tuple[flo
     :param scores: the same of another variant
     :return: share of pairs in which the reference is better, a tie counting half; and its 95 % interval
     """
+    pair = _one_task(reference), _one_task(scores)
+    point = float(probability_of_improvement(*pair))
+    return point, None if min(len(reference), len(scores)) < 2 else _interval(probability_of_improvement, *pair)
 
-    def share(x: np.ndarray, y: np.ndarray, axis: int = -1) -> np.ndarray:
-        gaps = x[..., :, None] - y[..., None, :]
-        return ((np.sign(gaps) + 1) / 2).mean(axis=(-2, -1))
 
-    point = float(share(np.array(reference), np.array(scores)))
-    if min(len(reference), len(scores)) < 2:
-        return point, None
-    bounds = bootstrap((reference, scores), share, method="percentile", vectorized=True, rng=0).confidence_interval
-    return point, (float(bounds.low), float(bounds.high))
+def _one_task(scores: list[float]) -> np.ndarray:
+    """As rliable takes them: runs x tasks."""
+    return np.array(scores)[:, None]
+
+
+def _interval(func: Callable[..., float], *scores: np.ndarray) -> tuple[float, float]:
+    """A 95 % interval by rliable, the same at each call; each of the arrays is resampled by itself."""
+    state = np.random.get_state()
+    np.random.seed(0)  # rliable 1.2 has an argument random_state, but draws from the global generator all the same
+    try:
+        _, intervals = get_interval_estimates({"": list(scores)}, func, reps=RESAMPLES)
+    finally:
+        np.random.set_state(state)
+    low, high = intervals[""].ravel()
+    return float(low), float(high)
 
 
 def scores_of(results: Results, row: Row) -> list[float]:

@@ -22,7 +22,7 @@ from gcrl_zoo.registry import discover
 
 from .throw_away import ROOT
 
-pytest.importorskip("scipy")
+pytest.importorskip("rliable")
 pytest.importorskip("matplotlib")
 sys.path.append(str(ROOT / "benchmarks"))  # scripts, which import each other by name
 study = importlib.import_module("study")
