@@ -14,6 +14,7 @@ from .cases.gcsl_vicreg import CASE
 from .envs import make_store
 
 ALL = dict.fromkeys(DEFAULT_TERMS, 1.0)
+WITH_ALL_NETS = {"policy_kwargs": {"n_tokens": 4, "predictor_dim": 8}}
 
 
 def batches_of(model):
@@ -24,7 +25,7 @@ def batches_of(model):
 
 
 def only(*names):
-    return {name: 1.0 for name in names}
+    return {name: float(name in names) for name in DEFAULT_TERMS}
 
 
 def with_gradients_of(*names, **kwargs):
@@ -54,7 +55,7 @@ def test_streaming_batches_hold_no_actions(monkeypatch):
 
     monkeypatch.setattr(gcsl_vicreg.GCSLVICReg, "compute_loss", spy)
     for data in ({}, {"dataset": make_store()}, {"stream": make_store(seed=1)}):
-        CASE.make(terms=ALL, **data).learn(60)
+        CASE.make(terms=ALL, **WITH_ALL_NETS, **data).learn(60)
     assert len(seen["watched"]) == len(seen["played"]) > 60
     assert all(actions is None for actions in seen["watched"])
     assert not any(actions is None for actions in seen["played"])
@@ -68,7 +69,7 @@ def test_poisoned_actions_of_a_stream_change_nothing():
     ]
 
     def learned(stream):
-        return CASE.make(stream=stream, terms=ALL).learn(60).policy.state_dict()
+        return CASE.make(stream=stream, terms=ALL, **WITH_ALL_NETS).learn(60).policy.state_dict()
 
     clean, dirty = learned(stream), learned(TrajectoryStore.from_episodes(poisoned))
     missing = learned(make_store(seed=1, actions=False))
@@ -80,43 +81,42 @@ def test_poisoned_actions_of_a_stream_change_nothing():
 
 def test_the_default_has_all_three_forces():
     assert set(CASE.make()._terms["watched"]) | set(CASE.make()._terms["played"]) == {"vicreg", "align", "inverse"}
-    assert all(weight > 0 for weight in DEFAULT_TERMS.values())
 
 
 def test_inverse_trains_the_goal_given_branch_only(monkeypatch):
     for branch in ("goal_free", "goal_only"):
         monkeypatch.setattr(Branches, branch, property(lambda self: pytest.fail("inverse must not look here")))
     policy = with_gradients_of("inverse").policy
-    assert touched(policy.state_slot) and touched(policy.goal_slot.embed) and touched(policy.head)
-    assert policy.goal_slot.null.grad is None, "a missing goal is the goal-free branch"
-    assert not touched(policy.return_slot.embed), "a given return is the goal-free branch"
+    assert touched(policy.slots["state"]) and touched(policy.slots["goal"].embed) and touched(policy.head)
+    assert policy.slots["goal"].null.grad is None, "a missing goal is the goal-free branch"
+    assert not touched(policy.slots["return"].embed), "a given return is the goal-free branch"
     assert not touched(policy.expander)
 
 
 def test_align_moves_the_goal_free_branch_and_not_its_teacher():
     policy = with_gradients_of("align").policy
-    assert policy.goal_slot.null.grad.abs().sum() > 0 and touched(policy.return_slot.embed)
-    assert not touched(policy.goal_slot.embed), "a given goal is the teacher"
-    assert policy.return_slot.null.grad is None, "the teacher sees no return"
+    assert policy.slots["goal"].null.grad.abs().sum() > 0 and touched(policy.slots["return"].embed)
+    assert not touched(policy.slots["goal"].embed), "a given goal is the teacher"
+    assert policy.slots["return"].null.grad is None, "the teacher sees no return"
 
 
 def test_vicreg_moves_both_of_its_sides():
     policy = with_gradients_of("vicreg").policy
-    assert touched(policy.state_slot.embed) and policy.state_slot.null.grad.abs().sum() > 0
-    assert touched(policy.goal_slot.embed) and policy.goal_slot.null.grad.abs().sum() > 0
+    assert touched(policy.slots["state"].embed) and policy.slots["state"].null.grad.abs().sum() > 0
+    assert touched(policy.slots["goal"].embed) and policy.slots["goal"].null.grad.abs().sum() > 0
     assert touched(policy.expander) and not touched(policy.head)
 
 
 def test_the_goal_free_branch_never_meets_an_action():
     """Without align, the actions of own play cannot make the head imitate them without a goal: no gradient does."""
-    model = CASE.make(dataset=make_store(), terms=ALL).learn(1)
+    model = CASE.make(dataset=make_store(), terms=ALL, **WITH_ALL_NETS).learn(1)
     batches = batches_of(model)
     changed = {**batches, "played": batches["played"]._replace(actions=batches["played"].actions.flip(0))}
     gradients = []
     for each in (batches, changed):
         model.policy.zero_grad(set_to_none=True)
         model.compute_loss(each)[0].backward()
-        slots = (model.policy.goal_slot.null, *model.policy.return_slot.embed.parameters())
+        slots = (model.policy.slots["goal"].null, *model.policy.slots["return"].embed.parameters())
         gradients.append([p.grad.clone() for p in slots])
         gradients[-1].append(model.policy.head.linear.weight.grad.clone())
     (*same_a, head_a), (*same_b, head_b) = gradients
@@ -131,7 +131,9 @@ def test_alignment_hands_the_teachers_actions_on():
     batch = batch._replace(goals={key: value[:1].expand_as(value) for key, value in batch.goals.items()})
     with th.no_grad():
         teacher = model.policy.head(Branches(model.policy, batch).goal_given).softmax(-1)
-    optimizer = th.optim.Adam([model.policy.goal_slot.null, *model.policy.return_slot.embed.parameters()], lr=0.03)
+    optimizer = th.optim.Adam(
+        [model.policy.slots["goal"].null, *model.policy.slots["return"].embed.parameters()], lr=0.03
+    )
     losses = []
     for _ in range(150):
         optimizer.zero_grad()
@@ -148,18 +150,22 @@ def test_alignment_hands_the_teachers_actions_on():
 
 
 @pytest.mark.parametrize("name", list(DEFAULT_TERMS))
-@pytest.mark.parametrize("off", [{}, {"weight": 0}], ids=["left out", "zero"])
-def test_a_term_without_weight_is_not_computed(name, off, monkeypatch):
+def test_a_term_of_weight_zero_is_not_computed(name, monkeypatch):
     def computed(*_):
         raise AssertionError(f"{name} was computed")
 
-    weights = {**{other: 1.0 for other in DEFAULT_TERMS if other != name}, **({name: 0} if off else {})}
     monkeypatch.setattr(
         gcsl_vicreg, *(("vicreg_term", lambda loss: computed) if name == "vicreg" else (name, computed))
     )
-    CASE.make(dataset=make_store(), terms=weights).learn(3)
+    CASE.make(dataset=make_store(), terms={**ALL, name: 0}, **WITH_ALL_NETS).learn(3)
     with pytest.raises(AssertionError, match="was computed"):
-        CASE.make(dataset=make_store(), terms=only(name)).learn(3)
+        CASE.make(dataset=make_store(), terms=only(name), **WITH_ALL_NETS).learn(3)
+
+
+def test_what_terms_leave_out_keeps_its_weight():
+    model = CASE.make(terms={"vicreg": 0})
+    weights = {name: weight for terms in model._terms.values() for name, (weight, _) in terms.items()}
+    assert weights == {name: weight for name, weight in DEFAULT_TERMS.items() if weight and name != "vicreg"}
 
 
 def test_weights_weigh():
@@ -176,8 +182,16 @@ def test_weights_weigh():
     ("kwargs", "error", "words"),
     [
         ({"terms": {"invers": 1}}, ValueError, "'invers'.*inverse"),
-        ({"terms": {}}, ValueError, "nothing to learn"),
-        ({"terms": {"align": 0}}, ValueError, "nothing to learn"),
+        ({"terms": dict.fromkeys(DEFAULT_TERMS, 0)}, ValueError, "nothing to learn"),
+        ({"terms": {"predict": 1}}, ValueError, "'predict' needs a predictor.*predictor_dim"),
+        ({"terms": {"tokens": 1}}, ValueError, "'tokens' needs tokens.*n_tokens"),
+        ({"goal_discount": 1.0}, ValueError, "goal_discount is 1.0"),
+        ({"watch_first": 2.5}, ValueError, "watch_first is 2.5; give a whole number"),
+        ({"phases": {"watch": 3}}, ValueError, "phases: 'watch' is unknown.*watched and played"),
+        ({"phases": {"watched": -1}}, ValueError, "phases: 'watched' is -1"),
+        ({"phases": {"watched": 0}}, ValueError, "phases: no source has any updates"),
+        ({"phases": {"watched": 1}, "terms": only("inverse")}, ValueError, "no weight is on what is watched"),
+        ({"watch_first": 1, "terms": only("inverse")}, ValueError, "no weight is on what is watched"),
         ({"vicreg": {"varance": 1}}, TypeError, "'varance'.*'variance'"),
         ({"stream_fraction": 0.0}, ValueError, "fraction"),
         ({"max_horizon": 0}, ValueError, "max_horizon"),

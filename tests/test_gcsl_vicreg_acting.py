@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch as th
+import yaml
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo.methods.gcsl_vicreg.policies import InputSlot
@@ -48,7 +49,7 @@ def test_the_wrapper_counts_down_where_return_to_go_is_the_token(return_token):
     model = CASE.make(env, policy_kwargs={"return_token": return_token}).learn(60)
     model.policy.set_target_return(5.0)
     seen = []
-    model.policy.return_slot.embed.register_forward_pre_hook(lambda _, args: seen.append(args[0].item()))
+    model.policy.slots["return"].embed.register_forward_pre_hook(lambda _, args: seen.append(args[0].item()))
     observation, _ = env.reset(seed=0)
     model.predict(observation)
     observation, reward, *_ = env.step(2)
@@ -119,19 +120,32 @@ def test_null_is_learned_and_noise_is_fresh():
 
 def presets():
     method = discover()["gcsl_vicreg"]
-    for name, path in {"": None, **method.presets}.items():
-        for env_id in read_blocks(path or method.yaml):
-            yield pytest.param(method, path, env_id, id=f"{name}-{env_id}")
+    for env_id in read_blocks(method.yaml):
+        yield pytest.param(method, None, env_id, "discrete", id=env_id)
+    for name, path in method.presets.items():
+        for env_id in ("default", "Hopper-v5"):
+            yield pytest.param(method, path, env_id, "box", id=f"{name}-{env_id}")
 
 
-@pytest.mark.parametrize(("method", "preset", "env_id"), list(presets()))
-def test_each_preset_learns(method, preset, env_id):
+@pytest.mark.parametrize(("method", "preset", "env_id", "action"), list(presets()))
+def test_each_preset_learns(method, preset, env_id, action):
     """Its method settings, on the small environment with small numbers."""
     _, block = compose(method, preset, env_id)
     kept = {"terms", "vicreg", "max_horizon", "stream_fraction", "noise_levels", "return_scale", "target_return"}
     settings = {key: value for key, value in block.items() if key in kept}
-    model = CASE.make(make_env(), policy_kwargs=block.get("policy_kwargs", {}), **settings).learn(60)
+    model = CASE.make(make_env(action=action), policy_kwargs=block.get("policy_kwargs", {}), **settings).learn(60)
     assert model._n_updates > 0
+
+
+def test_every_adjustment_is_there_for_exp6_and_for_the_default():
+    """S7a to S7i of the notes, by the names of the study."""
+    presets = discover()["gcsl_vicreg"].presets
+    components = {"concat", "no_return_online", "predictor", "gaussian", "bins", "tokens", "goal_only", "bottleneck"}
+    assert presets.keys() == {"exp6", "exp6_bc", "exp6_gcsl_only"} | components | {
+        f"exp6_{name}" for name in components
+    }
+    for name in components:
+        assert yaml.safe_load(presets[f"exp6_{name}"].read_text()) == {"extends": ["exp6", name]}
 
 
 def test_exp6_is_the_faithful_one():

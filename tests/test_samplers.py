@@ -217,7 +217,9 @@ def test_windows_begin_at_uniform_steps() -> None:
     assert_distributed(counts, {(e, t): 1 / sum(LENGTHS) for e, n in enumerate(LENGTHS) for t in range(n)})
 
 
-@pytest.mark.parametrize("make", [Steps, lambda store: GoalPairs(store, "geometric"), lambda store: Windows(store, 3)])
+@pytest.mark.parametrize(
+    "make", [Steps, lambda store: GoalPairs(store, "geometric", successors=True), lambda store: Windows(store, 3)]
+)
 def test_all_randomness_is_in_draw(make: Any) -> None:
     sampler = make(told_store(*LENGTHS))
     rng = np.random.default_rng(3)
@@ -232,6 +234,20 @@ def test_all_randomness_is_in_draw(make: Any) -> None:
         assert_same(a, b)
         assert_same(a[32:], c)
         assert_same(a, d)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_successors_come_right_after_their_steps(strategy: Strategy) -> None:
+    store = told_store(*LENGTHS)
+    rng = np.random.default_rng(0)
+    batch = GoalPairs(store, strategy, successors=True).sample(rng, 200)
+    plain = GoalPairs(store, strategy).sample(np.random.default_rng(0), 200)
+    for (e, t), successor in zip(
+        places(batch.observations["observation"]), batch.successors["observation"], strict=True
+    ):
+        assert tuple(successor[:2].astype(int)) == (e, t + 1)
+    assert plain.successors is None
+    assert_same(plain.goals["observation"], batch.goals["observation"])
 
 
 def test_samplers_follow_a_growing_store() -> None:

@@ -1,6 +1,7 @@
 """YAML and presets: which block a run gets, and what it says when it gets none."""
 
 import argparse
+import re
 import sys
 from pathlib import Path
 
@@ -39,6 +40,26 @@ def test_a_preset_is_a_delta(read, capsys):
     assert block["policy_kwargs"] == {"net_arch": [64], "ortho_init": False}
     assert (block["n_steps"], block["n_epochs"]) == (64, 2)
     assert "ninth.yml[default] + " in capsys.readouterr().out
+
+
+def test_a_preset_may_extend_others(read, ninth, capsys):
+    """Each layer over the one before: the block, what is extended, and the preset itself."""
+    folder = ninth.presets["wide"].parent
+    (folder / "long.yml").write_text("default: {n_epochs: 9}\nCartPole-v1: {n_steps: 128}")
+    (folder / "both.yml").write_text("extends: [wide, long]")
+    (folder / "more.yml").write_text("extends: both\ndefault: {policy_kwargs: {net_arch: [5]}}")
+    block = read("both")
+    assert (block["n_epochs"], block["n_steps"]) == (9, 128)
+    assert block["policy_kwargs"] == {"net_arch": [64], "ortho_init": False}
+    assert re.search(r"default\] \+ \S*wide.yml\[default\] \+ \S*long.yml\[default\]", capsys.readouterr().out)
+    assert read("more")["policy_kwargs"] == {"net_arch": [5], "ortho_init": False}
+
+
+@pytest.mark.parametrize("extends", ["wyde", "self"])
+def test_a_preset_that_extends_itself_or_nothing(read, ninth, extends):
+    (ninth.presets["wide"].parent / "self.yml").write_text(f"extends: {extends}")
+    with pytest.raises(ValueError, match=f"self.yml extends '{extends}', which is itself or no preset of ninth"):
+        read("self")
 
 
 def test_an_unknown_preset_lists_the_presets(read):

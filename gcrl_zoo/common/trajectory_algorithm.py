@@ -5,7 +5,8 @@ from __future__ import annotations
 import pathlib
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -67,6 +68,8 @@ class Runtime:
     samplers_state: tuple[Any, ...] = ()
     last_batches: dict[str, Any] = field(default_factory=dict)
     last_dump: int = 0
+    #: Episodes of own play that nothing was learned from yet.
+    fresh: int = 0
 
 
 class TrajectoryAlgorithm(PersistentAlgorithm):
@@ -195,6 +198,16 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         What is too dear to compute at each update; called, without gradient, when metrics are logged.
 
         :param batches: of the last update
+        :return: scalars to log under ``train/``
+        """
+        return {}
+
+    def examine(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
+        """
+        Own play that nothing was learned from yet is held-out data for free. Called, without gradient, before each
+        round of training but the first.
+
+        :param fresh: the episodes played since the last round
         :return: scalars to log under ``train/``
         """
         return {}
@@ -376,6 +389,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         buffer = self.replay_buffer
         rewarded = buffer.has_rewards or not buffer.n_episodes
         buffer.append(episode if rewarded else replace(episode, rewards=None))
+        self._runtime.fresh += 1
 
     def make_explorer(self) -> Explorer:
         """How own play differs from acting, once random play is over."""
@@ -399,6 +413,10 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         runtime = self._runtime
         assert runtime.updater is not None
         self._refresh_samplers()
+        if runtime.fresh and self._n_updates:
+            with self._looking():
+                runtime.updater.note(self.examine(self.replay_buffer.newest(runtime.fresh)))
+        runtime.fresh = 0
         self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
         with runtime.streams.torch_stream():
             for _ in range(gradient_steps):
@@ -406,7 +424,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
                 batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(self._n_updates)}
                 runtime.updater.step(*self.compute_loss(batches))
                 self._n_updates += 1
-                runtime.last_batches = batches
+                runtime.last_batches.update(batches)  # a phase may leave some out
 
     def _batch(self, sampler: Sampler) -> Any:
         return to_tensors(sampler.gather(sampler.draw(self._runtime.streams.numpy, self.batch_size)), self.device)
@@ -426,6 +444,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.policy.set_target_return(self.choose_target(watched))
         runtime.samplers = self.make_samplers(played, watched)
         runtime.samplers_state = state
+        runtime.last_batches = {}
 
     def fit_statistics(self, watched: TrajectoryStore) -> None:
         """
@@ -476,13 +495,18 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             record(f"train/{name}", value)
         if self._n_updates:
             record("train/n_updates", self._n_updates, exclude="tensorboard")
-            if self.needs.rewards:
+            if self.data_needs.rewards:
                 record("train/target_return", self.policy.target_return.item())
         self.logger.dump(step=self.num_timesteps)
 
     def _diagnoses(self) -> dict[str, float]:
         if not self._runtime.last_batches:
             return {}
-        # Looking must not change what is learned: a random stream for this only.
-        with th.no_grad(), RandomStreams(self._n_updates, self.device).torch_stream():
+        with self._looking():
             return {name: value.item() for name, value in self.diagnose(self._runtime.last_batches).items()}
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Looking must not change what is learned: no gradient, and a random stream for this only."""
+        with th.no_grad(), RandomStreams(self._n_updates, self.device).torch_stream():
+            yield

@@ -37,7 +37,11 @@ class Updater:
         if self.max_grad_norm is not None:
             metrics = {**metrics, "grad_norm": th.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)}
         self.policy.optimizer.step()
-        for name, value in {"loss": loss, **metrics}.items():
+        self.note({"loss": loss, **metrics})
+
+    def note(self, metrics: dict[str, Tensor]) -> None:
+        """:param metrics: scalars to average until the next ``flush``"""
+        for name, value in metrics.items():
             value = value.detach()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1

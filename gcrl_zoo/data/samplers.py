@@ -80,6 +80,7 @@ class GoalBatch(NamedTuple):
     episode_returns: Array | None  # (B,); like the next two None from a store without rewards
     returns_to_go: Array | None  # (B,) rewards from the step to the end of the episode
     segment_returns: Array | None  # (B,) rewards from the step until the goal; 0 where horizons are
+    successors: dict[str, Array] | None = None  # (B, ...) what came right after the step, as goals are; if asked for
 
 
 class GoalPairs(Sampler[GoalIndex, GoalBatch]):
@@ -98,6 +99,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
     :param max_horizon: for ``future`` and ``geometric``: the goal lies at most so many steps ahead
     :param discount: for ``geometric``
     :param goal_keys: observation keys that make up the goal; None: all of them
+    :param successors: read what came right after each step as well
     """
 
     def __init__(
@@ -107,6 +109,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         max_horizon: int | None = None,
         discount: float = 0.99,
         goal_keys: Sequence[str] | None = None,
+        successors: bool = False,
     ) -> None:
         if strategy not in get_args(Strategy):
             raise ValueError(f"The goal strategy '{strategy}' is unknown; choose {', '.join(get_args(Strategy))}.")
@@ -121,6 +124,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         self.max_horizon = max_horizon
         self.discount = discount
         self.goal_keys = goal_keys
+        self.successors = successors
 
     def draw(self, rng: np.random.Generator, n: int) -> GoalIndex:
         """Choose n steps and a goal for each."""
@@ -144,8 +148,10 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
     def gather(self, index: GoalIndex) -> GoalBatch:
         """Read steps and goals."""
         store, (steps, goals) = self.store, index
-        rows = store.rows(np.concatenate(index).reshape(2, -1))  # in one pass over memory
+        slots = (steps, goals, steps + 1) if self.successors else index
+        rows = store.rows(np.concatenate(slots).reshape(len(slots), -1))  # in one pass over memory
         here, there = rows.part(0), rows.part(1)
+        goal_keys = self.goal_keys or store.observation_keys
 
         horizons = goals - steps
         ahead = None
@@ -161,11 +167,12 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         return GoalBatch(
             observations={key: here[key] for key in store.observation_keys},
             actions=here["actions"] if store.has_actions else None,
-            goals={key: there[key] for key in self.goal_keys or store.observation_keys},
+            goals={key: there[key] for key in goal_keys},
             horizons=horizons.astype(np.int32),
             episode_returns=episode_returns,
             returns_to_go=to_go,
             segment_returns=segment_returns,
+            successors={key: rows.part(2)[key] for key in goal_keys} if self.successors else None,
         )
 
 

@@ -239,7 +239,18 @@ class TrajectoryStore:
             raise ValueError(f"The best episodes of {self.name} were asked for, but it holds no {missing}.")
         count = math.ceil(round(fraction * self.n_episodes, 9))  # 0.07 * 100 is 7.000000000000001
         chosen = np.sort(np.argsort(self.returns, kind="stable")[-count:])
-        view = self._view(f"the best {fraction:.2%} of {self.name}")
+        return self._choose(chosen, f"the best {fraction:.2%} of {self.name}")
+
+    def newest(self, count: int) -> TrajectoryStore:
+        """A view of the newest episodes, which shows the store as it is now, as :meth:`best` does.
+
+        :param count: of episodes, at least 1
+        """
+        return self._choose(np.arange(self.n_episodes)[-count:], f"the newest of {self.name}")
+
+    def _choose(self, chosen: Array, name: str) -> TrajectoryStore:
+        """:param chosen: indices of episodes, ascending"""
+        view = self._view(name)
         view._made_at = self.version
         view._episodes = self._episodes.select(chosen)
         view._steps = self._steps.select(np.flatnonzero(np.isin(self.last[self.steps], self.final_slots[chosen])))

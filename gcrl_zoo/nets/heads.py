@@ -64,6 +64,16 @@ class ActionHead(nn.Module, ABC):
         """
 
     @abstractmethod
+    def distance(self, params: Tensor, other: Tensor) -> Tensor:
+        """
+        How far apart the most likely actions are, for people to read.
+
+        :param params: (B, P)
+        :param other: (B, P)
+        :return: (B,), between 0 and 1: the mean difference as a fraction of the action range, or whether they differ
+        """
+
+    @abstractmethod
     def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
         """
         :param params: (B, P)
@@ -89,6 +99,9 @@ class CategoricalHead(ActionHead):
 
     def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
         return kl_of_logits(teacher.detach(), params)
+
+    def distance(self, params: Tensor, other: Tensor) -> Tensor:
+        return (params.argmax(-1) != other.argmax(-1)).float()
 
     def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
         chosen = params.argmax(-1) if deterministic else sample_categorical(params)
@@ -123,6 +136,10 @@ class BoxHead(ActionHead):
     def to_env(self, actions: Tensor) -> Tensor:
         """[-1, 1] (B, A), clamped, to environment units (B, *shape)."""
         return (actions.clamp(-1, 1) * self.half_range + self.center).unflatten(1, self.shape)
+
+    def distance(self, params: Tensor, other: Tensor) -> Tensor:
+        apart = self.to_unit(self.act(params, deterministic=True)) - self.to_unit(self.act(other, deterministic=True))
+        return apart.abs().mean(-1) / 2
 
 
 class DeterministicHead(BoxHead):

@@ -2,8 +2,9 @@
 Which hyperparameters a run gets: our YAML files, the presets laid over them, and a check of every key.
 
 A preset is a delta. ``-conf exp6`` starts from the block of the environment in ``NAME.yml`` (else its ``default``) and
-lays over it the preset's ``default`` block, then its block of the environment. Mappings are merged key by key; any
-other value, ``null`` included, replaces what was there. An id of ours, such as ``gcrl_zoo/PointMaze_UMaze-v3``, takes
+lays over it the preset's ``default`` block, then its block of the environment. A preset may begin with
+``extends: OTHER``, or a list of others: those are laid first, in their order. Mappings are merged key by key; any other
+value, ``null`` included, replaces what was there. An id of ours, such as ``gcrl_zoo/PointMaze_UMaze-v3``, takes
 the block of the environment inside where it has none of its own, without the wrapper, which it brings.
 """
 
@@ -27,6 +28,7 @@ ZOO_KEYS = frozenset(
 )
 ZOO_ARGUMENTS = frozenset("env tensorboard_log seed verbose device _init_setup_model".split())
 REQUIRED = ("policy", "n_timesteps")
+EXTENDS = "extends"
 
 
 def find_preset(method: Method, conf: str) -> Path | None:
@@ -80,15 +82,31 @@ def compose(method: Method, preset: Path | None, env_id: str, *, atari: bool = F
             f"{method.yaml} has neither a block for {env_id} nor a default; write one and pass it by -conf."
         )
     source, block = _read(method.yaml, base, key, env_id)
-    if preset is not None:
-        delta = read_blocks(preset)
-        keys = [key for key in ("default", _own_key(delta, env_id)) if key in delta]
-        if not keys:
-            raise ValueError(f"The preset {preset.stem} of {method.name} is for {', '.join(delta)}, not for {env_id}.")
-        for key in keys:
-            told, changes = _read(preset, delta, key, env_id)
-            source, block = f"{source} + {told}", merge(block, changes)
+    fits = preset is None
+    for layer in _layers(method, preset) if preset is not None else []:
+        delta = read_blocks(layer)
+        for key in ("default", _own_key(delta, env_id)):
+            if key in delta:
+                told, changes = _read(layer, delta, key, env_id)
+                source, block, fits = f"{source} + {told}", merge(block, changes), True
+    if preset is not None and not fits:
+        others = ", ".join(read_blocks(preset))
+        raise ValueError(f"The preset {preset.stem} of {method.name} is for {others}, not for {env_id}.")
     return source, block
+
+
+def _layers(method: Method, preset: Path, within: tuple[str, ...] = ()) -> list[Path]:
+    """The files to lay over a block, in this order: what a preset extends, then the preset."""
+    extended = (yaml.safe_load(preset.read_text(encoding="utf-8")) or {}).get(EXTENDS, [])
+    layers: list[Path] = []
+    for name in [extended] if isinstance(extended, str) else extended:
+        if name not in method.presets or name in (*within, preset.stem):
+            raise ValueError(
+                f"{preset} extends {name!r}, which is itself or no preset of {method.name}; it has "
+                f"{', '.join(method.presets)}."
+            )
+        layers += _layers(method, method.presets[name], (*within, preset.stem))
+    return [*layers, preset]
 
 
 def _own_key(blocks: dict[str, Block], env_id: str) -> str | None:
@@ -110,13 +128,14 @@ def read_blocks(path: Path) -> dict[str, Block]:
     Read a YAML file of ours.
 
     :param path: the file
-    :return: blocks by environment id
+    :return: blocks by environment id; what a preset extends is left out
     """
     if not path.is_file():
         raise ValueError(
             f"There is no {path}, where the method's hyperparameters should be; write it, or pass -conf FILE."
         )
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    blocks = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return {key: block for key, block in blocks.items() if key != EXTENDS}
 
 
 def merge(base: Block, delta: Block) -> Block:

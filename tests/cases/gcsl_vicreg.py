@@ -42,7 +42,7 @@ QUICK = {
     "noise_levels": (0.0, 0.3),
     "policy_kwargs": {"net_arch": [32], "embedding_dim": 16, "representation_dim": 16, "expander_dim": 16},
 }
-ONLY_INVERSE = {"terms": {"inverse": 1.0}}
+ONLY_INVERSE = {"terms": {"vicreg": 0.0, "align": 0.0}}
 SHUFFLED = {"algorithm": ShuffledGoals}
 
 CASE = Case(
@@ -69,6 +69,9 @@ CASE = Case(
         "noise": {"policy_kwargs": {"missing": "noise"}},
         "concat": {"policy_kwargs": {"embedding_dim": None, "missing": "noise", "goal_with_return": True}},
         "inverse only": ONLY_INVERSE,
+        "tokens": {"terms": {"vicreg": 0.0, "tokens": 1.0}, "policy_kwargs": {"n_tokens": 4}},
+        "predictor": {"terms": {"predict": 1.0}, "policy_kwargs": {"predictor_dim": 8}},
+        "in turns": {"phases": {"watched": 3, "played": 2}, "watch_first": 5},
     },
     contests=(
         # The stream holds no actions, and own play hardly ever sees the end of the chain.

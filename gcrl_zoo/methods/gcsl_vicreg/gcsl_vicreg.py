@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from gcrl_zoo.common.arguments import (
     is_number,
     refuse_below,
     refuse_no_fraction,
+    refuse_none,
     refuse_not_whole,
     refuse_unknown,
     shown,
@@ -26,11 +27,14 @@ from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.losses.vicreg import VICRegLoss, effective_rank, spread
 from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy
-from gcrl_zoo.methods.gcsl_vicreg.terms import Branches, Term, align, inverse, vicreg_term
+from gcrl_zoo.methods.gcsl_vicreg.terms import Branches, Term, align, inverse, predict, tokens, vicreg_term
+from gcrl_zoo.nets.tokens import TokenBottleneck, token_perplexity
 
 #: Of the returns-to-go in the best episode: the one to ask for.
 TARGET_QUANTILE = 0.9
-DEFAULT_TERMS = {"vicreg": 0.02, "align": 1.0, "inverse": 1.0}
+DEFAULT_TERMS = {"vicreg": 0.02, "predict": 0.0, "tokens": 0.0, "align": 1.0, "inverse": 1.0}
+#: Pairs from which a statistic is taken.
+MANY = 10_000
 
 
 class GCSLVICReg(TrajectoryAlgorithm):
@@ -38,19 +42,26 @@ class GCSLVICReg(TrajectoryAlgorithm):
     Our reading of EXP6, an experiment in unpublished research notes, and the version of it that works.
 
     Streaming watches states and returns, never actions; bootstrapping learns from own play which action leads from
-    one state to another. The loss is a weighted sum of three terms (see :mod:`~gcrl_zoo.methods.gcsl_vicreg.terms`):
-    ``vicreg`` and ``align`` on what is watched, ``inverse`` on what is played. The agent acts without a goal, on a
-    target return; where the environment asks for a goal, it acts towards that.
+    one state to another. The loss is a weighted sum of terms (see :mod:`~gcrl_zoo.methods.gcsl_vicreg.terms`):
+    ``vicreg``, ``predict``, ``tokens`` and ``align`` on what is watched, ``inverse`` on what is played. The agent acts
+    without a goal, on a target return; where the environment asks for a goal, it acts towards that.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
-    :param terms: weight of each term; what is left out, or 0, is not computed
+    :param terms: weight of each term, laid over ``DEFAULT_TERMS``; one of weight 0 is not computed
     :param vicreg: weights ``invariance``, ``variance``, ``covariance`` and ``gamma`` inside the VICReg term
     :param max_horizon: goals lie at most so many steps ahead; None for anywhere in the rest of the episode
+    :param goal_discount: where the environment asks for goals, those of what is watched lie a geometric number of
+        steps ahead, with this discount, however far ``max_horizon`` reaches
     :param stream_fraction: watch only this fraction of the episodes, those of highest return
+    :param phases: so many updates on what is ``watched``, then so many on what is ``played``, and so on; None for
+        both in each update
+    :param watch_first: so many updates at first on what is watched alone
     """
 
-    needs: ClassVar[Needs] = Needs(actions=True, rewards=True, stream=True)
+    needs: ClassVar[Needs] = Needs(
+        rewards=True, stream=True, without_rewards="let the environment ask for goals, which takes none"
+    )
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": GCSLVICRegPolicy,
         "CnnPolicy": GCSLVICRegPolicy,
@@ -65,49 +76,90 @@ class GCSLVICReg(TrajectoryAlgorithm):
         terms: Mapping[str, float] | None = None,
         vicreg: Mapping[str, float] | None = None,
         max_horizon: int | None = 1,
+        goal_discount: float = 0.99,
         stream_fraction: float = 1.0,
+        phases: Mapping[str, int] | None = None,
+        watch_first: int = 0,
         **kwargs: Any,
     ) -> None:
         self.terms, self.vicreg = terms, vicreg
-        self.max_horizon, self.stream_fraction = max_horizon, stream_fraction
+        self.max_horizon, self.goal_discount, self.stream_fraction = max_horizon, goal_discount, stream_fraction
+        self.phases, self.watch_first = phases, watch_first
         super().__init__(policy, env, **kwargs)
+
+    # ------------------------------------------------------------------- set-up
 
     def _setup_model(self) -> None:
         super()._setup_model()
+        refuse_no_fraction(self, "stream_fraction")
+        refuse_none(self, "goal_discount", "watch_first")
+        refuse_below(self, max_horizon=1, watch_first=0)
+        refuse_not_whole(self, "max_horizon", "watch_first")
+        if not is_number(self.goal_discount) or not 0 <= self.goal_discount < 1:
+            raise ValueError(f"goal_discount is {shown(self.goal_discount)}; give a number in [0, 1).")
+        self._terms = self._weighted_terms()
+        self._cycle = self._phase_cycle()
+
+    def _weighted_terms(self) -> dict[str, dict[str, tuple[float, Term]]]:
+        """By source and name, the weight and the function of each term that is computed."""
         refuse_unknown(self.vicreg or {}, VICRegLoss, "weight inside `vicreg`")
         for name, weight in (self.vicreg or {}).items():
             if not is_number(weight):
                 raise ValueError(f"vicreg: '{name}' is {shown(weight)}; give a number.")
-        watched: dict[str, Term] = {"vicreg": vicreg_term(VICRegLoss(**(self.vicreg or {}))), "align": align}
-        played: dict[str, Term] = {"inverse": inverse}
-        weights = dict(DEFAULT_TERMS if self.terms is None else self.terms)
-        unknown = weights.keys() - watched.keys() - played.keys()
-        if unknown:
-            raise ValueError(f"terms: '{min(unknown)}' is no term; choose from {', '.join([*watched, *played])}.")
+        vicreg = vicreg_term(VICRegLoss(**(self.vicreg or {})))
+        known: dict[str, dict[str, Term]] = {
+            "watched": {"vicreg": vicreg, "predict": predict, "tokens": tokens, "align": align},
+            "played": {"inverse": inverse},
+        }
+        weights = {**DEFAULT_TERMS, **(self.terms or {})}
         for name, weight in weights.items():
+            if name not in DEFAULT_TERMS:
+                raise ValueError(f"terms: '{name}' is no term; choose from {', '.join(DEFAULT_TERMS)}.")
             if not is_number(weight) or weight < 0:
                 raise ValueError(f"terms: the weight of '{name}' is {shown(weight)}; give a number from 0 on.")
         if not any(weights.values()):
-            raise ValueError(
-                "terms: every weight is 0, so there is nothing to learn; leave `terms` out for the default."
-            )
-        refuse_no_fraction(self, "stream_fraction")
-        refuse_below(self, max_horizon=1)
-        refuse_not_whole(self, "max_horizon")
-        active = {name: float(weight) for name, weight in weights.items() if weight}
-        self._terms = {
-            source: {name: (active[name], term) for name, term in terms.items() if name in active}
-            for source, terms in (("watched", watched), ("played", played))
+            raise ValueError("terms: every weight is 0, so there is nothing to learn; leave `terms` out.")
+        if weights["predict"] and self.policy.predictor is None:
+            raise ValueError("terms: 'predict' needs a predictor; give `policy_kwargs: {predictor_dim: 256}`.")
+        if weights["tokens"] and not isinstance(self.policy.bottleneck, TokenBottleneck):
+            raise ValueError("terms: 'tokens' needs tokens; give `policy_kwargs: {n_tokens: 16}`.")
+        return {
+            source: {name: (float(weights[name]), term) for name, term in terms.items() if weights[name]}
+            for source, terms in known.items()
         }
 
+    def _phase_cycle(self) -> list[str]:
+        """The source of each update, over and over; empty for both in each."""
+        phases = self.phases or {}
+        for source, updates in phases.items():
+            if source not in self._terms:
+                raise ValueError(f"phases: '{source}' is unknown; give numbers of updates for watched and played.")
+            if not isinstance(updates, int) or updates < 0:
+                raise ValueError(f"phases: '{source}' is {shown(updates)}; give a whole number of updates.")
+        cycle = [source for source, updates in phases.items() for _ in range(updates)]
+        if self.phases is not None and not cycle:
+            raise ValueError("phases: no source has any updates; leave `phases` out to learn from both in each update.")
+        for source in {*cycle, *["watched"] * bool(self.watch_first)}:
+            if not self._terms[source]:
+                raise ValueError(f"terms: no weight is on what is {source}, which phases or watch_first ask for.")
+        return cycle
+
     def _excluded_save_params(self) -> list[str]:
-        return [*super()._excluded_save_params(), "_terms"]
+        return [*super()._excluded_save_params(), "_terms", "_cycle"]
+
+    # --------------------------------------------------------------------- data
+
+    @property
+    def data_needs(self) -> Needs:
+        goals_only = self.policy.roles.desired_goal and not self.policy.goal_with_return
+        return self.needs._replace(rewards=not goals_only or self.stream_fraction < 1)
 
     def fit_statistics(self, watched: TrajectoryStore) -> None:
         super().fit_statistics(watched)
-        pairs = GoalPairs(watched, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
-        batch = to_tensors(pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)), self.device)
-        self.policy.fit_change(batch.observations, batch.goals)
+        if self.policy.change is not None:
+            pairs = GoalPairs(watched, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
+            batch = to_tensors(pairs.sample(np.random.default_rng(0), MANY), self.device)
+            self.policy.change.fit(batch.observations, batch.goals)
 
     def choose_target(self, watched: TrajectoryStore) -> float:
         """
@@ -116,19 +168,31 @@ class GCSLVICReg(TrajectoryAlgorithm):
         only.
         """
         policy = self.policy
-        if self.target_return is not None or policy.return_token == "episode_return" or policy.roles.return_to_go:
+        counted = policy.return_token == "episode_return" or policy.roles.return_to_go
+        if self.target_return is not None or counted or not watched.has_rewards:
             return super().choose_target(watched)
         best = watched.best(1 / watched.n_episodes)
         return float(np.quantile(best.take("return_to_go", best.steps), TARGET_QUANTILE))
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         keys = self.policy.roles.goal_keys
-        stores = {"watched": watched.best(self.stream_fraction), "played": played}
-        return {
-            source: GoalPairs(stores[source], max_horizon=self.max_horizon, goal_keys=keys)
-            for source, terms in self._terms.items()
-            if terms
+        best = watched if self.stream_fraction == 1 else watched.best(self.stream_fraction)
+        samplers = {
+            "watched": GoalPairs(best, max_horizon=self.max_horizon, goal_keys=keys),
+            "played": GoalPairs(played, max_horizon=self.max_horizon, goal_keys=keys),
         }
+        if self.policy.roles.desired_goal:
+            samplers["watched"] = GoalPairs(best, "geometric", None, self.goal_discount, keys, successors=True)
+        return {source: pairs for source, pairs in samplers.items() if self._terms[source]}
+
+    # -------------------------------------------------------------------- learn
+
+    def phase(self, update: int) -> Collection[str]:
+        if update < self.watch_first:
+            return ("watched",)
+        if not self._cycle:
+            return super().phase(update)
+        return (self._cycle[(update - self.watch_first) % len(self._cycle)],)
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         losses: list[Tensor] = []
@@ -141,14 +205,29 @@ class GCSLVICReg(TrajectoryAlgorithm):
                 losses.append(weight * metrics[name])
         return th.stack(losses).sum(), metrics
 
+    # ----------------------------------------------------------------- diagnose
+
+    def examine(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
+        """Own play that nothing was learned from yet is held out for free: what does the inverse model make of it?"""
+        if not self._terms["played"]:
+            return {}
+        pairs = GoalPairs(fresh, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
+        batch = to_tensors(pairs.sample(np.random.default_rng(0), min(MANY, 2 * len(fresh.steps))), self.device)
+        return {"inverse_held_out": inverse(Branches(self.policy, batch))[0]}
+
     def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
-        """Is VICReg at work, or have representations collapsed?"""
+        """Does acting do what the inverse model would? Is VICReg at work, or have representations collapsed?"""
         if "watched" not in batches:
             return {}
-        expanded, _ = Branches(self.policy, batches["watched"]).expanded
+        watched, head = Branches(self.policy, batches["watched"]), self.policy.head
+        expanded, _ = watched.expanded
         deviations = spread(expanded)
-        return {
+        metrics = {
+            "action_gap": head.distance(head(watched.acting), head(watched.one_step)).mean(),
             "spread_min": deviations.min(),
             "spread_mean": deviations.mean(),
             "effective_rank": effective_rank(expanded),
         }
+        if isinstance(self.policy.bottleneck, TokenBottleneck):
+            metrics["token_perplexity"] = token_perplexity(watched.token_logits[0])
+        return metrics

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.losses.vicreg import Expander
-from gcrl_zoo.nets.encoders import DictEncoder, VectorEncoder
+from gcrl_zoo.nets.inverse import Change
 from gcrl_zoo.nets.mlp import mlp
+from gcrl_zoo.nets.tokens import TokenBottleneck
 
 
 class InputSlot(nn.Module):
@@ -39,12 +41,12 @@ class InputSlot(nn.Module):
         """
         :param features: (B, F), or None
         :param like: any tensor (B, ...) on the device
-        :return: (B, width)
+        :return: (B, width); (1, width) where what is missing is the same in all rows
         """
         if features is not None:
             return self.embed(features)
         if self.null is not None:
-            return self.null.expand(like.shape[0], -1)
+            return self.null.unsqueeze(0)
         return self.embed(th.randn(like.shape[0], self.features_dim, device=like.device))
 
 
@@ -59,13 +61,15 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         its bad ones, ``"episode_return"`` (the notes) is the same for all steps of an episode
     :param goal_with_return: whether f sees the return beside a goal; without it the return cannot tell the inverse
         model how good the play was that it learns from
+    :param goal_only_with_return: whether the goal-only side of VICReg sees the return beside the goal
     :param change: f also sees the way from the state to the goal where both are there: one step apart they differ by
         little, and what an action did is in that little; the vector entries of the goal only
+    :param n_tokens: all that leaves f is attention over so many learned tokens; None for no such bottleneck
+    :param temperature: of that attention
+    :param predictor_dim: width of the hidden layer of the predictor, which the term ``predict`` needs; None for none
     :param expander_dim: width of the expander
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
-
-    change_scale: Tensor
 
     def __init__(
         self,
@@ -78,8 +82,12 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         missing: str = "null",
         return_token: str = "return_to_go",
         goal_with_return: bool = False,
+        goal_only_with_return: bool = True,
         change: bool = True,
+        n_tokens: int | None = None,
+        temperature: float = 1.0,
         expander_dim: int = 256,
+        predictor_dim: int | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
@@ -88,20 +96,30 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         if return_token not in ("return_to_go", "episode_return"):
             raise ValueError(f"return_token: '{return_token}' is neither 'return_to_go' nor 'episode_return'.")
         self.return_token = return_token
-        self.goal_with_return = goal_with_return
-        self.state_slot = InputSlot(self.encoder.features_dim, embedding_dim, missing)
-        self.return_slot = InputSlot(1, embedding_dim, missing)
-        self.goal_slot = InputSlot(self.goal_encoder.features_dim, embedding_dim, missing)
-        vectors = {key: e for key, e in self.goal_encoder.items() if isinstance(e, VectorEncoder)} if change else {}
-        self.place = DictEncoder(vectors)
-        self.change_slot = InputSlot(self.place.features_dim, embedding_dim, missing) if vectors else None
-        self.register_buffer("change_scale", th.ones(self.place.features_dim))
-        slots = [self.state_slot, self.return_slot, self.goal_slot, *([self.change_slot] if vectors else [])]
-        self.body = mlp([sum(slot.width for slot in slots if slot), *net_arch, representation_dim])
+        self.goal_with_return, self.goal_only_with_return = goal_with_return, goal_only_with_return
+        self.change = Change(dict(self.goal_encoder.items())) if change else None
+        widths = {"state": self.encoder.features_dim, "return": 1, "goal": self.goal_encoder.features_dim}
+        if self.change is not None and self.change.features_dim:
+            widths["change"] = self.change.features_dim
+        slots = {name: InputSlot(width, embedding_dim, missing) for name, width in widths.items()}
+        self.slots = nn.ModuleDict(slots)
+        width = sum(slot.width for slot in slots.values())
+        self.body = mlp([width, *net_arch, representation_dim])
+        self.bottleneck: TokenBottleneck | nn.Identity = nn.Identity()
+        if n_tokens is not None:
+            self.bottleneck = TokenBottleneck(representation_dim, n_tokens, temperature)
         self.expander = Expander(representation_dim, expander_dim)
+        self.predictor = None if predictor_dim is None else mlp([expander_dim, predictor_dim, expander_dim])
         self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:
+        return self.bottleneck(self.describe(inputs))
+
+    def describe(self, inputs: Inputs) -> Tensor:
+        """
+        :param inputs: of which a state or a goal must be there
+        :return: (B, D), the representation before its bottleneck
+        """
         state = None if inputs.state is None else self.encoder(inputs.state)
         goal = None if inputs.goal is None else self.goal_encoder(inputs.goal)
         returns = inputs.return_to_go if self.return_token == "return_to_go" else inputs.episode_return
@@ -109,27 +127,20 @@ class GCSLVICRegPolicy(ConditionedPolicy):
             returns = returns / self.return_scale
         like = state if state is not None else goal
         assert like is not None, "a representation needs a state or a goal"
-        slots = [self.state_slot(state, like), self.return_slot(returns, like), self.goal_slot(goal, like)]
-        if self.change_slot is not None:
-            slots.append(self.change_slot(self._change(inputs), like))
-        return self.body(th.cat(slots, dim=1))
+        features = {"state": state, "return": returns, "goal": goal, "change": self._way(inputs)}
+        parts = [slot(features[name], like) for name, slot in self.slots.items()]
+        # A linear layer on all parts side by side, but what is the same in all rows is computed once.
+        first, rest = self.body[0], self.body[1:]
+        assert isinstance(first, nn.Linear)
+        weights = first.weight.split([part.shape[1] for part in parts], dim=1)
+        products = [F.linear(part, weight) for part, weight in zip(parts, weights, strict=True)]
+        return rest(sum(products, start=first.bias))
 
-    def _change(self, inputs: Inputs) -> Tensor | None:
-        if inputs.state is None or inputs.goal is None:
+    def _way(self, inputs: Inputs) -> Tensor | None:
+        """(B, F), from the state to the goal"""
+        if self.change is None or inputs.state is None or inputs.goal is None:
             return None
-        return (self.place(inputs.goal) - self.place(inputs.state)) / self.change_scale
-
-    @th.no_grad()
-    def fit_change(self, states: Mapping[str, Tensor], goals: Mapping[str, Tensor]) -> None:
-        """
-        Scale the way to a goal, once, by pairs as training will draw them.
-
-        :param states: (B, ...) by key
-        :param goals: (B, ...) by key
-        """
-        if self.change_slot is not None:
-            deviation = (self.place(goals) - self.place(states)).std(0)
-            self.change_scale.copy_(th.where(deviation > 1e-6, deviation, 1.0))
+        return self.change(inputs.state, inputs.goal)
 
     def command(self, inputs: Inputs) -> Inputs:
         """

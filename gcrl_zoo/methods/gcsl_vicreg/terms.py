@@ -1,14 +1,15 @@
 """
 The forces of the method, each a function from branches of the network to a scalar.
 
-A branch is one way of filling the inputs of f (s: state, R: achieved return, g: goal, -: missing):
+A branch is one way of filling the inputs of f (s: state, R: achieved return, g: a later state, -: missing):
 
 ======================  ==============  =========================================================
 branch                  inputs          read by
 ======================  ==============  =========================================================
 ``goal_free``           (s_k, R, -)     acting on a target return
 ``goal_given``          (s_k, [R], g)   the inverse model, and acting towards a goal
-``goal_only``           (-, R, s_g)     the other side of VICReg
+``one_step``            (s_k, [R], g)   the same, with the very next state for a goal
+``goal_only``           (-, [R], s_g)   the other side of VICReg
 ======================  ==============  =========================================================
 """
 
@@ -20,10 +21,12 @@ from typing import Any
 
 import torch as th
 from torch import Tensor
+from torch.nn import functional as F
 
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.losses.vicreg import VICRegLoss
 from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy
+from gcrl_zoo.nets.tokens import TokenBottleneck
 
 
 class Branches:
@@ -36,32 +39,63 @@ class Branches:
 
     def __init__(self, policy: GCSLVICRegPolicy, batch: Any) -> None:
         self.policy, self.batch = policy, batch
-        # Both returns are offered; the policy reads the one that it is conditioned on.
-        self.achieved = Inputs(
-            episode_return=batch.episode_returns.unsqueeze(1),  # (B, 1)
-            return_to_go=batch.returns_to_go.unsqueeze(1),  # (B, 1)
-        )
+        self.achieved = Inputs()
+        if batch.returns_to_go is not None:  # both are offered; the policy reads the one that it is conditioned on
+            self.achieved = Inputs(
+                episode_return=batch.episode_returns.unsqueeze(1),  # (B, 1)
+                return_to_go=batch.returns_to_go.unsqueeze(1),  # (B, 1)
+            )
 
-    @cached_property
-    def goal_free(self) -> Tensor:
-        """(B, D)"""
-        return self.policy.represent(self.achieved._replace(state=self.batch.observations))
+    def _towards(self, goals: dict[str, Tensor]) -> Tensor:
+        given = self.achieved if self.policy.goal_with_return else Inputs()
+        return self.policy.represent(given._replace(state=self.batch.observations, goal=goals))
 
     @cached_property
     def goal_given(self) -> Tensor:
         """(B, D)"""
-        given = self.achieved if self.policy.goal_with_return else Inputs()
-        return self.policy.represent(given._replace(state=self.batch.observations, goal=self.batch.goals))
+        return self._towards(self.batch.goals)
+
+    @cached_property
+    def one_step(self) -> Tensor:
+        """(B, D)"""
+        return self.goal_given if self.batch.successors is None else self._towards(self.batch.successors)
+
+    @cached_property
+    def described(self) -> tuple[Tensor, Tensor]:
+        """Two of (B, D): the goal-free and the goal-only branch before the bottleneck."""
+        given = self.achieved if self.policy.goal_only_with_return else Inputs()
+        return self._goal_free, self.policy.describe(given._replace(goal=self.batch.goals))
+
+    @cached_property
+    def _goal_free(self) -> Tensor:
+        return self.policy.describe(self.achieved._replace(state=self.batch.observations))
+
+    @cached_property
+    def goal_free(self) -> Tensor:
+        """(B, D)"""
+        return self.policy.bottleneck(self._goal_free)
 
     @cached_property
     def goal_only(self) -> Tensor:
         """(B, D)"""
-        return self.policy.represent(self.achieved._replace(goal=self.batch.goals))
+        return self.policy.bottleneck(self.described[1])
+
+    @property
+    def acting(self) -> Tensor:
+        """(B, D), the branch that acts: towards a goal where the environment asks for one, else for a return"""
+        return self.goal_given if self.policy.roles.desired_goal else self.goal_free
 
     @cached_property
     def expanded(self) -> tuple[Tensor, Tensor]:
         """Two of (B, E): the sides of VICReg."""
         return self.policy.expander(self.goal_free), self.policy.expander(self.goal_only)
+
+    @cached_property
+    def token_logits(self) -> tuple[Tensor, Tensor]:
+        """Two of (B, K): what the goal-free and the goal-only branch attend to."""
+        assert isinstance(self.policy.bottleneck, TokenBottleneck)
+        free, only = self.described
+        return self.policy.bottleneck.logits(free), self.policy.bottleneck.logits(only)
 
 
 Metrics = dict[str, Tensor]
@@ -78,14 +112,28 @@ def vicreg_term(loss: VICRegLoss) -> Term:
     return vicreg
 
 
+def predict(watched: Branches) -> tuple[Tensor, Metrics]:
+    """Streaming: the expanded state should tell the expanded goal, by way of a predictor. Gradient into both."""
+    assert watched.policy.predictor is not None
+    state, goal = watched.expanded
+    return F.mse_loss(watched.policy.predictor(state), goal), {}
+
+
+def tokens(watched: Branches) -> tuple[Tensor, Metrics]:
+    """Streaming: the state should attend to the tokens that the goal attends to. Gradient into both."""
+    state, goal = watched.token_logits
+    return -(goal.softmax(-1) * state.log_softmax(-1)).sum(-1).mean(), {}
+
+
 def align(watched: Branches) -> tuple[Tensor, Metrics]:
     """
-    Streaming: what to do for a return is what leads to the goal that such a trajectory reached. The goal-free branch
-    learns its actions here and nowhere else; the inverse model is the teacher and does not move.
+    Streaming: what to do for a return, or for a goal, is what leads to the next state of a trajectory that got there.
+    The branch that acts learns its actions here; the inverse model is the teacher and does not move.
     """
+    student = watched.policy.head(watched.acting)
     with th.no_grad():
-        teacher = watched.policy.head(watched.goal_given)
-    return watched.policy.head.imitate(watched.policy.head(watched.goal_free), teacher).mean(), {}
+        teacher = watched.policy.head(watched.one_step)
+    return watched.policy.head.imitate(student, teacher).mean(), {}
 
 
 def inverse(played: Branches) -> tuple[Tensor, Metrics]:
