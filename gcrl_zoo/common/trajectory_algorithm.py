@@ -381,7 +381,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             if not callback.on_step():
                 return False
         if self.num_timesteps >= self.learning_starts and self.replay_buffer.n_episodes > 0:
-            self.train(self.num_timesteps - start if self.gradient_steps < 0 else self.gradient_steps)
+            self.train(self.num_timesteps - start if self.gradient_steps < 0 else self.gradient_steps, since=start)
         return True
 
     def _keep(self, episode: Episode) -> None:
@@ -406,9 +406,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     # -------------------------------------------------------------------- train
 
-    def train(self, gradient_steps: int) -> None:
+    def train(self, gradient_steps: int, since: int | None = None) -> None:
         """
         :param gradient_steps: number of updates
+        :param since: timestep at which the round began; the learning rate then follows its schedule from there to now,
+            so that the last round does not find it at its end
         """
         runtime = self._runtime
         assert runtime.updater is not None
@@ -419,8 +421,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         runtime.fresh = 0
         self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
         with runtime.streams.torch_stream():
-            for _ in range(gradient_steps):
-                self._set_learning_rate()
+            began = self.num_timesteps if since is None else since
+            for step in range(gradient_steps):
+                self._set_learning_rate(began + (self.num_timesteps - began) * step / gradient_steps)
                 batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(self._n_updates)}
                 runtime.updater.step(*self.compute_loss(batches))
                 self._n_updates += 1
@@ -465,8 +468,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """
         return float(watched.returns.max()) if self.target_return is None else self.target_return
 
-    def _set_learning_rate(self) -> None:
-        self._update_current_progress_remaining(self.num_timesteps, self._total_timesteps)
+    def _set_learning_rate(self, timestep: float) -> None:
+        self._current_progress_remaining = 1 - timestep / self._total_timesteps
         # The last step of several environments may lie beyond the end.
         rate = self.lr_schedule(max(0.0, self._current_progress_remaining))
         if self._n_updates < self.warmup_steps:
