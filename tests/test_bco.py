@@ -56,7 +56,7 @@ def test_the_loss_is_that_of_a_hand(action, head):
 
     def infer(batch):
         here, there = seen(batch.observations), seen(batch.goals)
-        x = np.concatenate([here, there, (there - here) / policy.change.scale.numpy()], axis=1)
+        x = np.concatenate([here, there, np.arcsinh((there - here) / policy.change.scale.numpy())], axis=1)
         return linear(policy.inverse_head.linear, layers(policy.inverse.body, x))
 
     played, watched = batches["played"], batches["watched"]
@@ -190,7 +190,7 @@ def test_ways_are_scaled_by_what_is_watched(observation):
     model = CASE.make(make_env(observation), **data).learn(1)
     watched = batches_of(model, 3000)["watched"]
     change = model.policy.change(watched.observations, watched.goals)
-    np.testing.assert_allclose(change.std(0), np.ones(change.shape[1]), rtol=0.25)
+    np.testing.assert_allclose(change.sinh().std(0), np.ones(change.shape[1]), rtol=0.25)
     assert change.shape[1] >= 2
 
 
@@ -278,9 +278,17 @@ def test_changes_come_out_alike_however_small_they_are():
     change.fit(states, successors)
     ways = change(states, successors)
     assert ways.shape == (1000, 3) and change.features_dim == 3 and not ways.requires_grad
-    np.testing.assert_allclose(ways.std(0), [1, 1, 0], atol=1e-5)
+    np.testing.assert_allclose(ways.sinh().std(0), [1, 1, 0], atol=1e-5)
     np.testing.assert_array_equal(ways[:, 2], 0)
     np.testing.assert_allclose(change(successors, states), -ways, rtol=1e-6)
+
+
+def test_far_goals_count_by_their_logarithm():
+    change, (states, successors) = Change(encoders()), steps()
+    change.fit(states, successors)
+    near, far = (change(states, {"place": states["place"] + th.tensor([way, 0, 0])})[:, 0] for way in (0.01, 1e4))
+    np.testing.assert_allclose(near, 0.1, rtol=0.1)
+    np.testing.assert_allclose(far, np.log(2e5), rtol=0.1)
 
 
 def test_a_scale_travels_with_the_weights():

@@ -1,8 +1,11 @@
 """gcsl_vicreg: who learns what from whom."""
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.data import Episode, TrajectoryStore
@@ -11,7 +14,7 @@ from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import DEFAULT_TERMS
 from gcrl_zoo.methods.gcsl_vicreg.terms import Branches
 
 from .cases.gcsl_vicreg import CASE
-from .envs import make_store
+from .envs import make_env, make_store
 
 ALL = dict.fromkeys(DEFAULT_TERMS, 1.0)
 WITH_ALL_NETS = {"policy_kwargs": {"n_tokens": 4, "predictor_dim": 8}}
@@ -28,9 +31,9 @@ def only(*names):
     return {name: float(name in names) for name in DEFAULT_TERMS}
 
 
-def with_gradients_of(*names, **kwargs):
+def with_gradients_of(*names, action="discrete", **kwargs):
     """A model after one backward pass of these terms alone."""
-    model = CASE.make(dataset=make_store(), terms=only(*names), **kwargs).learn(1)
+    model = CASE.make(dataset=make_store(action=action), terms=only(*names), **kwargs).learn(1)
     model.policy.zero_grad(set_to_none=True)
     model.compute_loss(batches_of(model))[0].backward()
     return model
@@ -79,8 +82,11 @@ def test_poisoned_actions_of_a_stream_change_nothing():
 # ------------------------------------------------------------------ who teaches whom
 
 
-def test_the_default_has_all_three_forces():
-    assert set(CASE.make()._terms["watched"]) | set(CASE.make()._terms["played"]) == {"vicreg", "align", "inverse"}
+def test_the_default_aligns_what_it_watches_and_learns_what_actions_do():
+    assert {source: set(terms) for source, terms in CASE.make()._terms.items()} == {
+        "watched": {"align", "consistency"},
+        "played": {"inverse", "forward"},
+    }
 
 
 def test_inverse_trains_the_goal_given_branch_only(monkeypatch):
@@ -98,6 +104,65 @@ def test_align_moves_the_goal_free_branch_and_not_its_teacher():
     assert policy.slots["goal"].null.grad.abs().sum() > 0 and touched(policy.slots["return"].embed)
     assert not touched(policy.slots["goal"].embed), "a given goal is the teacher"
     assert policy.slots["return"].null.grad is None, "the teacher sees no return"
+
+
+def test_forward_trains_its_own_model_and_nothing_else():
+    policy = with_gradients_of("forward").policy
+    assert touched(policy.forward_model)
+    assert not touched(policy.body) and not touched(policy.head)
+
+
+@pytest.mark.parametrize("action", ["discrete", "box"])
+def test_consistency_moves_the_acting_branch_and_not_the_forward_model(action):
+    policy = with_gradients_of("consistency", env=make_env(action=action), action=action).policy
+    assert touched(policy.head) and touched(policy.slots["return"].embed) == (policy.slots["return"].width > 1)
+    assert policy.slots["goal"].null.grad.abs().sum() > 0, "a missing goal is the goal-free branch"
+    assert not touched(policy.forward_model)
+
+
+class Line(gym.Env):
+    """Only its spaces are asked for: what is learned comes from a dataset."""
+
+    observation_space, action_space = spaces.Box(-99, 99, (1,)), spaces.Box(-1, 1, (1,))
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+
+def test_any_action_that_leads_to_the_next_state_is_consistent():
+    """Two actions do the same; the inverse model can only tell their mean, which does nothing."""
+    rng = np.random.default_rng(0)
+    episodes = []
+    for _ in range(40):
+        actions = rng.choice([-1.0, 1.0], (10, 1)).astype(np.float32) * rng.uniform(0.2, 1, (10, 1)).astype(np.float32)
+        places = np.concatenate([[0], np.cumsum(np.abs(actions[:, 0]))]).astype(np.float32)
+        episodes.append(Episode({"observation": places[:, None]}, actions, np.ones(10, np.float32), False))
+    env = DummyVecEnv([Line])
+    errors = {}
+    for name, terms in {"align": {"align": 1, "consistency": 0}, "both": {"align": 0.01, "consistency": 1}}.items():
+        learner = CASE.make(
+            env,
+            dataset=TrajectoryStore.from_episodes(episodes),
+            terms=terms,
+            learning_rate=3e-3,
+            batch_size=64,
+            policy_kwargs={"net_arch": [32], "representation_dim": 16, "forward_arch": [32]},
+        ).learn(1500)
+        batch = learner._runtime.samplers["watched"].sample(rng, 200)
+        policy, batch = learner.policy, to_tensors(batch, learner.device)
+        with th.no_grad():
+            action = policy.head.expected(policy.head(Branches(policy, batch).acting))
+        moved = (batch.goals["observation"] - batch.observations["observation"]).squeeze(1)
+        errors[name] = (action.abs().squeeze(1).mean() - moved.mean()).abs().item()
+    assert errors["both"] < 0.15 < 0.4 < errors["align"]
+
+
+def test_without_vectors_alignment_has_to_do():
+    model = CASE.make(make_env("image"), dataset=make_store("image"))
+    assert model.policy.forward_model is None
+    assert {name for terms in model._terms.values() for name in terms} == {"align", "inverse"}
+    with pytest.raises(ValueError, match="need a forward model and goals that are vectors"):
+        CASE.make(make_env("image"), dataset=make_store("image"), terms={"consistency": 1})
 
 
 def test_vicreg_moves_both_of_its_sides():
@@ -169,12 +234,12 @@ def test_what_terms_leave_out_keeps_its_weight():
 
 
 def test_weights_weigh():
-    model = CASE.make(dataset=make_store(), terms={"vicreg": 0.5, "align": 2.0, "inverse": 3.0}).learn(1)
+    weights = {"vicreg": 0.5, "align": 2.0, "consistency": 4.0, "inverse": 3.0, "forward": 5.0}
+    model = CASE.make(dataset=make_store(), terms=weights).learn(1)
     loss, metrics = model.compute_loss(batches_of(model))
     metrics = {name: metric.detach() for name, metric in metrics.items()}
-    assert loss.detach() == pytest.approx(
-        (0.5 * metrics["vicreg"] + 2 * metrics["align"] + 3 * metrics["inverse"]).item()
-    )
+    expected = sum(weight * metrics[name] for name, weight in weights.items())
+    assert loss.detach() == pytest.approx(expected.item())
     assert {"vicreg_invariance", "vicreg_variance", "vicreg_covariance"} <= metrics.keys()
 
 

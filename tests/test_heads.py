@@ -59,6 +59,36 @@ def test_imitation_is_zero_where_both_agree_and_only_there(kind, space):
 
 
 @every_head
+def test_the_expected_action_is_the_mean_of_what_is_played(kind, space):
+    """As another network reads it; the mean over many samples where the head is random."""
+    head, params = make(kind, space)
+    many = params[:4].repeat(4000, 1)
+    played = head.encode(head.act(many)).unflatten(0, (4000, 4)).mean(0)
+    expected = head.expected(params[:4])
+    assert expected.shape == (4, head.encoding_dim) == played.shape
+    if kind == "gaussian":  # samples are clipped, the mean is not drawn inwards by that
+        played = head.encode(head.act(params[:4], deterministic=True))
+    fixed = th.as_tensor(head.half_range == 0) if isinstance(space, spaces.Box) else th.zeros(head.encoding_dim) > 0
+    th.testing.assert_close(played[:, ~fixed], expected[:, ~fixed], atol=0.05, rtol=0)
+
+
+@every_head
+def test_gradients_reach_an_expected_action(kind, space):
+    head, params = make(kind, space)
+    params = (params / 10).requires_grad_()
+    head.expected(params).square().sum().backward()
+    assert params.grad.abs().sum() > 0
+
+
+@every_head
+def test_distance_is_a_fraction_of_the_range(kind, space):
+    head, params = make(kind, space)
+    assert (head.distance(params, params) == 0).all()
+    apart = head.distance(params, -params)
+    assert apart.shape == (ROWS,) and ((apart >= 0) & (apart <= 1)).all() and apart.mean() > 0.05
+
+
+@every_head
 def test_imitation_does_not_move_the_teacher(kind, space):
     head, params = make(kind, space)
     student, teacher = params.clone().requires_grad_(), (params + 1).requires_grad_()

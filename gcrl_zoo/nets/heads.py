@@ -63,6 +63,29 @@ class ActionHead(nn.Module, ABC):
         :return: (B,), zero where both agree
         """
 
+    @property
+    @abstractmethod
+    def encoding_dim(self) -> int:
+        """Width E of an encoded action."""
+
+    @abstractmethod
+    def encode(self, actions: Tensor) -> Tensor:
+        """
+        Actions as another network reads them.
+
+        :param actions: (B, A) or (B,), environment units
+        :return: (B, E)
+        """
+
+    @abstractmethod
+    def expected(self, params: Tensor) -> Tensor:
+        """
+        The encoding of the mean action, through which a gradient finds its way.
+
+        :param params: (B, P)
+        :return: (B, E)
+        """
+
     @abstractmethod
     def distance(self, params: Tensor, other: Tensor) -> Tensor:
         """
@@ -93,6 +116,16 @@ class CategoricalHead(ActionHead):
     def __init__(self, features_dim: int, n_actions: int, start: int = 0) -> None:
         super().__init__(features_dim, n_actions)
         self.start = start
+
+    @property
+    def encoding_dim(self) -> int:
+        return self.linear.out_features
+
+    def encode(self, actions: Tensor) -> Tensor:
+        return F.one_hot(actions.long() - self.start, self.encoding_dim).float()
+
+    def expected(self, params: Tensor) -> Tensor:
+        return params.softmax(-1)
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
         return F.cross_entropy(params, actions.long() - self.start, reduction="none")
@@ -128,6 +161,16 @@ class BoxHead(ActionHead):
         self.register_buffer("half_range", half_range)
         # A dimension that allows one value only has no range to divide by; there the action is that value.
         self.register_buffer("unit", th.where(half_range > 0, half_range, 1.0), persistent=False)
+
+    @property
+    def encoding_dim(self) -> int:
+        return self.shape.numel()
+
+    def encode(self, actions: Tensor) -> Tensor:
+        return self.to_unit(actions)
+
+    def expected(self, params: Tensor) -> Tensor:
+        return params.clamp(-1, 1)
 
     def to_unit(self, actions: Tensor) -> Tensor:
         """Environment units (B, *shape) to [-1, 1] (B, A)."""
@@ -212,6 +255,9 @@ class BinsHead(BoxHead):
         self.n_bins = n_bins
         width = 2 / n_bins
         self.register_buffer("bin_centers", th.linspace(-1 + width / 2, 1 - width / 2, n_bins))
+
+    def expected(self, params: Tensor) -> Tensor:
+        return self.logits(params).softmax(-1) @ self.bin_centers
 
     def logits(self, params: Tensor) -> Tensor:
         """(B, A * n_bins) -> (B, A, n_bins)"""

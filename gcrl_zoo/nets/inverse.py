@@ -12,8 +12,9 @@ from gcrl_zoo.nets.mlp import last_width, mlp
 class Change(nn.Module):
     """
     The way from one state to another: their difference, scaled by how much one usually lies from the other. One step
-    apart two states differ by little, and what an action did is in that little. Vector entries only: categories and
-    pixels have no difference that says more than both of them do.
+    apart two states differ by little, and what an action did is in that little; a goal may be a thousand times further
+    away, so large differences count by their logarithm (asinh). Vector entries only: categories and pixels have no
+    difference that says more than both of them do.
 
     The scale is a buffer, so it travels with the weights.
 
@@ -49,7 +50,7 @@ class Change(nn.Module):
         :param successors: (B, ...) by key
         :return: (B, F) float32, F being ``features_dim``: 0 where no entry is a vector
         """
-        return self._difference(states, successors) / self.scale
+        return (self._difference(states, successors) / self.scale).asinh()
 
     def _difference(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
         """(B, F)"""

@@ -27,12 +27,30 @@ from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.losses.vicreg import VICRegLoss, effective_rank, spread
 from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy
-from gcrl_zoo.methods.gcsl_vicreg.terms import Branches, Term, align, inverse, predict, tokens, vicreg_term
+from gcrl_zoo.methods.gcsl_vicreg.terms import (
+    Branches,
+    Term,
+    align,
+    consistency,
+    forward,
+    inverse,
+    predict,
+    tokens,
+    vicreg_term,
+)
 from gcrl_zoo.nets.tokens import TokenBottleneck, token_perplexity
 
 #: Of the returns-to-go in the best episode: the one to ask for.
 TARGET_QUANTILE = 0.9
-DEFAULT_TERMS = {"vicreg": 0.02, "predict": 0.0, "tokens": 0.0, "align": 1.0, "inverse": 1.0}
+DEFAULT_TERMS = {
+    "vicreg": 0.0,
+    "predict": 0.0,
+    "tokens": 0.0,
+    "align": 0.3,
+    "consistency": 1.0,
+    "inverse": 1.0,
+    "forward": 1.0,
+}
 #: Pairs from which a statistic is taken.
 MANY = 10_000
 
@@ -108,10 +126,18 @@ class GCSLVICReg(TrajectoryAlgorithm):
                 raise ValueError(f"vicreg: '{name}' is {shown(weight)}; give a number.")
         vicreg = vicreg_term(VICRegLoss(**(self.vicreg or {})))
         known: dict[str, dict[str, Term]] = {
-            "watched": {"vicreg": vicreg, "predict": predict, "tokens": tokens, "align": align},
-            "played": {"inverse": inverse},
+            "watched": {
+                "vicreg": vicreg,
+                "predict": predict,
+                "tokens": tokens,
+                "align": align,
+                "consistency": consistency,
+            },
+            "played": {"inverse": inverse, "forward": forward},
         }
         weights = {**DEFAULT_TERMS, **(self.terms or {})}
+        if self.policy.forward_model is None:  # no vector to predict: then alignment has to do
+            weights |= {name: 0.0 for name in ("consistency", "forward") if name not in (self.terms or {})}
         for name, weight in weights.items():
             if name not in DEFAULT_TERMS:
                 raise ValueError(f"terms: '{name}' is no term; choose from {', '.join(DEFAULT_TERMS)}.")
@@ -123,6 +149,11 @@ class GCSLVICReg(TrajectoryAlgorithm):
             raise ValueError("terms: 'predict' needs a predictor; give `policy_kwargs: {predictor_dim: 256}`.")
         if weights["tokens"] and not isinstance(self.policy.bottleneck, TokenBottleneck):
             raise ValueError("terms: 'tokens' needs tokens; give `policy_kwargs: {n_tokens: 16}`.")
+        if (weights["consistency"] or weights["forward"]) and self.policy.forward_model is None:
+            raise ValueError(
+                "terms: 'forward' and 'consistency' need a forward model and goals that are vectors; give "
+                "`policy_kwargs: {forward_arch: [256, 256], change: true}`, or both terms the weight 0."
+            )
         return {
             source: {name: (float(weights[name]), term) for name, term in terms.items() if weights[name]}
             for source, terms in known.items()
@@ -177,10 +208,13 @@ class GCSLVICReg(TrajectoryAlgorithm):
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         keys = self.policy.roles.goal_keys
         best = watched if self.stream_fraction == 1 else watched.best(self.stream_fraction)
-        samplers = {
-            "watched": GoalPairs(best, max_horizon=self.max_horizon, goal_keys=keys),
-            "played": GoalPairs(played, max_horizon=self.max_horizon, goal_keys=keys),
-        }
+        step_by_step = {"align", "consistency", "forward"} & {name for terms in self._terms.values() for name in terms}
+        successors = bool(step_by_step) and self.max_horizon != 1  # at one step, the goal is the successor
+
+        def near(store: TrajectoryStore) -> GoalPairs:
+            return GoalPairs(store, max_horizon=self.max_horizon, goal_keys=keys, successors=successors)
+
+        samplers = {"watched": near(best), "played": near(played)}
         if self.policy.roles.desired_goal:
             samplers["watched"] = GoalPairs(best, "geometric", None, self.goal_discount, keys, successors=True)
         return {source: pairs for source, pairs in samplers.items() if self._terms[source]}
@@ -216,17 +250,20 @@ class GCSLVICReg(TrajectoryAlgorithm):
         return {"inverse_held_out": inverse(Branches(self.policy, batch))[0]}
 
     def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
-        """Does acting do what the inverse model would? Is VICReg at work, or have representations collapsed?"""
+        """
+        Does acting do what the inverse model would? Is VICReg at work, or have representations collapsed? Where VICReg
+        has a weight, its side of the matter is told, else the representation itself.
+        """
         if "watched" not in batches:
             return {}
         watched, head = Branches(self.policy, batches["watched"]), self.policy.head
-        expanded, _ = watched.expanded
-        deviations = spread(expanded)
+        seen = watched.expanded[0] if "vicreg" in self._terms["watched"] else watched.acting
+        deviations = spread(seen)
         metrics = {
             "action_gap": head.distance(head(watched.acting), head(watched.one_step)).mean(),
             "spread_min": deviations.min(),
             "spread_mean": deviations.mean(),
-            "effective_rank": effective_rank(expanded),
+            "effective_rank": effective_rank(seen),
         }
         if isinstance(self.policy.bottleneck, TokenBottleneck):
             metrics["token_perplexity"] = token_perplexity(watched.token_logits[0])

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.losses.vicreg import Expander
+from gcrl_zoo.nets.forward import ForwardModel
 from gcrl_zoo.nets.inverse import Change
 from gcrl_zoo.nets.mlp import mlp
 from gcrl_zoo.nets.tokens import TokenBottleneck
@@ -68,6 +69,8 @@ class GCSLVICRegPolicy(ConditionedPolicy):
     :param temperature: of that attention
     :param predictor_dim: width of the hidden layer of the predictor, which the term ``predict`` needs; None for none
     :param expander_dim: width of the expander
+    :param forward_arch: widths of the hidden layers of the forward model, which the terms ``forward`` and
+        ``consistency`` need, as they need ``change``; None for none
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
@@ -76,9 +79,9 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        net_arch: Sequence[int] = (256,),
-        representation_dim: int = 128,
-        embedding_dim: int | None = 128,
+        net_arch: Sequence[int] = (256, 256),
+        representation_dim: int = 256,
+        embedding_dim: int | None = None,
         missing: str = "null",
         return_token: str = "return_to_go",
         goal_with_return: bool = False,
@@ -88,6 +91,7 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         temperature: float = 1.0,
         expander_dim: int = 256,
         predictor_dim: int | None = None,
+        forward_arch: Sequence[int] | None = (256, 256),
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
@@ -109,6 +113,10 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         if n_tokens is not None:
             self.bottleneck = TokenBottleneck(representation_dim, n_tokens, temperature)
         self.expander = Expander(representation_dim, expander_dim)
+        self.forward_model: ForwardModel | None = None
+        if forward_arch is not None and "change" in slots:
+            dims = self.encoder.features_dim, self.head.encoding_dim, widths["change"]
+            self.forward_model = ForwardModel(*dims, forward_arch)
         self.predictor = None if predictor_dim is None else mlp([expander_dim, predictor_dim, expander_dim])
         self.optimizer = self.make_optimizer(lr_schedule)
 

@@ -86,6 +86,18 @@ class Branches:
         return self.goal_given if self.policy.roles.desired_goal else self.goal_free
 
     @cached_property
+    def state(self) -> Tensor:
+        """(B, O), features of the state"""
+        return self.policy.encoder(self.batch.observations)
+
+    @cached_property
+    def next_change(self) -> Tensor:
+        """(B, F), the way to the very next state"""
+        assert self.policy.change is not None
+        following = self.batch.goals if self.batch.successors is None else self.batch.successors
+        return self.policy.change(self.batch.observations, following)
+
+    @cached_property
     def expanded(self) -> tuple[Tensor, Tensor]:
         """Two of (B, E): the sides of VICReg."""
         return self.policy.expander(self.goal_free), self.policy.expander(self.goal_only)
@@ -139,3 +151,21 @@ def align(watched: Branches) -> tuple[Tensor, Metrics]:
 def inverse(played: Branches) -> tuple[Tensor, Metrics]:
     """Bootstrapping: which action led from the state to the goal. Own play knows, in hindsight."""
     return played.policy.head.nll(played.policy.head(played.goal_given), played.batch.actions).mean(), {}
+
+
+def forward(played: Branches) -> tuple[Tensor, Metrics]:
+    """Bootstrapping: where the action led. A model of its own, which only ``consistency`` asks."""
+    assert played.policy.forward_model is not None
+    actions = played.policy.head.encode(played.batch.actions)
+    return F.mse_loss(played.policy.forward_model(played.state, actions), played.next_change), {}
+
+
+def consistency(watched: Branches) -> tuple[Tensor, Metrics]:
+    """
+    Streaming: what the acting branch does should lead to the next state, by the forward model, which does not move.
+    Where several actions lead to the same state, the inverse model can only tell their mean, which may lead elsewhere;
+    here any of them will do (the forward consistency of Pathak et al. 2018, "Zero-Shot Visual Imitation").
+    """
+    assert watched.policy.forward_model is not None
+    actions = watched.policy.head.expected(watched.policy.head(watched.acting))
+    return F.mse_loss(watched.policy.forward_model.frozen(watched.state, actions), watched.next_change), {}
