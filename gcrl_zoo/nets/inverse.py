@@ -50,7 +50,11 @@ class Change(nn.Module):
         :param successors: (B, ...) by key
         :return: (B, F) float32, F being ``features_dim``: 0 where no entry is a vector
         """
-        return (self._difference(states, successors) / self.scale).asinh()
+        return self.scaled(states, successors).asinh()
+
+    def scaled(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
+        """As ``forward``, but large differences count in full: what a forward model has to tell."""
+        return self._difference(states, successors) / self.scale
 
     def _difference(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
         """(B, F)"""

@@ -46,7 +46,7 @@ DEFAULT_TERMS = {
     "vicreg": 0.0,
     "predict": 0.0,
     "tokens": 0.0,
-    "align": 0.3,
+    "align": 1.0,
     "consistency": 1.0,
     "inverse": 1.0,
     "forward": 1.0,

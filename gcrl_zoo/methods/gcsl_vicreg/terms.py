@@ -95,7 +95,7 @@ class Branches:
         """(B, F), the way to the very next state"""
         assert self.policy.change is not None
         following = self.batch.goals if self.batch.successors is None else self.batch.successors
-        return self.policy.change(self.batch.observations, following)
+        return self.policy.change.scaled(self.batch.observations, following)
 
     @cached_property
     def expanded(self) -> tuple[Tensor, Tensor]:
