@@ -139,11 +139,11 @@ def test_any_action_that_leads_to_the_next_state_is_consistent():
         episodes.append(Episode({"observation": places[:, None]}, actions, np.ones(10, np.float32), False))
     env = DummyVecEnv([Line])
     errors = {}
-    for name, terms in {"align": {"align": 1, "consistency": 0}, "both": {"align": 0.01, "consistency": 1}}.items():
+    for name, weights in {"align": {"align": 1, "consistency": 0}, "both": {"align": 0.01, "consistency": 1}}.items():
         learner = CASE.make(
             env,
             dataset=TrajectoryStore.from_episodes(episodes),
-            terms=terms,
+            terms=weights,
             learning_rate=3e-3,
             batch_size=64,
             policy_kwargs={"net_arch": [32], "representation_dim": 16, "forward_arch": [32]},

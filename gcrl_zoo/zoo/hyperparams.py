@@ -83,7 +83,7 @@ def compose(method: Method, preset: Path | None, env_id: str, *, atari: bool = F
         )
     source, block = _read(method.yaml, base, key, env_id)
     fits = preset is None
-    for layer in _layers(method, preset) if preset is not None else []:
+    for layer in layers(method, preset) if preset is not None else []:
         delta = read_blocks(layer)
         for key in ("default", _own_key(delta, env_id)):
             if key in delta:
@@ -95,18 +95,25 @@ def compose(method: Method, preset: Path | None, env_id: str, *, atari: bool = F
     return source, block
 
 
-def _layers(method: Method, preset: Path, within: tuple[str, ...] = ()) -> list[Path]:
-    """The files to lay over a block, in this order: what a preset extends, then the preset."""
+def layers(method: Method, preset: Path, within: tuple[str, ...] = ()) -> list[Path]:
+    """
+    The files to lay over a block, in this order: what a preset extends, then the preset.
+
+    :param method: the method that is being run
+    :param preset: file of the preset
+    :param within: for messages: the presets that led here
+    :raises ValueError: a preset extends itself, or one that there is not
+    """
     extended = (yaml.safe_load(preset.read_text(encoding="utf-8")) or {}).get(EXTENDS, [])
-    layers: list[Path] = []
+    found: list[Path] = []
     for name in [extended] if isinstance(extended, str) else extended:
         if name not in method.presets or name in (*within, preset.stem):
             raise ValueError(
                 f"{preset} extends {name!r}, which is itself or no preset of {method.name}; it has "
                 f"{', '.join(method.presets)}."
             )
-        layers += _layers(method, method.presets[name], (*within, preset.stem))
-    return [*layers, preset]
+        found += layers(method, method.presets[name], (*within, preset.stem))
+    return [*found, preset]
 
 
 def _own_key(blocks: dict[str, Block], env_id: str) -> str | None:
