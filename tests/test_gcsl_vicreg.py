@@ -120,6 +120,17 @@ def test_consistency_moves_the_acting_branch_and_not_the_forward_model(action):
     assert not touched(policy.forward_model)
 
 
+def test_a_disturbed_branch_begins_nearby_and_ends_at_the_same_state():
+    policy = with_gradients_of("consistency", disturbance=0.5).policy
+    assert touched(policy.head)
+    batch = batches_of(CASE.make(dataset=make_store(), disturbance=0.5).learn(1))["watched"]
+    here, nearby = Branches(policy, batch), Branches(policy, batch).disturbed(0.5)
+    ways = [each.batch.observations["observation"] for each in (here, nearby)]
+    way = (policy.encoder({"observation": ways[1]}) - policy.encoder({"observation": ways[0]})) / policy.change.scale
+    assert 0.4 < way.std() < 0.6
+    th.testing.assert_close(nearby.next_change, here.next_change - way, atol=1e-4, rtol=1e-4)
+
+
 class Line(gym.Env):
     """Only its spaces are asked for: what is learned comes from a dataset."""
 
@@ -219,9 +230,8 @@ def test_a_term_of_weight_zero_is_not_computed(name, monkeypatch):
     def computed(*_):
         raise AssertionError(f"{name} was computed")
 
-    monkeypatch.setattr(
-        gcsl_vicreg, *(("vicreg_term", lambda loss: computed) if name == "vicreg" else (name, computed))
-    )
+    made = name in ("vicreg", "consistency")  # by a function, since they have settings
+    monkeypatch.setattr(gcsl_vicreg, *((f"{name}_term", lambda _: computed) if made else (name, computed)))
     CASE.make(dataset=make_store(), terms={**ALL, name: 0}, **WITH_ALL_NETS).learn(3)
     with pytest.raises(AssertionError, match="was computed"):
         CASE.make(dataset=make_store(), terms=only(name), **WITH_ALL_NETS).learn(3)
@@ -251,6 +261,7 @@ def test_weights_weigh():
         ({"terms": {"predict": 1}}, ValueError, "'predict' needs a predictor.*predictor_dim"),
         ({"terms": {"tokens": 1}}, ValueError, "'tokens' needs tokens.*n_tokens"),
         ({"goal_discount": 1.0}, ValueError, "goal_discount is 1.0"),
+        ({"disturbance": -1}, ValueError, "disturbance is -1"),
         ({"watch_first": 2.5}, ValueError, "watch_first is 2.5; give a whole number"),
         ({"phases": {"watch": 3}}, ValueError, "phases: 'watch' is unknown.*watched and played"),
         ({"phases": {"watched": -1}}, ValueError, "phases: 'watched' is -1"),

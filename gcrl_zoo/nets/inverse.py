@@ -56,6 +56,23 @@ class Change(nn.Module):
         """As ``forward``, but large differences count in full: what a forward model has to tell."""
         return self._difference(states, successors) / self.scale
 
+    def disturbed(self, states: Mapping[str, Tensor], size: float) -> dict[str, Tensor]:
+        """
+        States nearby: what is a vector is displaced at random by so many usual differences.
+
+        :param states: (B, ...) by key
+        :param size: standard deviation of the displacement
+        :return: (B, ...) by key
+        """
+        disturbed, start = dict(states), 0
+        for key, encoder in self.place.items():
+            assert isinstance(encoder, VectorEncoder)
+            scale = self.scale[start : start + encoder.features_dim] * encoder.std * size  # (F,)
+            start += encoder.features_dim
+            noise = th.randn(len(states[key]), encoder.features_dim, device=scale.device) * scale
+            disturbed[key] = states[key] + noise.view_as(states[key])
+        return disturbed
+
     def _difference(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
         """(B, F)"""
         if not self.features_dim:

@@ -31,7 +31,7 @@ from gcrl_zoo.methods.gcsl_vicreg.terms import (
     Branches,
     Term,
     align,
-    consistency,
+    consistency_term,
     forward,
     inverse,
     predict,
@@ -72,6 +72,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
     :param goal_discount: where the environment asks for goals, those of what is watched lie a geometric number of
         steps ahead, with this discount, however far ``max_horizon`` reaches
     :param stream_fraction: watch only this fraction of the episodes, those of highest return
+    :param disturbance: ``consistency`` begins this far off the watched states, in usual differences of consecutive ones
     :param phases: so many updates on what is ``watched``, then so many on what is ``played``, and so on; None for
         both in each update
     :param watch_first: so many updates at first on what is watched alone
@@ -96,13 +97,14 @@ class GCSLVICReg(TrajectoryAlgorithm):
         max_horizon: int | None = 1,
         goal_discount: float = 0.99,
         stream_fraction: float = 1.0,
+        disturbance: float = 0.0,
         phases: Mapping[str, int] | None = None,
         watch_first: int = 0,
         **kwargs: Any,
     ) -> None:
         self.terms, self.vicreg = terms, vicreg
         self.max_horizon, self.goal_discount, self.stream_fraction = max_horizon, goal_discount, stream_fraction
-        self.phases, self.watch_first = phases, watch_first
+        self.disturbance, self.phases, self.watch_first = disturbance, phases, watch_first
         super().__init__(policy, env, **kwargs)
 
     # ------------------------------------------------------------------- set-up
@@ -110,8 +112,8 @@ class GCSLVICReg(TrajectoryAlgorithm):
     def _setup_model(self) -> None:
         super()._setup_model()
         refuse_no_fraction(self, "stream_fraction")
-        refuse_none(self, "goal_discount", "watch_first")
-        refuse_below(self, max_horizon=1, watch_first=0)
+        refuse_none(self, "goal_discount", "disturbance", "watch_first")
+        refuse_below(self, max_horizon=1, disturbance=0, watch_first=0)
         refuse_not_whole(self, "max_horizon", "watch_first")
         if not is_number(self.goal_discount) or not 0 <= self.goal_discount < 1:
             raise ValueError(f"goal_discount is {shown(self.goal_discount)}; give a number in [0, 1).")
@@ -131,7 +133,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
                 "predict": predict,
                 "tokens": tokens,
                 "align": align,
-                "consistency": consistency,
+                "consistency": consistency_term(self.disturbance),
             },
             "played": {"inverse": inverse, "forward": forward},
         }

@@ -85,6 +85,13 @@ class Branches:
         """(B, D), the branch that acts: towards a goal where the environment asks for one, else for a return"""
         return self.goal_given if self.policy.roles.desired_goal else self.goal_free
 
+    def disturbed(self, size: float) -> Branches:
+        """The branches of states nearby, see :meth:`~gcrl_zoo.nets.inverse.Change.disturbed`"""
+        assert self.policy.change is not None
+        nearby = self.policy.change.disturbed(self.batch.observations, size)
+        following = self.batch.goals if self.batch.successors is None else self.batch.successors
+        return Branches(self.policy, self.batch._replace(observations=nearby, successors=following))
+
     @cached_property
     def state(self) -> Tensor:
         """(B, O), features of the state"""
@@ -160,12 +167,21 @@ def forward(played: Branches) -> tuple[Tensor, Metrics]:
     return F.mse_loss(played.policy.forward_model(played.state, actions), played.next_change), {}
 
 
-def consistency(watched: Branches) -> tuple[Tensor, Metrics]:
-    """
-    Streaming: what the acting branch does should lead to the next state, by the forward model, which does not move.
-    Where several actions lead to the same state, the inverse model can only tell their mean, which may lead elsewhere;
-    here any of them will do (the forward consistency of Pathak et al. 2018, "Zero-Shot Visual Imitation").
-    """
-    assert watched.policy.forward_model is not None
-    actions = watched.policy.head.expected(watched.policy.head(watched.acting))
-    return F.mse_loss(watched.policy.forward_model.frozen(watched.state, actions), watched.next_change), {}
+def consistency_term(disturbance: float) -> Term:
+    """:param disturbance: how far from the watched states to begin, in usual differences of consecutive states"""
+
+    def consistency(watched: Branches) -> tuple[Tensor, Metrics]:
+        """
+        Streaming: what the acting branch does should lead to the next state, by the forward model, which does not move.
+        Where several actions lead to the same state, the inverse model can only tell their mean, which may lead
+        elsewhere; here any of them will do (the forward consistency of Pathak et al. 2018, "Zero-Shot Visual
+        Imitation"). Begun a little off the watched state, it teaches to come back, as no watched state can.
+        """
+        if disturbance:
+            watched = watched.disturbed(disturbance)
+        forward_model, head = watched.policy.forward_model, watched.policy.head
+        assert forward_model is not None
+        actions = head.expected(head(watched.acting))
+        return F.mse_loss(forward_model.frozen(watched.state, actions), watched.next_change), {}
+
+    return consistency
