@@ -1,0 +1,89 @@
+"""
+Where the time of a training goes: the network's arithmetic, the environment, and all the rest, which is ours.
+
+    OMP_NUM_THREADS=1 python benchmarks/where_time_goes.py --algo gcsl_vicreg --env Hopper-v5 \\
+        --stream gcrl/hopper/mixed-v0 --timesteps 30000
+
+Trains by the block of the YAML on one thread and prints a Markdown table of CPU time. The network's arithmetic is loss,
+backward pass, optimizer and, in own play, acting; sampling is from drawing slots to tensors on the device.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch as th
+from rl_zoo3.utils import linear_schedule
+from stable_baselines3.common.env_util import make_vec_env
+
+from gcrl_zoo.registry import discover
+from gcrl_zoo.zoo.hyperparams import ZOO_KEYS, compose
+
+PARTS = {"network": "the network's arithmetic", "environment": "the environment", "sampling": "sampling"}
+
+
+class Clock:
+    """Adds up the CPU time of functions; where one calls another, the inner one's time is its own."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+        self._inside = 0.0
+
+    def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, its time counted as that of a part."""
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            outside, self._inside = self._inside, 0.0
+            start = time.process_time()
+            try:
+                return function(*args, **kwargs)
+            finally:
+                spent = time.process_time() - start
+                self.seconds[part] += spent - self._inside
+                self._inside = outside + spent
+
+        return call
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--algo", required=True)
+    parser.add_argument("--env", required=True)
+    parser.add_argument("--stream", help="dataset to watch")
+    parser.add_argument("--timesteps", type=int, default=30_000)
+    args = parser.parse_args()
+    th.set_num_threads(1)
+    method = discover()[args.algo]
+    _, block = compose(method, None, args.env)
+    settings = {key: value for key, value in block.items() if key not in ZOO_KEYS}
+    if isinstance(settings["learning_rate"], str):
+        settings["learning_rate"] = linear_schedule(settings["learning_rate"].removeprefix("lin_"))
+    if args.stream:
+        settings["stream"] = args.stream
+    env = make_vec_env(args.env, block.get("n_envs", 1), seed=0)
+    model = method.algorithm(env=env, seed=0, device="cpu", **settings)
+
+    clock = Clock()
+    env.step_wait = clock.timed("environment", env.step_wait)  # type: ignore[method-assign]
+    model.policy.step = clock.timed("network", model.policy.step)
+    model.compute_loss = clock.timed("network", model.compute_loss)
+    model._runtime.updater.step = clock.timed("network", model._runtime.updater.step)
+    model._batch = clock.timed("sampling", model._batch)
+    start = time.process_time()
+    model.learn(args.timesteps, log_interval=None)
+    whole = time.process_time() - start
+    clock.seconds["rest"] = whole - sum(clock.seconds.values())
+    print(
+        f"{args.algo} on {args.env}: {model.num_timesteps} steps, {model._n_updates} updates, {whole:.0f} s of CPU time\n"
+    )
+    print("| part | share |\n|---|---:|")
+    for part, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1]):
+        print(f"| {PARTS.get(part, 'all the rest')} | {seconds / whole:.1%} |")
+
+
+if __name__ == "__main__":
+    main()
