@@ -77,9 +77,8 @@ def main() -> None:
     model.learn(args.timesteps, log_interval=None)
     whole = time.process_time() - start
     clock.seconds["rest"] = whole - sum(clock.seconds.values())
-    print(
-        f"{args.algo} on {args.env}: {model.num_timesteps} steps, {model._n_updates} updates, {whole:.0f} s of CPU time\n"
-    )
+    counts = f"{model.num_timesteps} steps, {model._n_updates} updates"
+    print(f"{args.algo} on {args.env}: {counts}, {whole:.0f} s of CPU time\n")
     print("| part | share |\n|---|---:|")
     for part, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1]):
         print(f"| {PARTS.get(part, 'all the rest')} | {seconds / whole:.1%} |")
