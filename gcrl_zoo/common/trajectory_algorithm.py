@@ -19,12 +19,14 @@ from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import (
+    is_number,
     refuse_below,
     refuse_no_number,
     refuse_none,
     refuse_not_positive,
     refuse_not_whole,
     refuse_unknown,
+    shown,
 )
 from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.collector import Collector
@@ -93,6 +95,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     :param learning_starts: steps of uniformly random play at first
     :param train_freq: steps of each environment between two rounds of training
     :param gradient_steps: updates in a round; -1 for as many as environment steps were played
+    :param resets: when this fraction of the timesteps has passed, the networks begin anew, with what was played and the
+        statistics of the data; the learning rate, too, runs through its schedule between two resets. What a network
+        learned first from little data it holds on to (the primacy bias of Nikishin et al. 2022)
     :param max_grad_norm: clip gradients to this norm; None for no clipping
     :param noise_levels: each own episode is played with one of these (or with this one), see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`
@@ -125,6 +130,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         learning_starts: int = 1000,
         train_freq: int = 250,
         gradient_steps: int = -1,
+        resets: Sequence[float] = (),
         max_grad_norm: float | None = 1.0,
         noise_levels: float | Sequence[float] = (0.0, 0.2),
         noise_hold: float = 1,
@@ -158,6 +164,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
         self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
+        self.resets, self._n_resets = resets, 0
         self.max_grad_norm, self.max_episode_steps = max_grad_norm, max_episode_steps
         self.noise_levels, self.noise_hold = noise_levels, noise_hold
         self.target_return, self.return_scale, self.resume = target_return, return_scale, resume
@@ -244,6 +251,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         refuse_not_whole(self, *large, "max_episode_steps", float_too=True)
         refuse_not_positive(self, "max_grad_norm", "return_scale")
         refuse_no_number(self, "target_return")
+        given: list[Any] = list(self.resets) if isinstance(self.resets, (list, tuple)) else [None]
+        if not all(is_number(part) and 0 < part < 1 for part in given) or given != sorted(set(given)):
+            raise ValueError(f"resets is {shown(self.resets)}; give rising fractions of the training, such as [0.5].")
         if not callable(self.learning_rate):
             refuse_none(self, "learning_rate")
             refuse_below(self, learning_rate=0)
@@ -304,6 +314,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         fresh = reset_num_timesteps or self._last_obs is None or self._runtime.collector is None
         if fresh:
             self._last_obs = None  # SB3 then resets the environment
+        if reset_num_timesteps:
+            self._n_resets = 0
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -422,12 +434,23 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
         with runtime.streams.torch_stream():
             began = self.num_timesteps if since is None else since
+            self._reset_when_due(began)
             for step in range(gradient_steps):
                 self._set_learning_rate(began + (self.num_timesteps - began) * step / gradient_steps)
                 batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(self._n_updates)}
                 runtime.updater.step(*self.compute_loss(batches))
                 self._n_updates += 1
                 runtime.last_batches.update(batches)  # a phase may leave some out
+
+    def _reset_when_due(self, timestep: int) -> None:
+        due = sum(timestep >= part * self._total_timesteps for part in self.resets)
+        if due > self._n_resets:
+            new = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+            with th.no_grad():  # into the parameters that the optimizer knows; statistics are buffers and stay
+                for old, fresh in zip(self.policy.parameters(), new.parameters(), strict=True):
+                    old.copy_(fresh)
+            self.policy.optimizer.state.clear()
+        self._n_resets = due
 
     def _batch(self, sampler: Sampler) -> Any:
         return to_tensors(sampler.gather(sampler.draw(self._runtime.streams.numpy, self.batch_size)), self.device)
@@ -469,7 +492,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         return float(watched.returns.max()) if self.target_return is None else self.target_return
 
     def _set_learning_rate(self, timestep: float) -> None:
-        self._current_progress_remaining = 1 - timestep / self._total_timesteps
+        done = timestep / self._total_timesteps
+        edges = [0.0, *self.resets, 1.0]
+        start = max(edge for edge in edges[:-1] if edge <= done)
+        end = edges[edges.index(start) + 1]
+        self._current_progress_remaining = 1 - (done - start) / (end - start)
         # The last step of several environments may lie beyond the end.
         rate = self.lr_schedule(max(0.0, self._current_progress_remaining))
         if self._n_updates < self.warmup_steps:
