@@ -17,7 +17,7 @@ from .cases.gcsl_vicreg import CASE
 from .envs import make_env, make_store
 
 ALL = dict.fromkeys(DEFAULT_TERMS, 1.0)
-WITH_ALL_NETS = {"policy_kwargs": {"n_tokens": 4, "predictor_dim": 8}}
+WITH_ALL_NETS = {"policy_kwargs": {"n_tokens": 4, "predictor_dim": 8, "forward_arch": [8]}}
 
 
 def batches_of(model):
@@ -33,7 +33,8 @@ def only(*names):
 
 def with_gradients_of(*names, action="discrete", **kwargs):
     """A model after one backward pass of these terms alone."""
-    model = CASE.make(dataset=make_store(action=action), terms=only(*names), **kwargs).learn(1)
+    nets = {"policy_kwargs": {"forward_arch": [8]}}
+    model = CASE.make(dataset=make_store(action=action), terms=only(*names), **nets, **kwargs).learn(1)
     model.policy.zero_grad(set_to_none=True)
     model.compute_loss(batches_of(model))[0].backward()
     return model
@@ -84,8 +85,8 @@ def test_poisoned_actions_of_a_stream_change_nothing():
 
 def test_the_default_aligns_what_it_watches_and_learns_what_actions_do():
     assert {source: set(terms) for source, terms in CASE.make()._terms.items()} == {
-        "watched": {"align", "consistency"},
-        "played": {"inverse", "forward"},
+        "watched": {"align"},
+        "played": {"inverse"},
     }
 
 
@@ -123,7 +124,7 @@ def test_consistency_moves_the_acting_branch_and_not_the_forward_model(action):
 def test_a_disturbed_branch_begins_nearby_and_ends_at_the_same_state():
     policy = with_gradients_of("consistency", disturbance=0.5).policy
     assert touched(policy.head)
-    batch = batches_of(CASE.make(dataset=make_store(), disturbance=0.5).learn(1))["watched"]
+    batch = batches_of(CASE.make(dataset=make_store()).learn(1))["watched"]
     here, nearby = Branches(policy, batch), Branches(policy, batch).disturbed(0.5)
     ways = [each.batch.observations["observation"] for each in (here, nearby)]
     way = (policy.encoder({"observation": ways[1]}) - policy.encoder({"observation": ways[0]})) / policy.change.scale
@@ -150,7 +151,8 @@ def test_any_action_that_leads_to_the_next_state_is_consistent():
         episodes.append(Episode({"observation": places[:, None]}, actions, np.ones(10, np.float32), False))
     env = DummyVecEnv([Line])
     errors = {}
-    for name, weights in {"align": {"align": 1, "consistency": 0}, "both": {"align": 0.01, "consistency": 1}}.items():
+    both = {"align": 0.01, "consistency": 1, "forward": 1}
+    for name, weights in {"align": {}, "both": both}.items():
         learner = CASE.make(
             env,
             dataset=TrajectoryStore.from_episodes(episodes),
@@ -168,12 +170,11 @@ def test_any_action_that_leads_to_the_next_state_is_consistent():
     assert errors["both"] < 0.15 < 0.4 < errors["align"]
 
 
-def test_without_vectors_alignment_has_to_do():
-    model = CASE.make(make_env("image"), dataset=make_store("image"))
-    assert model.policy.forward_model is None
-    assert {name for terms in model._terms.values() for name in terms} == {"align", "inverse"}
-    with pytest.raises(ValueError, match="need a forward model and goals that are vectors"):
-        CASE.make(make_env("image"), dataset=make_store("image"), terms={"consistency": 1})
+def test_without_vectors_there_is_no_forward_model():
+    data = {"dataset": make_store("image"), "policy_kwargs": {"forward_arch": [8]}}
+    assert CASE.make(make_env("image"), **data).policy.forward_model is None
+    with pytest.raises(ValueError, match="need a forward model, and goals that are vectors"):
+        CASE.make(make_env("image"), terms={"consistency": 1}, **data)
 
 
 def test_vicreg_moves_both_of_its_sides():
@@ -245,7 +246,7 @@ def test_what_terms_leave_out_keeps_its_weight():
 
 def test_weights_weigh():
     weights = {"vicreg": 0.5, "align": 2.0, "consistency": 4.0, "inverse": 3.0, "forward": 5.0}
-    model = CASE.make(dataset=make_store(), terms=weights).learn(1)
+    model = CASE.make(dataset=make_store(), terms=weights, **WITH_ALL_NETS).learn(1)
     loss, metrics = model.compute_loss(batches_of(model))
     metrics = {name: metric.detach() for name, metric in metrics.items()}
     expected = sum(weight * metrics[name] for name, weight in weights.items())

@@ -71,6 +71,11 @@ CASE = Case(
         "inverse only": ONLY_INVERSE,
         "tokens": {"terms": {"vicreg": 0.0, "tokens": 1.0}, "policy_kwargs": {"n_tokens": 4}},
         "predictor": {"terms": {"predict": 1.0}, "policy_kwargs": {"predictor_dim": 8}},
+        "consistency": {
+            "terms": {"consistency": 1.0, "forward": 1.0},
+            "policy_kwargs": {"forward_arch": [8]},
+            "disturbance": 0.5,
+        },
         "in turns": {"phases": {"watched": 3, "played": 2}, "watch_first": 5},
     },
     contests=(

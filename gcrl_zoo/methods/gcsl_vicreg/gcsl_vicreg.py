@@ -47,9 +47,9 @@ DEFAULT_TERMS = {
     "predict": 0.0,
     "tokens": 0.0,
     "align": 1.0,
-    "consistency": 1.0,
+    "consistency": 0.0,
     "inverse": 1.0,
-    "forward": 1.0,
+    "forward": 0.0,
 }
 #: Pairs from which a statistic is taken.
 MANY = 10_000
@@ -138,8 +138,6 @@ class GCSLVICReg(TrajectoryAlgorithm):
             "played": {"inverse": inverse, "forward": forward},
         }
         weights = {**DEFAULT_TERMS, **(self.terms or {})}
-        if self.policy.forward_model is None:  # no vector to predict: then alignment has to do
-            weights |= {name: 0.0 for name in ("consistency", "forward") if name not in (self.terms or {})}
         for name, weight in weights.items():
             if name not in DEFAULT_TERMS:
                 raise ValueError(f"terms: '{name}' is no term; choose from {', '.join(DEFAULT_TERMS)}.")
@@ -153,8 +151,8 @@ class GCSLVICReg(TrajectoryAlgorithm):
             raise ValueError("terms: 'tokens' needs tokens; give `policy_kwargs: {n_tokens: 16}`.")
         if (weights["consistency"] or weights["forward"]) and self.policy.forward_model is None:
             raise ValueError(
-                "terms: 'forward' and 'consistency' need a forward model and goals that are vectors; give "
-                "`policy_kwargs: {forward_arch: [256, 256], change: true}`, or both terms the weight 0."
+                "terms: 'forward' and 'consistency' need a forward model, and goals that are vectors; give "
+                "`policy_kwargs: {forward_arch: [256, 256], change: true}`."
             )
         return {
             source: {name: (float(weights[name]), term) for name, term in terms.items() if weights[name]}

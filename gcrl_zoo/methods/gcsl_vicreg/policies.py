@@ -91,7 +91,7 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         temperature: float = 1.0,
         expander_dim: int = 256,
         predictor_dim: int | None = None,
-        forward_arch: Sequence[int] | None = (256, 256),
+        forward_arch: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
