@@ -141,9 +141,8 @@ def test_every_adjustment_is_there_for_exp6_and_for_the_default():
     """S7a to S7i of the notes, by the names of the study."""
     presets = discover()["gcsl_vicreg"].presets
     components = {"concat", "no_return_online", "predictor", "gaussian", "bins", "tokens", "goal_only", "bottleneck"}
-    assert presets.keys() == {"exp6", "exp6_bc", "exp6_gcsl_only"} | components | {
-        f"exp6_{name}" for name in components
-    }
+    combined = {f"exp6_{name}" for name in components | {"bc", "gcsl_only"}}
+    assert presets.keys() == {"exp6", "consistency"} | components | combined
     for name in components:
         assert yaml.safe_load(presets[f"exp6_{name}"].read_text()) == {"extends": ["exp6", name]}
 
