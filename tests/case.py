@@ -9,11 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
+
+from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.data import GoalPairs
 
 from . import cases
 from .envs import ask_for_goals, make_env, make_store
@@ -96,6 +100,25 @@ def all_cases() -> list[Case]:
     """Found by looking, so that a new method changes no existing file."""
     names = sorted(info.name for info in pkgutil.iter_modules(cases.__path__))
     return [importlib.import_module(f"{cases.__name__}.{name}").CASE for name in names]
+
+
+class ShuffledPairs(GoalPairs):
+    """Each step gets the goal of another one: hindsight without the insight."""
+
+    def draw(self, rng, n):  # type: ignore[no-untyped-def]
+        index = super().draw(rng, n)
+        return index._replace(goals=rng.permutation(index.goals))
+
+
+def batches_of(model: BaseAlgorithm, n: int = 16) -> dict[str, Any]:
+    """What an update would see, the same at each call."""
+    rng, samplers = np.random.default_rng(0), model._runtime.samplers
+    return {name: to_tensors(sampler.sample(rng, n), model.device) for name, sampler in samplers.items()}
+
+
+def touched(module: th.nn.Module) -> bool:
+    """Whether a gradient reached any parameter."""
+    return any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in module.parameters())
 
 
 def data_of(source: str, observation: str = "box", action: str = "discrete") -> dict[str, Any]:

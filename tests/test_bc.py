@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
-import torch as th
 import yaml
 
 from gcrl_zoo.data import Episode, TrajectoryStore
@@ -109,27 +108,6 @@ def weights(store):
     """What is learned, the scales of returns apart."""
     told = weights_of(CASE.make(dataset=store).learn(20))
     return {name: value for name, value in told.items() if name not in ("target_return", "return_scale")}
-
-
-@pytest.mark.parametrize("command", ["desired_goal", "target_return"])
-def test_no_command_is_heard(command):
-    env = make_env("goal", n_envs=8)
-    model = CASE.make(env).learn(240)
-    observation = {key: th.as_tensor(value) for key, value in env.reset().items()}
-    logits = lambda: model.policy.head(model.policy.represent(model.policy.roles.inputs(observation)))  # noqa: E731
-    before = logits()
-    if command == "target_return":
-        model.policy.set_target_return(99.0)
-    else:
-        observation[command] = -observation[command]
-    assert th.equal(before, logits())
-
-
-@pytest.mark.parametrize("top_fraction", [0, -0.5, 1.1, None, "0.1", np.nan, True])
-def test_fractions_that_are_none(top_fraction, tmp_path):
-    refusal(ValueError, lambda: CASE.make(top_fraction=top_fraction), "top_fraction", "(0, 1]")
-    CASE.make().save(tmp_path / "agent")
-    refusal(ValueError, lambda: CASE.algorithm.load(tmp_path / "agent", top_fraction=top_fraction), "top_fraction")
 
 
 @pytest.mark.parametrize("net_arch", [[], 256, None])

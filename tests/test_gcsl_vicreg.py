@@ -13,18 +13,12 @@ from gcrl_zoo.methods.gcsl_vicreg import gcsl_vicreg, terms
 from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import DEFAULT_TERMS
 from gcrl_zoo.methods.gcsl_vicreg.terms import Branches
 
+from .case import batches_of, differing, touched, weights_of
 from .cases.gcsl_vicreg import CASE
 from .envs import make_env, make_store
 
 ALL = dict.fromkeys(DEFAULT_TERMS, 1.0)
 WITH_ALL_NETS = {"policy_kwargs": {"n_tokens": 4, "predictor_dim": 8, "forward_arch": [8]}}
-
-
-def batches_of(model):
-    rng = np.random.default_rng(0)
-    return {
-        name: to_tensors(sampler.sample(rng, 16), model.device) for name, sampler in model._runtime.samplers.items()
-    }
 
 
 def only(*names):
@@ -38,11 +32,6 @@ def with_gradients_of(*names, action="discrete", **kwargs):
     model.policy.zero_grad(set_to_none=True)
     model.compute_loss(batches_of(model))[0].backward()
     return model
-
-
-def touched(module):
-    """Whether a gradient reached any parameter."""
-    return any(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
 
 
 # ------------------------------------------------------------------ what is watched holds no actions
@@ -63,21 +52,6 @@ def test_streaming_batches_hold_no_actions(monkeypatch):
     assert len(seen["watched"]) == len(seen["played"]) > 60
     assert all(actions is None for actions in seen["watched"])
     assert not any(actions is None for actions in seen["played"])
-
-
-def test_poisoned_actions_of_a_stream_change_nothing():
-    stream = make_store(seed=1)
-    poisoned = [
-        Episode(each.observations, np.full_like(each.actions, 6), each.rewards, each.terminated)
-        for each in stream.episodes()
-    ]
-
-    def learned(stream):
-        return CASE.make(stream=stream, terms=ALL, **WITH_ALL_NETS).learn(60).policy.state_dict()
-
-    clean, dirty = learned(stream), learned(TrajectoryStore.from_episodes(poisoned))
-    missing = learned(make_store(seed=1, actions=False))
-    assert all(th.equal(clean[name], dirty[name]) and th.equal(clean[name], missing[name]) for name in clean)
 
 
 # ------------------------------------------------------------------ who teaches whom
@@ -318,3 +292,51 @@ def test_goals_lie_within_the_horizon(max_horizon):
     for sampler in model._runtime.samplers.values():
         horizons = sampler.sample(np.random.default_rng(0), 500).horizons
         assert horizons.min() == 1 and horizons.max() == (max_horizon or 12)
+
+
+# ------------------------------------------------------------------ who learns when
+
+
+def test_sources_take_turns():
+    phases = {"watched": 3, "played": 2}
+    model = CASE.make(dataset=make_store(), phases=phases, watch_first=4).learn(1)
+    turns = [*model.phase(0), *(source for update in range(4, 14) for source in model.phase(update))]
+    assert turns == ["watched", *(["watched"] * 3 + ["played"] * 2) * 2]
+    assert all(model.phase(update) == ("watched",) for update in range(4))
+    assert set(CASE.make(dataset=make_store()).learn(1).phase(7)) == {"watched", "played"}
+
+
+def test_where_goals_are_asked_for_alignment_teaches_far_ones_without_rewards():
+    env = make_env("goal")
+    data = {"dataset": make_store("goal", rewards=False)}
+    model = CASE.make(env, terms=only("align"), **data).learn(1)
+    batch = batches_of(model, 500)["watched"]
+    assert batch.returns_to_go is None and batch.horizons.max() > 1
+    branches = Branches(model.policy, batch)
+    assert branches.acting is branches.goal_given and branches.one_step is not branches.goal_given
+    model.policy.zero_grad(set_to_none=True)
+    model.compute_loss({"watched": batch})[0].backward()
+    assert touched(model.policy.slots["goal"].embed) or touched(model.policy.body)
+    with pytest.raises(ValueError, match="no rewards"):
+        CASE.make(env, stream_fraction=0.5, **data)
+
+
+def test_own_play_is_examined_before_anything_is_learned_from_it(monkeypatch):
+    """The error on new episodes, of the networks as they were when these were played."""
+    seen, examine = [], gcsl_vicreg.GCSLVICReg.examine
+
+    def spy(self, fresh):
+        seen.append((fresh.n_episodes, self._n_updates))
+        return examine(self, fresh)
+
+    monkeypatch.setattr(gcsl_vicreg.GCSLVICReg, "examine", spy)
+    model = CASE.make().learn(120)
+    rounds = [updates for _, updates in seen]
+    assert rounds == sorted(set(rounds)) and rounds[0] == CASE.kwargs["gradient_steps"]
+    assert 0 < sum(episodes for episodes, _ in seen) < model.replay_buffer.n_episodes
+
+
+def test_examining_changes_nothing(monkeypatch):
+    looked = weights_of(CASE.make().learn(120))
+    monkeypatch.setattr(gcsl_vicreg.GCSLVICReg, "examine", lambda *_: {})
+    assert not differing(looked, weights_of(CASE.make().learn(120)))

@@ -124,7 +124,8 @@ def presets():
         yield pytest.param(method, None, env_id, "discrete", id=env_id)
     for name, path in method.presets.items():
         for env_id in ("default", "Hopper-v5"):
-            yield pytest.param(method, path, env_id, "box", id=f"{name}-{env_id}")
+            for action in ("box",) if name.endswith(("gaussian", "bins")) else ("box", "discrete"):
+                yield pytest.param(method, path, env_id, action, id=f"{name}-{env_id}-{action}")
 
 
 @pytest.mark.parametrize(("method", "preset", "env_id", "action"), list(presets()))

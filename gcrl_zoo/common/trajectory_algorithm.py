@@ -19,14 +19,13 @@ from stable_baselines3.common.utils import update_learning_rate
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import (
-    is_number,
     refuse_below,
     refuse_no_number,
+    refuse_no_rising_fractions,
     refuse_none,
     refuse_not_positive,
     refuse_not_whole,
     refuse_unknown,
-    shown,
 )
 from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.collector import Collector
@@ -251,9 +250,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         refuse_not_whole(self, *large, "max_episode_steps", float_too=True)
         refuse_not_positive(self, "max_grad_norm", "return_scale")
         refuse_no_number(self, "target_return")
-        given: list[Any] = list(self.resets) if isinstance(self.resets, (list, tuple)) else [None]
-        if not all(is_number(part) and 0 < part < 1 for part in given) or given != sorted(set(given)):
-            raise ValueError(f"resets is {shown(self.resets)}; give rising fractions of the training, such as [0.5].")
+        refuse_no_rising_fractions(self, "resets")
         if not callable(self.learning_rate):
             refuse_none(self, "learning_rate")
             refuse_below(self, learning_rate=0)

@@ -6,18 +6,10 @@ ablation earns 0 with all ten.
 """
 
 from gcrl_zoo import BCO
-from gcrl_zoo.data import Episode, GoalPairs, TrajectoryStore
+from gcrl_zoo.data import Episode, TrajectoryStore
 
-from ..case import Case, Contest
+from ..case import Case, Contest, ShuffledPairs
 from ..chain import chain_return, make_chain, mixed, shown
-
-
-class ShuffledPairs(GoalPairs):
-    """Each step gets the next state of another one: nothing is left that could tell its action."""
-
-    def draw(self, rng, n):
-        index = super().draw(rng, n)
-        return index._replace(goals=rng.permutation(index.goals))
 
 
 class ShuffledPlay(BCO):

@@ -7,19 +7,10 @@ shuffled goals in 8 to 23 % (eight seeds).
 """
 
 from gcrl_zoo import GCSLVICReg
-from gcrl_zoo.data import GoalPairs
 
-from ..case import Case, Contest
+from ..case import Case, Contest, ShuffledPairs
 from ..chain import chain_return, make_chain, shown
 from ..envs import make_env, success_rate
-
-
-class ShuffledPairs(GoalPairs):
-    """Each step gets the goal of another one: hindsight without the insight."""
-
-    def draw(self, rng, n):
-        index = super().draw(rng, n)
-        return index._replace(goals=rng.permutation(index.goals))
 
 
 class ShuffledGoals(GCSLVICReg):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-import numpy as np
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import refuse_no_fraction
-from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
+from gcrl_zoo.common.statistics import fit_change
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
@@ -62,9 +61,7 @@ class BCO(TrajectoryAlgorithm):
 
     def fit_statistics(self, watched: TrajectoryStore) -> None:
         super().fit_statistics(watched)
-        change, index = self.policy.change, transitions(watched).draw(np.random.default_rng(0), 10_000)
-        here, there = ({key: watched.take(key, slots) for key in change.place.keys} for slots in index)
-        change.fit(to_tensors(here, self.device), to_tensors(there, self.device))
+        fit_change(self.policy.change, watched, max_horizon=1, device=self.device)
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         best = watched if self.stream_fraction == 1 else watched.best(self.stream_fraction)

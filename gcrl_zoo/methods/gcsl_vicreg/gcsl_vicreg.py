@@ -22,6 +22,7 @@ from gcrl_zoo.common.arguments import (
 )
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.sources import Needs
+from gcrl_zoo.common.statistics import MANY, fit_change
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
@@ -51,8 +52,6 @@ DEFAULT_TERMS = {
     "inverse": 1.0,
     "forward": 0.0,
 }
-#: Pairs from which a statistic is taken.
-MANY = 10_000
 
 
 class GCSLVICReg(TrajectoryAlgorithm):
@@ -61,8 +60,9 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     Streaming watches states and returns, never actions; bootstrapping learns from own play which action leads from
     one state to another. The loss is a weighted sum of terms (see :mod:`~gcrl_zoo.methods.gcsl_vicreg.terms`):
-    ``vicreg``, ``predict``, ``tokens`` and ``align`` on what is watched, ``inverse`` on what is played. The agent acts
-    without a goal, on a target return; where the environment asks for a goal, it acts towards that.
+    ``vicreg``, ``predict``, ``tokens``, ``align`` and ``consistency`` on what is watched, ``inverse`` and ``forward``
+    on what is played. The agent acts without a goal, on a target return; where the environment asks for a goal, it
+    acts towards that.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
@@ -188,9 +188,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
     def fit_statistics(self, watched: TrajectoryStore) -> None:
         super().fit_statistics(watched)
         if self.policy.change is not None:
-            pairs = GoalPairs(watched, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
-            batch = to_tensors(pairs.sample(np.random.default_rng(0), MANY), self.device)
-            self.policy.change.fit(batch.observations, batch.goals)
+            fit_change(self.policy.change, watched, self.max_horizon, self.device)
 
     def choose_target(self, watched: TrajectoryStore) -> float:
         """
