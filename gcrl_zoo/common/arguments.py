@@ -123,19 +123,6 @@ def refuse_no_fraction(owner: Any, *names: str) -> None:
             raise ValueError(f"{name} is {shown(value)}; give a number in (0, 1].")
 
 
-def refuse_no_rising_fractions(owner: Any, *names: str) -> None:
-    """
-    :param owner: object that keeps its arguments under their own names
-    :param names: arguments that say when, as parts of a whole
-    :raises ValueError: an argument is no list of numbers above 0 and below 1, each larger than the one before
-    """
-    for name in names:
-        value = getattr(owner, name)
-        parts: list[Any] = list(value) if isinstance(value, (list, tuple)) else [None]
-        if not all(is_number(part) and 0 < part < 1 for part in parts) or parts != sorted(set(parts)):
-            raise ValueError(f"{name} is {shown(value)}; give rising fractions of the training, such as [0.5].")
-
-
 def refuse_not_whole(owner: Any, *names: str, float_too: bool = False) -> None:
     """
     :param owner: object that keeps its arguments under their own names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pathlib
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
@@ -21,7 +21,6 @@ from torch import Tensor
 from gcrl_zoo.common.arguments import (
     refuse_below,
     refuse_no_number,
-    refuse_no_rising_fractions,
     refuse_none,
     refuse_not_positive,
     refuse_not_whole,
@@ -94,9 +93,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     :param learning_starts: steps of uniformly random play at first
     :param train_freq: steps of each environment between two rounds of training
     :param gradient_steps: updates in a round; -1 for as many as environment steps were played
-    :param resets: when this fraction of the timesteps has passed, the networks begin anew, with what was played and the
-        statistics of the data; the learning rate, too, runs through its schedule between two resets. What a network
-        learned first from little data it holds on to (the primacy bias of Nikishin et al. 2022)
+    :param final_gradient_steps: updates after the last step of own play, of networks that begin anew with all that was
+        played; the learning rate runs through its schedule once more. What a network learned first from little data
+        it holds on to (the primacy bias of Nikishin et al. 2022)
     :param max_grad_norm: clip gradients to this norm; None for no clipping
     :param noise_levels: each own episode is played with one of these (or with this one), see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`
@@ -129,7 +128,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         learning_starts: int = 1000,
         train_freq: int = 250,
         gradient_steps: int = -1,
-        resets: Sequence[float] = (),
+        final_gradient_steps: int = 0,
         max_grad_norm: float | None = 1.0,
         noise_levels: float | Sequence[float] = (0.0, 0.2),
         noise_hold: float = 1,
@@ -163,7 +162,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
         self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
-        self.resets, self._n_resets = resets, 0
+        self.final_gradient_steps = final_gradient_steps
         self.max_grad_norm, self.max_episode_steps = max_grad_norm, max_episode_steps
         self.noise_levels, self.noise_hold = noise_levels, noise_hold
         self.target_return, self.return_scale, self.resume = target_return, return_scale, resume
@@ -241,16 +240,15 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
 
     def _check_numbers(self) -> None:
-        counts = ("batch_size", "train_freq", "gradient_steps", "warmup_steps")
+        counts = ("batch_size", "train_freq", "gradient_steps", "final_gradient_steps", "warmup_steps")
         large = ("buffer_size", "learning_starts")
         refuse_none(self, *counts, *large, "noise_hold")
-        refuse_below(self, batch_size=2, train_freq=1, gradient_steps=-1, warmup_steps=0)
+        refuse_below(self, batch_size=2, train_freq=1, gradient_steps=-1, final_gradient_steps=0, warmup_steps=0)
         refuse_below(self, buffer_size=2, learning_starts=0, max_episode_steps=1, noise_hold=1)
         refuse_not_whole(self, *counts)
         refuse_not_whole(self, *large, "max_episode_steps", float_too=True)
         refuse_not_positive(self, "max_grad_norm", "return_scale")
         refuse_no_number(self, "target_return")
-        refuse_no_rising_fractions(self, "resets")
         if not callable(self.learning_rate):
             refuse_none(self, "learning_rate")
             refuse_below(self, learning_rate=0)
@@ -311,8 +309,6 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         fresh = reset_num_timesteps or self._last_obs is None or self._runtime.collector is None
         if fresh:
             self._last_obs = None  # SB3 then resets the environment
-        if reset_num_timesteps:
-            self._n_resets = 0
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
@@ -349,6 +345,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         while self.num_timesteps < total_timesteps and advance(callback):
             if log_interval is not None and self.num_timesteps - self._runtime.last_dump >= log_interval:
                 self.dump_logs()
+        stopped = self.num_timesteps < total_timesteps
+        if self.plays and self._n_updates and self.final_gradient_steps and not stopped:
+            self._learn_anew()
         self._finish_logs(log_interval)
         if self.plays and self._n_updates == 0:
             why = f"`learning_starts` is {self.learning_starts}"
@@ -428,26 +427,35 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             with self._looking():
                 runtime.updater.note(self.examine(self.replay_buffer.newest(runtime.fresh)))
         runtime.fresh = 0
+        began = self.num_timesteps if since is None else since
+        steps = (began + (self.num_timesteps - began) * step / gradient_steps for step in range(gradient_steps))
+        self._update((1 - step / self._total_timesteps for step in steps), self._n_updates)
+
+    def _learn_anew(self) -> None:
+        """Fresh weights go into the parameters that the optimizer knows; statistics are buffers, and stay."""
+        with self._runtime.streams.torch_stream(), th.no_grad():
+            new = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+            for old, fresh in zip(self.policy.parameters(), new.parameters(), strict=True):
+                old.copy_(fresh)
+        self.policy.optimizer.state.clear()
+        self._refresh_samplers()
+        self._update((1 - step / self.final_gradient_steps for step in range(self.final_gradient_steps)), 0)
+
+    def _update(self, progress: Iterable[float], since_start: int) -> None:
+        """
+        :param progress: for each update, the part that remains of the learning rate's schedule
+        :param since_start: updates that the networks have behind them
+        """
+        runtime = self._runtime
+        assert runtime.updater is not None
         self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
         with runtime.streams.torch_stream():
-            began = self.num_timesteps if since is None else since
-            self._reset_when_due(began)
-            for step in range(gradient_steps):
-                self._set_learning_rate(began + (self.num_timesteps - began) * step / gradient_steps)
-                batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(self._n_updates)}
+            for update, left in enumerate(progress, since_start):
+                self._set_learning_rate(left, update)
+                batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(update)}
                 runtime.updater.step(*self.compute_loss(batches))
                 self._n_updates += 1
                 runtime.last_batches.update(batches)  # a phase may leave some out
-
-    def _reset_when_due(self, timestep: int) -> None:
-        due = sum(timestep >= part * self._total_timesteps for part in self.resets)
-        if due > self._n_resets:
-            new = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
-            with th.no_grad():  # into the parameters that the optimizer knows; statistics are buffers and stay
-                for old, fresh in zip(self.policy.parameters(), new.parameters(), strict=True):
-                    old.copy_(fresh)
-            self.policy.optimizer.state.clear()
-        self._n_resets = due
 
     def _batch(self, sampler: Sampler) -> Any:
         return to_tensors(sampler.gather(sampler.draw(self._runtime.streams.numpy, self.batch_size)), self.device)
@@ -488,16 +496,12 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """
         return float(watched.returns.max()) if self.target_return is None else self.target_return
 
-    def _set_learning_rate(self, timestep: float) -> None:
-        done = timestep / self._total_timesteps
-        edges = [0.0, *self.resets, 1.0]
-        start = max(edge for edge in edges[:-1] if edge <= done)
-        end = edges[edges.index(start) + 1]
-        self._current_progress_remaining = 1 - (done - start) / (end - start)
+    def _set_learning_rate(self, progress_remaining: float, update: int) -> None:
         # The last step of several environments may lie beyond the end.
-        rate = self.lr_schedule(max(0.0, self._current_progress_remaining))
-        if self._n_updates < self.warmup_steps:
-            rate *= (self._n_updates + 1) / self.warmup_steps
+        self._current_progress_remaining = max(0.0, progress_remaining)
+        rate = self.lr_schedule(self._current_progress_remaining)
+        if update < self.warmup_steps:
+            rate *= (update + 1) / self.warmup_steps
         update_learning_rate(self.policy.optimizer, rate)
         self.logger.record("train/learning_rate", rate)
 
@@ -508,7 +512,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         assert self._runtime.updater is not None
         if log_interval is None:
             self._runtime.updater.flush()
-        elif self.num_timesteps > self._runtime.last_dump:
+        elif self.num_timesteps > self._runtime.last_dump or self._runtime.updater.has_notes:
             self.dump_logs()
 
     def dump_logs(self) -> None:

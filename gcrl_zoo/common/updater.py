@@ -46,6 +46,11 @@ class Updater:
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
 
+    @property
+    def has_notes(self) -> bool:
+        """Whether there is anything to ``flush``."""
+        return bool(self._sums)
+
     def flush(self) -> dict[str, float]:
         """
         Mean of each metric since the last call. Waits for the device.
