@@ -79,7 +79,7 @@ def test_two_methods_of_one_name(methods, monkeypatch):
 def test_algorithms_are_attributes_of_the_package(methods):
     methods("alpha")
     assert gcrl_zoo.Ninth is registry.discover()["alpha"].algorithm
-    assert dir(gcrl_zoo) == ["Ninth", "__version__"]
+    assert dir(gcrl_zoo) == ["Ninth", "__version__", "load_from_hub"]
     with pytest.raises(AttributeError, match="no algorithm 'Tenth'; it has Ninth"):
         gcrl_zoo.Tenth  # noqa: B018
 

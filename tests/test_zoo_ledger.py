@@ -114,7 +114,23 @@ def test_push_to_hub_imports_a_name_that_is_gone():
     import huggingface_sb3  # noqa: F401  (the attribute push_to_hub is a function, hence sys.modules)
 
     module = sys.modules["huggingface_sb3.push_to_hub"]
-    assert module.generate_metadata is module._generate_metadata
+    assert type(module.generate_metadata("bc", "CartPole-v1", 1.0, 0.0)) is dict
+    assert type(module._generate_metadata("bc", "CartPole-v1", 1.0, 0.0)) is not dict
+
+
+def test_downloads_are_refused_or_not_checked():
+    """zoo/hub.py: all or nothing, by TRUST_REMOTE_CODE; a missing file is told by an error that nobody raises now."""
+    assert "TRUST_REMOTE_CODE" in source_of("huggingface_sb3.load_from_hub")
+    assert "except HTTPError" in source_of("rl_zoo3.load_from_hub")
+    from huggingface_hub.errors import EntryNotFoundError
+    from requests.exceptions import HTTPError
+
+    assert not issubclass(EntryNotFoundError, HTTPError)
+
+
+def test_enjoy_downloads_from_one_organisation():
+    """zoo/hub.py."""
+    assert 'organization="sb3"' in source_of("rl_zoo3.enjoy")
 
 
 @pytest.mark.parametrize(("package", "user"), [("requests", "rl_zoo3.load_from_hub"), ("pandas", "optuna.study.study")])

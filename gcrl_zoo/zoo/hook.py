@@ -28,7 +28,9 @@ PATCHES = {
     "rl_zoo3.utils": ("gcrl_zoo.zoo.register", "add_algorithms"),
     "rl_zoo3.hyperparams_opt": ("gcrl_zoo.zoo.register", "add_search_spaces"),
     "rl_zoo3.exp_manager": ("gcrl_zoo.zoo.experiment", "patch"),
+    "huggingface_sb3": ("gcrl_zoo.zoo.hub", "patch_package"),
     "huggingface_sb3.push_to_hub": ("gcrl_zoo.zoo.hub", "patch"),
+    "rl_zoo3.load_from_hub": ("gcrl_zoo.zoo.hub", "patch_downloads"),
 }
 
 

@@ -1,8 +1,8 @@
 """
 Pickles, read without unpickling: what they name must be on a list, and may be used only as honest agents use it.
 
-No scanner library does this: picklescan and fickling look for what is known to be bad, and neither finds the pickles in
-the ``data`` of an agent.
+No scanner library does this: picklescan looks for what is known to be bad, fickling asks for names only, and neither
+finds the pickles in the ``data`` of an agent.
 """
 
 from __future__ import annotations
