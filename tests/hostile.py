@@ -298,7 +298,7 @@ def a_way_up(path, mark):
     replace(path, "../../0.monitor.csv", b"")
 
 
-@hostile(METRICS, r"has a member '/.*', which would land outside")
+@hostile(METRICS, r"has a member '/.*, which would land outside")
 def a_path_from_the_root(path, mark):
     replace(path, f"{path.parent.as_posix()}/0.monitor.csv".replace("C:", ""), b"")
 
