@@ -198,6 +198,18 @@ def test_agents_of_others_are_left_to_upstream_unless_asked(pushed, tmp_path):
         assert fetched.returncode == 0, fetched.stderr
 
 
+@pytest.mark.parametrize(
+    ("env", "error", "word"),
+    [("antigravity:CartPole-v1", Untrusted, "imports antigravity"), ("Pendulum-v1", NotOnHub, ENV)],
+)
+def test_the_environment_is_the_agents(env, error, word, hub, pushed):
+    arguments = (pushed("bc") / "hub" / f"bc-{ENV}" / "args.yml").read_text()
+    assert arguments.count(f"- env\n    - {ENV}\n") == 1
+    name = f"zoo/{word.replace(' ', '-')}"
+    copy(hub, pushed, name, **{"args.yml": arguments.replace(f"- env\n    - {ENV}\n", f"- env\n    - {env}\n").encode()})
+    refused(error, name, word)
+
+
 def test_one_agent_in_a_repository(hub, pushed):
     copy(hub, pushed, "zoo/two", **{f"gcsl-{ENV}.zip": b"PK"})
     refused(NotOnHub, "zoo/two", f"bc-{ENV}.zip and gcsl-{ENV}.zip")

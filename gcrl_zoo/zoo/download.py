@@ -14,6 +14,7 @@ import yaml
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from huggingface_hub.utils import HFValidationError
+from huggingface_sb3 import EnvironmentName
 from requests.exceptions import HTTPError
 from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
@@ -152,5 +153,18 @@ def load_from_hub(
             shutil.copy(fetch(repo_id, name, algo, revision, token), settings / name)
         if STATISTICS in files:
             shutil.copy(fetch(repo_id, STATISTICS, algo, revision, token), settings / "vecnormalize.pkl")
-        env_id = yaml.load((settings / "args.yml").read_text(), Loader=yaml.UnsafeLoader)["env"]  # checked above
-        return load_run(algo, str(env_id), Run(folder), n_envs, env_kwargs, seed, device)
+        env_id = str(yaml.load((settings / "args.yml").read_text(), Loader=yaml.UnsafeLoader)["env"])  # checked above
+        _check_environment(env_id, env_name, repo_id)
+        return load_run(algo, env_id, Run(folder), n_envs, env_kwargs, seed, device)
+
+
+def _check_environment(env_id: str, env_name: str, repo_id: str) -> None:
+    """The arguments name the environment, and Gymnasium imports what stands before a colon."""
+    if ":" in env_id and not is_set(TRUST):
+        module = env_id.split(":")[0]
+        raise Untrusted(
+            f"{repo_id}/args.yml has the environment '{env_id}', for which Gymnasium imports {module}; load it only if "
+            f"you trust its author, with {TRUST}=True."
+        )
+    if EnvironmentName(env_id) != env_name:
+        raise NotOnHub(f"{repo_id}/args.yml has the environment '{env_id}', but the agent is for {env_name}.")
