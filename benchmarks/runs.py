@@ -2,7 +2,7 @@
 Train by stock RL Zoo over seeds, play the final zip by stock ``enjoy``, and add a row for each seed to a table.
 
     python benchmarks/runs.py --algo gcsl_vicreg --env CartPole-v1 --seeds 0 1 2 3 4 --episodes 20 \\
-        --name default --output docs/results/cartpole.csv -- --num-threads 1 --eval-freq -1
+        --name gcsl_vicreg --output docs/results/own_play.csv -- --num-threads 1 --eval-freq -1
 
 What follows ``--`` goes to ``rl_zoo3.train`` as it is. Rows that the table has already are skipped, so that a run that
 was stopped can be taken up again.

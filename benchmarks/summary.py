@@ -1,7 +1,7 @@
 """
 Turn the rows of ``benchmarks/runs.py`` into a Markdown table: one line for each variant, over its seeds.
 
-    python benchmarks/summary.py docs/results/cartpole.csv docs/results/hopper.csv --output docs/results/gcsl_vicreg.md
+    python benchmarks/summary.py docs/results/own_play.csv --output docs/results/own_play.md
 """
 
 from __future__ import annotations

@@ -205,8 +205,9 @@ def test_agents_of_others_are_left_to_upstream_unless_asked(pushed, tmp_path):
 def test_the_environment_is_the_agents(env, error, word, hub, pushed):
     arguments = (pushed("bc") / "hub" / f"bc-{ENV}" / "args.yml").read_text()
     assert arguments.count(f"- env\n    - {ENV}\n") == 1
+    spoilt = arguments.replace(f"- env\n    - {ENV}\n", f"- env\n    - {env}\n")
     name = f"zoo/{word.replace(' ', '-')}"
-    copy(hub, pushed, name, **{"args.yml": arguments.replace(f"- env\n    - {ENV}\n", f"- env\n    - {env}\n").encode()})
+    copy(hub, pushed, name, **{"args.yml": spoilt.encode()})
     refused(error, name, word)
 
 
