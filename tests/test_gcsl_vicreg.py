@@ -316,7 +316,7 @@ def test_where_goals_are_asked_for_alignment_teaches_far_ones_without_rewards():
     assert branches.acting is branches.goal_given and branches.one_step is not branches.goal_given
     model.policy.zero_grad(set_to_none=True)
     model.compute_loss({"watched": batch})[0].backward()
-    assert touched(model.policy.slots["goal"].embed) or touched(model.policy.body)
+    assert touched(model.policy.slots["goal"]) and touched(model.policy.body)
     with pytest.raises(ValueError, match="no rewards"):
         CASE.make(env, stream_fraction=0.5, **data)
 

@@ -22,7 +22,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
-from gcrl_zoo.zoo.trust import Untrusted, check_file
+from gcrl_zoo.zoo.trust import check_file
+from gcrl_zoo.zoo.trust.refusal import refuse
 
 CHECK = "GCRL_ZOO_CHECK"
 TRUST = "TRUST_REMOTE_CODE"
@@ -49,13 +50,12 @@ def algorithm_of(filename: str) -> str | None:
     return max(names, key=len, default=None)
 
 
-def fetch(repo_id: str, filename: str, algo: str, revision: str | None = None, token: str | None = None) -> Path:
+def fetch(repo_id: str, filename: str, revision: str | None = None, token: str | None = None) -> Path:
     """
     Download a file, and check what arrived, unless ``TRUST_REMOTE_CODE`` is set.
 
     :param repo_id: of the repository
     :param filename: in it
-    :param algo: of the agent that the file belongs to
     :param revision: branch, tag or commit; None for the newest
     :param token: of your account; None for the one that you are signed in with
     :return: where it is now
@@ -80,7 +80,7 @@ def fetch(repo_id: str, filename: str, algo: str, revision: str | None = None, t
         raise NotOnHub(f"{filename} of {repo_id} was not downloaded: {error.server_message or error}") from None
     _check_content(path, announced, f"{repo_id}/{filename}")
     if not is_set(TRUST):
-        check_file(path, algo)
+        check_file(path, algorithm_of(filename) or "")  # which only agents are asked for
     return path
 
 
@@ -89,7 +89,7 @@ def _check_content(path: Path, announced: str | None, name: str) -> None:
     content = path.read_bytes()
     git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
     if announced not in (hashlib.sha256(content).hexdigest(), git.hexdigest()):
-        raise Untrusted(f"{name} is not the file that the Hub announced ({announced}); delete {path} and try again.")
+        refuse(name, f"is not the file that the Hub announced ({announced})", f"delete {path} and try again")
 
 
 def fetch_for_scripts(repo_id: str, filename: str, upstream: Callable[[str, str], str]) -> str:
@@ -106,7 +106,7 @@ def fetch_for_scripts(repo_id: str, filename: str, upstream: Callable[[str, str]
     if not checked and not is_set(TRUST):
         return upstream(repo_id, filename)  # which refuses it in a few words
     try:
-        return str(fetch(repo_id, filename, algo or ""))
+        return str(fetch(repo_id, filename))
     except NotOnHub as error:
         if filename == STATISTICS:
             raise HTTPError(str(error)) from None
@@ -135,7 +135,7 @@ def load_from_hub(
     :raises NotOnHub: there is no such repository, or no agent in it
     :raises Untrusted: loading what arrived would run code, and ``TRUST_REMOTE_CODE`` is not set
     """
-    config = fetch(repo_id, "config.yml", "", revision, token)  # also tells that the repository is there
+    config = fetch(repo_id, "config.yml", revision, token)  # also tells that the repository is there
     files = HfApi(token=token).list_repo_files(repo_id, revision=revision)
     agents = {name: algo for name in files if "/" not in name and (algo := algorithm_of(name))}
     if len(agents) != 1:
@@ -148,11 +148,11 @@ def load_from_hub(
         settings = run / env_name
         settings.mkdir(parents=True)
         shutil.copy(config, settings / "config.yml")
-        shutil.copy(fetch(repo_id, filename, algo, revision, token), run / f"{env_name}.zip")
+        shutil.copy(fetch(repo_id, filename, revision, token), run / f"{env_name}.zip")
         for name in SETTINGS:
-            shutil.copy(fetch(repo_id, name, algo, revision, token), settings / name)
+            shutil.copy(fetch(repo_id, name, revision, token), settings / name)
         if STATISTICS in files:
-            shutil.copy(fetch(repo_id, STATISTICS, algo, revision, token), settings / "vecnormalize.pkl")
+            shutil.copy(fetch(repo_id, STATISTICS, revision, token), settings / "vecnormalize.pkl")
         env_id = str(yaml.load((settings / "args.yml").read_text(), Loader=yaml.UnsafeLoader)["env"])  # checked above
         _check_environment(env_id, env_name, repo_id)
         return load_run(algo, env_id, Run(folder), n_envs, env_kwargs, seed, device)
@@ -162,9 +162,6 @@ def _check_environment(env_id: str, env_name: str, repo_id: str) -> None:
     """The arguments name the environment, and Gymnasium imports what stands before a colon."""
     if ":" in env_id and not is_set(TRUST):
         module = env_id.split(":")[0]
-        raise Untrusted(
-            f"{repo_id}/args.yml has the environment '{env_id}', for which Gymnasium imports {module}; load it only if "
-            f"you trust its author, with {TRUST}=True."
-        )
+        refuse(f"{repo_id}/args.yml", f"has the environment '{env_id}', for which Gymnasium imports {module}")
     if EnvironmentName(env_id) != env_name:
         raise NotOnHub(f"{repo_id}/args.yml has the environment '{env_id}', but the agent is for {env_name}.")

@@ -7,6 +7,7 @@ shuffled goals in 8 to 23 % (eight seeds).
 """
 
 from gcrl_zoo import GCSLVICReg
+from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import DEFAULT_TERMS
 
 from ..case import Case, Contest, ShuffledPairs
 from ..chain import chain_return, make_chain, shown
@@ -66,6 +67,10 @@ CASE = Case(
             "terms": {"consistency": 1.0, "forward": 1.0},
             "policy_kwargs": {"forward_arch": [8]},
             "disturbance": 0.5,
+        },
+        "every term": {
+            "terms": dict.fromkeys(DEFAULT_TERMS, 1.0),
+            "policy_kwargs": {"n_tokens": 4, "predictor_dim": 8, "forward_arch": [8]},
         },
         "in turns": {"phases": {"watched": 3, "played": 2}, "watch_first": 5},
     },

@@ -52,9 +52,8 @@ def members(
 
 def _check_list(infos: list[zipfile.ZipInfo], size: int, where: str, names: re.Pattern[str], packed: bool) -> None:
     """What an archive says of its members, before any is unpacked."""
-    if (
-        infos and min(info.header_offset for info in infos) > 0
-    ):  # so is what is left of an agent: the weights are archives
+    # So is what is left of an agent that was cut: the weights are archives.
+    if infos and min(info.header_offset for info in infos) > 0:
         refuse(where, "is no zip archive, but has one at its end", BROKEN)
     if len(infos) > MAX_MEMBERS:
         refuse(where, f"has {len(infos)} members, where honest ones stay below {MAX_MEMBERS}")
