@@ -1,9 +1,8 @@
 """Fixtures that more than one test file uses."""
 
-import os
+import functools
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pytest
 
 from gcrl_zoo import registry
 
+from .scripts import script
 from .throw_away import ROOT, YAML
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -21,17 +21,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def run(tmp_path: Path) -> Run:
     """Run a Python module in an empty folder, as a user would."""
 
-    def run(module: str, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-m", module, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **environ},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-
-    return run
+    return functools.partial(script, folder=tmp_path)
 
 
 @pytest.fixture

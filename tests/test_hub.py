@@ -1,9 +1,6 @@
 """To the Hub and back: RL Zoo's scripts and `gcrl_zoo.load_from_hub` on a Hub of our own."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +15,10 @@ from gcrl_zoo.zoo.trust import Untrusted
 
 from .hostile import KINDS
 from .hub_server import loopback_hub, signed_in
+from .scripts import script
 
 ENV = "CartPole-v1"
 METHODS = sorted(discover())
-
-
-def script(name, *words, folder, **variables):
-    """A stock script of RL Zoo, as people start it."""
-    command = [sys.executable, "-m", f"rl_zoo3.{name}", *words]
-    env = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
-    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +38,20 @@ def pushed(hub, tmp_path_factory):
             words = ["--algo", algo, "--env", ENV, "-f", "logs", "--num-threads", "1"]
             play = {"dqn": ["learning_starts:100"]}.get(algo, ["learning_starts:200", "train_freq:25"])
             trained = script(
-                "train", *words, "--seed", "1", "-n", "600", "--eval-freq", "-1", "-params", *play, folder=folder
+                "rl_zoo3.train",
+                *words,
+                "--seed",
+                "1",
+                "-n",
+                "600",
+                "--eval-freq",
+                "-1",
+                "-params",
+                *play,
+                folder=folder,
             )
             assert trained.returncode == 0, trained.stderr
-            sent = script("push_to_hub", *words, "-orga", "zoo", "--no-render", folder=folder)
+            sent = script("rl_zoo3.push_to_hub", *words, "-orga", "zoo", "--no-render", folder=folder)
             assert sent.returncode == 0, sent.stderr
         return done[algo]
 
@@ -78,22 +79,22 @@ def test_there_and_back(algo, hub, pushed):
 def test_the_scripts_bring_it_back(hub, pushed, tmp_path):
     folder = pushed("bc")
     words = ["--algo", "bc", "--env", ENV, "-f", "downloads"]
-    fetched = script("load_from_hub", *words, "-orga", "zoo", folder=tmp_path)
+    fetched = script("rl_zoo3.load_from_hub", *words, "-orga", "zoo", folder=tmp_path)
     assert fetched.returncode == 0, fetched.stderr
     run = Path("bc", f"{ENV}_1")
     for file in (Path(ENV, "config.yml"), Path(ENV, "args.yml")):
         assert (tmp_path / "downloads" / run / file).read_bytes() == (folder / "logs" / run / file).read_bytes()
-    played = script("enjoy", *words, "--no-render", "-n", "50", "--num-threads", "1", folder=tmp_path)
+    played = script("rl_zoo3.enjoy", *words, "--no-render", "-n", "50", "--num-threads", "1", folder=tmp_path)
     assert played.returncode == 0, played.stderr
 
 
 def test_enjoy_downloads_what_it_does_not_find(pushed, tmp_path):
     pushed("bc")
     words = ["--algo", "bc", "--env", ENV, "-f", "rl-trained-agents", "--no-render", "-n", "50", "--num-threads", "1"]
-    found = script("enjoy", *words, folder=tmp_path, GCRL_ZOO_ORGANIZATION="zoo")
+    found = script("rl_zoo3.enjoy", *words, folder=tmp_path, GCRL_ZOO_ORGANIZATION="zoo")
     assert found.returncode == 0, found.stderr
     shutil.rmtree(tmp_path / "rl-trained-agents")
-    missed = script("enjoy", *words, folder=tmp_path, GCRL_ZOO_ORGANIZATION="nobody")
+    missed = script("rl_zoo3.enjoy", *words, folder=tmp_path, GCRL_ZOO_ORGANIZATION="nobody")
     assert missed.returncode == 1 and "There is no repository nobody/bc-CartPole-v1" in missed.stderr
 
 
@@ -102,7 +103,7 @@ def test_a_second_push_goes_to_the_same_repository(hub, pushed):
     assert "note.txt" not in repo.at().files
     (folder / "hub" / f"bc-{ENV}" / "note.txt").write_text("again")
     words = ["--algo", "bc", "--env", ENV, "-f", "logs", "--num-threads", "1", "-orga", "zoo", "--no-render"]
-    assert script("push_to_hub", *words, folder=folder).returncode == 0
+    assert script("rl_zoo3.push_to_hub", *words, folder=folder).returncode == 0
     assert repo is hub.repositories[repository("bc")] and repo.at().files.keys() > {"note.txt", "README.md"}
 
 
@@ -175,7 +176,7 @@ def test_the_script_refuses_it_too_and_leaves_nothing(hub, pushed, tmp_path):
     kind.spoil(run / kind.file, mark)
     copy(hub, pushed, "zoo/hostile", **{"config.yml": (run / kind.file).read_bytes()})
     words = ["--algo", "bc", "--env", ENV, "-f", "downloads", "-orga", "zoo", "-name", "hostile"]
-    fetched = script("load_from_hub", *words, folder=tmp_path)
+    fetched = script("rl_zoo3.load_from_hub", *words, folder=tmp_path)
     assert fetched.returncode == 1 and "Untrusted" in fetched.stderr.splitlines()[-1]
     assert not mark.exists() and not (tmp_path / "downloads").exists()
 
@@ -191,10 +192,10 @@ def test_other_bytes_than_announced(hub, pushed):
 def test_agents_of_others_are_left_to_upstream_unless_asked(pushed, tmp_path):
     pushed("dqn")
     words = ["--algo", "dqn", "--env", ENV, "-f", "downloads", "-orga", "zoo"]
-    stock = script("load_from_hub", *words, folder=tmp_path)
+    stock = script("rl_zoo3.load_from_hub", *words, folder=tmp_path)
     assert stock.returncode == 1 and "set the environment variable" in stock.stderr
     for switch in ("TRUST_REMOTE_CODE", "GCRL_ZOO_CHECK"):
-        fetched = script("load_from_hub", *words, folder=tmp_path, **{switch: "True"})
+        fetched = script("rl_zoo3.load_from_hub", *words, folder=tmp_path, **{switch: "True"})
         assert fetched.returncode == 0, fetched.stderr
 
 

@@ -145,6 +145,11 @@ class ConditionedPolicy(BasePolicy):
         """Ask for the target return where nothing else was asked for; what it means is the method's affair."""
         return inputs
 
+    @property
+    def asks_for(self) -> str:
+        """What ``command`` asks for, in words for people; empty for nothing."""
+        return ""
+
     def act(self, inputs: Inputs, deterministic: bool = False) -> Tensor:
         """
         :param inputs: with the commands to follow

@@ -62,3 +62,8 @@ class GCSLPolicy(ConditionedPolicy):
             return inputs
         n = len(next(iter(inputs.goal.values())))
         return inputs._replace(horizon=self.target_horizon.expand(n, 1))
+
+    @property
+    def asks_for(self) -> str:
+        within = f", within {self.target_horizon.item():.0f} steps" if self.horizon else ""
+        return f"the environment's goal{within}"

@@ -161,3 +161,13 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         target = self.target_return.expand(len(next(iter(inputs.state.values()))), 1)
         received = 0.0 if inputs.return_to_go is None else inputs.return_to_go
         return inputs._replace(episode_return=target, return_to_go=target + received)
+
+    @property
+    def asks_for(self) -> str:
+        if self.roles.desired_goal and not self.goal_with_return:
+            return "the environment's goal"
+        meaning = "of the whole episode" if self.return_token == "episode_return" else "from each step on"
+        if self.roles.return_to_go:
+            meaning = "of the whole episode, counted down"
+        goal = "the environment's goal, and " if self.roles.desired_goal else ""
+        return f"{goal}a return of {self.target_return.item():,.6g} {meaning}"

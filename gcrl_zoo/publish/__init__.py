@@ -1,0 +1,166 @@
+"""
+Agents go to the Hugging Face Hub, each with its card, and a table of all of them is written::
+
+    python -m gcrl_zoo.publish --organization ORGANISATION -f logs
+
+Like ``rl_zoo3.push_to_hub``, for all agents at once, with what people want to know of them: every training seed, the
+data, what is asked for, and how to train and play it again.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
+
+from gcrl_zoo.publish.card import Entry, Evaluated, make_card, write_benchmark
+from gcrl_zoo.publish.evaluation import SEED, evaluate, film, headless, renders
+from gcrl_zoo.publish.repository import CARD, VIDEO, check_account, push, repository_of, stage, write_results
+from gcrl_zoo.publish.trainings import (
+    Training,
+    by_environment,
+    find_trainings,
+    import_packages,
+    train,
+    tuned_environments,
+)
+from gcrl_zoo.registry import Method, discover
+from gcrl_zoo.zoo.agents import Run, load_run, samples_by_default
+
+
+@dataclass(frozen=True)
+class Publisher:
+    """
+    What holds for all agents of one call.
+
+    :param organization: or person, to whom the repositories belong; None to push nothing
+    :param folder: RL Zoo's log folder
+    :param n_episodes: that each agent is evaluated in
+    :param video_steps: length of the videos; 0 for none
+    :param private: whether only the owner may see the repositories
+    :param device: of the agents
+    """
+
+    organization: str | None
+    folder: Path
+    n_episodes: int = 20
+    video_steps: int = 1000
+    private: bool = False
+    device: str = "auto"
+
+    def load(self, training: Training, **env_kwargs: str) -> tuple[BaseAlgorithm, VecEnv]:
+        """An agent, and the environment that all agents are evaluated in."""
+        run = Run(str(self.folder), training.number)
+        return load_run(training.algo, training.env_id, run, env_kwargs=env_kwargs, seed=SEED, device=self.device)
+
+    def evaluate(self, training: Training) -> Evaluated:
+        """:param training: of the agent"""
+        agent, env = self.load(training)
+        try:
+            scores = evaluate(agent, env, self.n_episodes, not samples_by_default(training.env_id))
+        finally:
+            env.close()
+        asks_for = getattr(agent.policy, "asks_for", "")
+        return Evaluated(training, scores, agent.num_timesteps, asks_for)
+
+    def film(self, training: Training, path: Path) -> None:
+        """A video where the environment can be rendered here; else a sentence on why there is none."""
+        agent, env = self.load(training)
+        env.close()
+        if not renders(env):
+            print(f"No video: {training.env_id} draws no pictures.")
+            return
+        headless()
+        try:
+            _, env = self.load(training, render_mode="rgb_array")
+            film(agent, env, path, self.video_steps, not samples_by_default(training.env_id))
+        except Exception as error:  # of any graphics library
+            print(f"No video: {training.env_id} cannot be drawn here ({type(error).__name__}: {error}).")
+
+    def publish(self, entry: Entry) -> Entry:
+        """:return: the same, with its repository"""
+        assert self.organization is not None
+        training, scores = entry.published.training, entry.published.scores
+        deterministic = not samples_by_default(training.env_id)
+        entry = replace(entry, repo_id=repository_of(self.organization, training))
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            stage(training, folder)
+            write_results(folder, scores, deterministic)
+            if self.video_steps:
+                self.film(training, folder / VIDEO)
+            make_card(entry, self.n_episodes, deterministic).save(folder / CARD)
+            message = f"{training.algo} on {training.env_id}: {scores.mean:.2f} +/- {scores.std:.2f}"
+            return replace(entry, url=push(folder, str(entry.repo_id), self.private, message))
+
+
+def publish(
+    publisher: Publisher,
+    algos: Sequence[str] = (),
+    env_ids: Sequence[str] = (),
+    train_seeds: Sequence[int] = (),
+    train_arguments: Sequence[str] = (),
+    table: Path = Path("benchmark.md"),
+) -> list[str]:
+    """
+    Evaluate and push the agents of all methods in all environments; one that fails stops no other.
+
+    :param publisher: how
+    :param algos: only these methods
+    :param env_ids: only these environments
+    :param train_seeds: train first what there is no agent of: each method in each environment that its YAML file has a
+        block for (or in ``env_ids``), with each of these seeds
+    :param train_arguments: for ``rl_zoo3.train``
+    :param table: to write; it is there, and as far as it goes, after each agent
+    :return: what failed, a sentence each
+    :raises ValueError: there is no such method, nothing to publish, or nobody who may
+    """
+    methods = discover()
+    for algo in algos:
+        if algo not in methods:
+            raise ValueError(f"'{algo}' is no method of gcrl_zoo; choose from {', '.join(sorted(methods))}.")
+    if publisher.organization is not None:
+        check_account(publisher.organization)
+    entries: list[Entry] = []
+    failures: list[str] = []
+    for algo in algos or sorted(methods):
+        method = methods[algo]
+        if train_seeds:
+            failures += _train(publisher.folder, method, env_ids, train_seeds, train_arguments)
+        for env_id, trainings in by_environment(find_trainings(publisher.folder, algo), env_ids).items():
+            import_packages(trainings)
+            try:
+                print(f"{algo} on {env_id}, seeds {', '.join(str(each.seed) for each in trainings)}", flush=True)
+                entry = Entry(method, [publisher.evaluate(each) for each in trainings])
+                entries.append(entry)
+                if publisher.organization is not None:
+                    entries[-1] = publisher.publish(entry)
+            except Exception as error:  # of any environment
+                failures.append(f"{algo} on {env_id}: {' '.join(str(error).split())}")
+                print(failures[-1], flush=True)
+            write_benchmark(table, entries, failures, publisher.n_episodes)
+    if not entries and not failures:
+        raise ValueError(f"There is no agent of this kind in {publisher.folder}; train one, or give --train.")
+    return failures
+
+
+def _train(
+    folder: Path, method: Method, env_ids: Sequence[str], seeds: Sequence[int], arguments: Sequence[str]
+) -> list[str]:
+    """:return: what failed"""
+    done = by_environment(find_trainings(folder, method.name), env_ids)
+    failures = []
+    for env_id in env_ids or tuned_environments(method):
+        for seed in seeds:
+            if seed in {each.seed for each in done.get(env_id, ())}:
+                continue
+            try:
+                train(folder, method.name, env_id, seed, arguments)
+            except ValueError as error:
+                failures.append(str(error))
+                break  # other seeds would fail alike
+    return failures
