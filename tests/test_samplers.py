@@ -167,20 +167,15 @@ def naive_window(episode: Episode, t: int, length: int, ahead: int) -> dict[str,
     width = length + ahead - 1
     actions, rewards = episode.actions, episode.rewards
     assert actions is not None and rewards is not None
-    window = {
-        **{key: np.zeros((length, *column.shape[1:]), column.dtype) for key, column in episode.observations.items()},
-        "actions": np.zeros((width, *actions.shape[1:]), actions.dtype),
-        "mask": np.zeros(width, bool),
-        "returns_to_go": np.zeros(length, np.float32),
-        "timesteps": np.zeros(length, np.int32),
+    steps = [step if step < episode.length else t for step in range(t, t + width)]
+    mask = np.array([step < episode.length for step in range(t, t + width)])
+    return {
+        **{key: np.stack([column[step] for step in steps[:length]]) for key, column in episode.observations.items()},
+        "actions": np.stack([actions[step] for step in steps]),
+        "mask": mask,
+        "returns_to_go": np.array([rewards[step:].sum(dtype=np.float64) for step in steps[:length]], np.float32),
+        "timesteps": np.array(steps[:length], np.int32),
     }
-    for j, step in enumerate(range(t, min(t + width, episode.length))):
-        window["actions"][j], window["mask"][j] = actions[step], True
-        if j < length:
-            window["timesteps"][j], window["returns_to_go"][j] = step, rewards[step:].sum(dtype=np.float64)
-            for key, column in episode.observations.items():
-                window[key][j] = column[step]
-    return window
 
 
 @pytest.mark.parametrize(("length", "ahead"), list(itertools.product((1, 4, 12), (1, 3))))

@@ -7,7 +7,6 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
-from gcrl_zoo.data.columns import PADDING
 from gcrl_zoo.data.episode import Array
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -179,11 +178,11 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
 class WindowIndex(NamedTuple):
     """Slots of a batch of windows."""
 
-    slots: Array  # (B, K+ahead-1); PADDING behind the end of the episode
+    slots: Array  # (B, K+ahead-1); the first one again behind the end of the episode
 
 
 class WindowBatch(NamedTuple):
-    """Consecutive steps of one episode each, padded with zeros on the right."""
+    """Consecutive steps of one episode each, padded on the right with the first of them, which every encoder can read."""
 
     observations: dict[str, Array]  # (B, K, ...)
     actions: Array | None  # (B, K+ahead-1, A) or (B, K+ahead-1); None from a store without actions
@@ -212,15 +211,17 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
     def draw(self, rng: np.random.Generator, n: int) -> WindowIndex:
         """Choose n windows."""
         begin = _uniform_steps(self.store, rng, n)
-        slots = begin[:, None] + self._offsets
-        return WindowIndex(np.where(slots < self.store.last.take(begin)[:, None], slots, PADDING))
+        begin = begin[:, None]
+        slots = begin + self._offsets
+        return WindowIndex(np.where(slots < self.store.last.take(begin), slots, begin))
 
     def gather(self, index: WindowIndex) -> WindowBatch:
-        """Read the windows; padding comes out as zeros, since the slot PADDING holds zeros."""
+        """Read the windows."""
         store, slots = self.store, index.slots
-        rows, mask = store.rows(slots), slots != PADDING
+        rows, mask = store.rows(slots), slots > slots[:, :1]
+        mask[:, 0] = True
         seen = rows.part(np.s_[:, : self.length])
-        timesteps = (slots - store.first[slots[:, :1]]) * mask
+        timesteps = slots - store.first[slots[:, :1]]
         return WindowBatch(
             observations={key: seen[key] for key in store.observation_keys},
             actions=rows["actions"] if store.has_actions else None,

@@ -1,0 +1,62 @@
+"""The Decision Transformer: what was done next, in trajectories of which so much return was still to come."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+from torch import Tensor
+
+from gcrl_zoo.common.arguments import refuse_no_fraction
+from gcrl_zoo.common.sources import Needs
+from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
+from gcrl_zoo.data.samplers import Sampler, Windows
+from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.losses.masked import masked_mean
+from gcrl_zoo.methods.dt.policies import DTPolicy
+
+
+class DT(TrajectoryAlgorithm):
+    """
+    Decision Transformer (Chen et al. 2021): supervised learning of actions, given the past and the return that is to
+    come. Acting asks for a high one. From a dataset, or from own play, whose returns are known in hindsight.
+
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    :param env: in a ``gcrl_zoo.wrappers.ReturnToGo``, since a policy sees no rewards; for the other arguments see
+        :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`
+    :param top_fraction: learn only from this fraction of the episodes, those of highest return
+    """
+
+    needs: ClassVar[Needs] = Needs(rewards=True)
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": DTPolicy,
+        "CnnPolicy": DTPolicy,
+        "MultiInputPolicy": DTPolicy,
+    }
+    policy: DTPolicy
+
+    def __init__(
+        self,
+        policy: str | type[BasePolicy],
+        env: GymEnv | str | None = None,
+        top_fraction: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        self.top_fraction = top_fraction
+        super().__init__(policy, env, **kwargs)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        refuse_no_fraction(self, "top_fraction")
+
+    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
+        best = played if self.top_fraction == 1 else played.best(self.top_fraction)
+        return {"windows": Windows(best, self.policy.context_length)}
+
+    def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        batch, head = batches["windows"], self.policy.head
+        params = head(self.policy.represent_windows(batch))  # (B, K, P)
+        nll = head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1))
+        loss = masked_mean(nll, batch.mask.flatten())
+        return loss, {"nll": loss}

@@ -1,0 +1,186 @@
+"""Returns-to-go, states and actions in, a representation of each state in its context out."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import Schedule
+from torch import Tensor, nn
+
+from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.policies import State
+from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.window_policies import WindowPolicy
+from gcrl_zoo.data.samplers import WindowBatch
+from gcrl_zoo.nets.transformer import Cache, Transformer, causal
+
+#: Tokens of a step: return-to-go, state, action.
+TOKENS = 3
+ATTENTIONS = ("window", "banded")
+
+
+class DTPolicy(WindowPolicy):
+    """
+    A causal transformer over the tokens (R_0, s_0, a_0, R_1, ...) of the last ``context_length`` steps. What comes out at
+    a state token leads to its action.
+
+    :param context_length: K, steps that are seen
+    :param embed_dim: D, width of a token
+    :param n_layers: of the transformer
+    :param n_heads: of each layer
+    :param dropout: in the transformer
+    :param max_timesteps: later steps of an episode share one embedding of time
+    :param attention: ``"window"``: acting computes the whole window anew at each step. ``"banded"``: each layer sees only
+        so many steps that all layers together see K; acting computes what is new and keeps the rest, exactly
+    :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        context_length: int = 20,
+        embed_dim: int = 128,
+        n_layers: int = 3,
+        n_heads: int = 1,
+        dropout: float = 0.1,
+        max_timesteps: int = 1000,
+        attention: str = "window",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, embed_dim, **kwargs)
+        if attention not in ATTENTIONS:
+            raise ValueError(f"attention: '{attention}' is unknown; choose {' or '.join(ATTENTIONS)}.")
+        if context_length < 1:
+            raise ValueError(f"context_length is {context_length}; give at least 1.")
+        self.context_length, self.max_timesteps = context_length, max_timesteps
+        self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None
+        self.embed_return = nn.Linear(1, embed_dim)
+        self.embed_state = nn.Linear(self.encoder.features_dim, embed_dim)
+        self.embed_action = nn.Linear(self.head.encoding_dim, embed_dim)
+        self.embed_time = nn.Embedding(max_timesteps, embed_dim)
+        nn.init.normal_(self.embed_time.weight, std=0.02)
+        self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout)
+        # The last action comes after the last state, and is nothing to it.
+        self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)
+        self.optimizer = self.make_optimizer(lr_schedule)
+
+    hidden: Tensor
+
+    # ----------------------------------------------------------------- training
+
+    def represent_windows(self, batch: WindowBatch) -> Tensor:
+        """
+        :param batch: windows of K steps, tensors; padding on the right, which no step before it can see
+        :return: (B, K, D)
+        """
+        assert batch.returns_to_go is not None and batch.actions is not None
+        n, length = batch.timesteps.shape
+        state = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
+        actions = self.head.encode(batch.actions[:, :length].flatten(0, 1))
+        tokens = th.stack(
+            (
+                self.return_token(batch.returns_to_go.unsqueeze(2)),
+                self.embed_state(state).unflatten(0, (n, length)),
+                self.embed_action(actions).unflatten(0, (n, length)),
+            ),
+            dim=2,
+        )
+        tokens = (tokens + self.time(batch.timesteps).unsqueeze(2)).flatten(1, 2)[:, :-1]
+        size = tokens.shape[1]
+        return self.transformer(tokens, self.hidden[:size, :size], slice(1, None, TOKENS))
+
+    def return_token(self, returns: Tensor) -> Tensor:
+        """(..., 1) in the environment's units -> (..., D), without time"""
+        return self.embed_return(returns / self.return_scale)
+
+    def time(self, timesteps: Tensor) -> Tensor:
+        """(...) -> (..., D)"""
+        return self.embed_time(timesteps.long().clamp(0, self.max_timesteps - 1))
+
+    # ------------------------------------------------------------------- acting
+
+    def command(self, inputs: Inputs) -> Inputs:
+        """The wrapper ``ReturnToGo`` counts what was received, from 0 downwards; the target is ours to add."""
+        assert inputs.return_to_go is not None
+        return inputs._replace(return_to_go=self.target_return + inputs.return_to_go)
+
+    @property
+    def asks_for(self) -> str:
+        return f"a return of {self.target_return.item():,.6g} of the whole episode, counted down"
+
+    def initial_state(self, n_envs: int) -> State:
+        """Embedded tokens so far (or a cache of what layers made of them), steps so far, and the action before."""
+        steps = np.zeros(n_envs, dtype=np.int64)
+        space = self.action_space
+        actions = np.zeros((n_envs, *space.shape), space.dtype) + np.asarray(getattr(space, "start", 0), space.dtype)
+        if self.band is None:
+            blank = self.embed_time.weight.new_zeros(n_envs, TOKENS * self.context_length - 1, self.embed_time.embedding_dim)
+            return blank, steps, actions
+        places = self.band + TOKENS - 1  # the first of the new tokens sees a whole band, too
+        return self.transformer.make_cache(n_envs, places), 0, steps, actions
+
+    def step(
+        self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
+    ) -> tuple[Tensor, State]:
+        assert state is not None
+        *past, steps, actions = state
+        steps = np.where(episode_starts, 0, steps)
+        tokens = self.new_tokens(inputs, to_tensors(actions, self.device), to_tensors(steps, self.device))
+        seen, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
+        chosen = self.head.act(self.head(seen), deterministic)
+        return chosen, (*past, steps + 1, chosen.cpu().numpy())
+
+    def executed(self, state: State | None, actions: np.ndarray) -> State:
+        assert state is not None
+        return (*state[:-1], actions)
+
+    def new_tokens(self, inputs: Inputs, actions: Tensor, steps: Tensor) -> Tensor:
+        """
+        :param inputs: of E environments
+        :param actions: (E, ...) those before
+        :param steps: (E,) since the beginning of the episodes
+        :return: (E, 3, D) the action before, the return-to-go and the state; the first means nothing where steps is 0
+        """
+        assert inputs.state is not None and inputs.return_to_go is not None
+        made = (
+            self.embed_action(self.head.encode(actions)) + self.time(steps - 1),
+            self.return_token(inputs.return_to_go) + self.time(steps),
+            self.embed_state(self.encoder(inputs.state)) + self.time(steps),
+        )
+        return th.stack(made, dim=1)
+
+    def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
+        """(E, D), and the past to remember: (E, 3K - 1, D), the newest last"""
+        window = th.cat((past[0][:, TOKENS:], tokens), dim=1)
+        size = window.shape[1]
+        there = np.minimum(TOKENS * steps + TOKENS - 1, size)  # (E,) tokens of this episode
+        longest = int(there.max())
+        hidden = self.hidden[:longest, :longest]
+        if there.min() < longest:
+            missing = np.arange(longest) < longest - there[:, None]  # (E, T)
+            hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, None, :], -math.inf)
+            hidden.diagonal(dim1=2, dim2=3).zero_()  # what is not there sees itself: softmax needs something
+        return self.transformer(window[:, -longest:], hidden, slice(-1, None)).squeeze(1), [window]
+
+    def _see_band(self, tokens: Tensor, past: list[Any], steps: np.ndarray) -> tuple[Tensor, list[Any]]:
+        """(E, D), and the past to remember"""
+        cache, written = past
+        assert isinstance(cache, Cache) and self.band is not None
+        if cache.written != written:
+            raise ValueError(
+                "With `attention: banded` a state can be continued only once, and this one was: keep the newest state."
+            )
+        size = cache.keys.shape[3]
+        now = np.arange(written, written + TOKENS)[:, None]  # (3, 1), counted from the first token that was ever written
+        place = np.arange(size)
+        token = now[-1] - (now[-1] - place) % size  # (W,) the newest at each place
+        first = (written - TOKENS * steps + 1)[:, None, None]  # (E, 1, 1) of the episode, its first return-to-go
+        seen = (token <= now) & (token > now - self.band) & ((token >= first) | (token == now))
+        hidden = th.where(to_tensors(seen[:, None], self.device), 0.0, -math.inf)
+        return self.transformer.step(tokens, cache, hidden)[:, -1], [cache, cache.written]
