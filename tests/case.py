@@ -17,7 +17,9 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.data import GoalPairs
+from gcrl_zoo.wrappers import ReturnToGo
 
 from . import cases
 from .envs import ask_for_goals, make_env, make_store
@@ -74,11 +76,13 @@ class Case:
         return self.name
 
     def wrap(self, env: gym.Env) -> gym.Env:
-        """With goals, where the method cannot do without."""
+        """With goals or returns, where the method cannot do without."""
+        if self.algorithm.needs.return_to_go and not Roles.of(env.observation_space).return_to_go:
+            env = ReturnToGo(env)
         return ask_for_goals(env) if self.algorithm.needs.goals else env
 
     def env(self, observation: str = "box", action: str = "discrete", n_envs: int = 1, **kwargs: Any) -> VecEnv:
-        """As ``tests.envs.make_env``, with goals where the method cannot do without."""
+        """As ``tests.envs.make_env``, with goals or returns where the method cannot do without."""
         return make_env(observation, action, n_envs, wrap=self.wrap, **kwargs)
 
     def make(self, env: VecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:

@@ -32,6 +32,7 @@ class Needs(NamedTuple):
     :param rewards: of the dataset and the stream
     :param stream: whether the method can watch a ``stream`` at all
     :param goals: whether the environment must ask for goals
+    :param return_to_go: whether the environment must ask for returns
     :param without_rewards: for messages: what to do about data without rewards where they are needed
     """
 
@@ -39,6 +40,7 @@ class Needs(NamedTuple):
     rewards: bool = False
     stream: bool = False
     goals: bool = False
+    return_to_go: bool = False
     without_rewards: str = "give data that has them"
 
 
@@ -57,6 +59,11 @@ def check_environment(
         raise ValueError(
             f"{name} acts towards goals, but the environment asks for none (it shows no 'desired_goal'); "
             "give it goals with a wrapper, such as `env_wrapper: gcrl_zoo.wrappers.FixedGoal`."
+        )
+    if needs.return_to_go and not Roles.of(observation_space).return_to_go:
+        raise ValueError(
+            f"{name} must see how much return is still to come, but the environment shows no 'return_to_go'; "
+            "add it with `env_wrapper: gcrl_zoo.wrappers.ReturnToGo`."
         )
     if not isinstance(action_space, (spaces.Box, spaces.Discrete)):
         raise ValueError(

@@ -28,7 +28,7 @@ class DT(TrajectoryAlgorithm):
     :param top_fraction: learn only from this fraction of the episodes, those of highest return
     """
 
-    needs: ClassVar[Needs] = Needs(rewards=True)
+    needs: ClassVar[Needs] = Needs(rewards=True, return_to_go=True)
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": DTPolicy,
         "CnnPolicy": DTPolicy,
