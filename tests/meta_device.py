@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch as th
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -51,6 +52,11 @@ class OnDevice(TorchDispatchMode):
         return results
 
 
+def _send(array: np.ndarray) -> th.Tensor:
+    """What goes through the one door does not wait."""
+    return th.empty(array.shape, dtype=getattr(th, array.dtype.name), device=META)
+
+
 @contextmanager
 def on_device(policy: th.nn.Module) -> Iterator[OnDevice]:
     """
@@ -61,7 +67,10 @@ def on_device(policy: th.nn.Module) -> Iterator[OnDevice]:
     of ordinary operations. It refuses devices that it does not know, so that list is extended.
     """
     policy.to(META)
-    with mock.patch("torch.optim.adam._get_capturable_supported_devices", lambda *_, **__: ["meta"]):
+    with (
+        mock.patch("torch.optim.adam._get_capturable_supported_devices", lambda *_, **__: ["meta"]),
+        mock.patch("gcrl_zoo.common.device.th.from_numpy", _send),
+    ):
         policy.optimizer = th.optim.AdamW(policy.parameters(), lr=1e-3, capturable=True, foreach=False)
         with OnDevice() as mode:
             yield mode

@@ -41,7 +41,7 @@ class Listener(Explorer):
 
 def listen(case, steps, target, cut=10):
     """Starts and commands over some steps of two endless environments."""
-    env = DummyVecEnv([lambda: ReturnToGo(case.wrap(Endless()), target)] * 2)
+    env = DummyVecEnv([lambda: case.wrap(ReturnToGo(Endless(), target))] * 2)
     policy = case.make(env).policy
     policy.command = lambda inputs: inputs  # the wrapper's own count
     collector, listener = Collector(env, policy, max_episode_steps=cut), Listener()
@@ -62,7 +62,7 @@ def test_a_cut_starts_an_episode_for_everybody(case, target):
 
 @every_case
 def test_what_the_environment_ends_is_counted_anew(case):
-    env = DummyVecEnv([lambda: ReturnToGo(gym.wrappers.TimeLimit(case.wrap(Endless()), 7), 3.0)])
+    env = DummyVecEnv([lambda: case.wrap(ReturnToGo(gym.wrappers.TimeLimit(Endless(), 7), 3.0))])
     policy = case.make(env).policy
     policy.command = lambda inputs: inputs
     collector, listener = Collector(env, policy, max_episode_steps=5), Listener()

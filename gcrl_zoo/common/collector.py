@@ -111,6 +111,13 @@ class Collector:
 
     def _breakdown(self) -> ValueError:
         """Before the environment is sent NaN actions, which it would answer in some way of its own."""
+        if self.roles.return_to_go:
+            assert isinstance(self.obs, dict)
+            for index in np.flatnonzero(~np.isfinite(self.obs[RETURN_TO_GO][:, 0])):
+                return ValueError(
+                    f"Environment {index} gave a reward of nan or infinity before step {self.builder.lengths[index]} "
+                    "of an episode; repair it, or change its rewards by a wrapper."
+                )
         for key, facts in self.roles.facts(self.obs).items():
             for index in np.flatnonzero(~np.isfinite(facts.reshape(len(facts), -1)).all(1)):
                 step = self.builder.lengths[index]

@@ -19,8 +19,8 @@ from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
 from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
 
-#: What a policy remembers between two steps of an episode: batch-first arrays.
-State = tuple[np.ndarray, ...]
+#: What a policy remembers between two steps of an episode; only the policy looks inside.
+State = tuple[Any, ...]
 
 BOX_HEADS: dict[str, type[ActionHead]] = {
     "deterministic": DeterministicHead,

@@ -15,8 +15,9 @@ from gcrl_zoo.common.roles import Inputs, Observation
 
 class WindowPolicy(ConditionedPolicy):
     """
-    A policy with memory. ``predict`` takes and returns it as ``state``, as sb3-contrib's recurrent policies do, so that
-    ``evaluate_policy``, ``EvalCallback`` and ``enjoy`` play it as it was trained. Without a ``state`` an episode begins.
+    A policy with memory. ``predict`` takes and returns it as ``state``, as sb3-contrib's recurrent policies do, so
+    that ``evaluate_policy``, ``EvalCallback`` and ``enjoy`` play it as it was trained. Without a ``state`` an episode
+    begins.
     """
 
     @abstractmethod
@@ -45,13 +46,12 @@ class WindowPolicy(ConditionedPolicy):
         :return: actions and the memory for the next call
         """
         self.set_training_mode(False)
-        tensors, vectorised = self.obs_to_tensor(observation)  # type: ignore[arg-type]
+        tensors, vectorised = self.obs_to_tensor(observation)
         inputs = self.command(self.roles.inputs(tensors))
-        assert inputs.state is not None
-        n_envs = len(next(iter(inputs.state.values())))
-        if state is None:
-            state, episode_start = self.initial_state(n_envs), None
-        starts = np.zeros(n_envs, dtype=bool) if episode_start is None else np.asarray(episode_start, dtype=bool)
+        if state is None or episode_start is None:
+            begun, episode_start = self._begin(inputs)
+            state = begun if state is None else state
+        starts = np.asarray(episode_start, dtype=bool)
         with th.inference_mode():
             chosen, state = self.step(inputs, state, starts, deterministic)
         actions = chosen.cpu().numpy()
@@ -62,4 +62,12 @@ class WindowPolicy(ConditionedPolicy):
         raise NotImplementedError(f"{type(self).__name__} represents windows, not single observations.")
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} acts by `predict`, which returns its memory.")
+        """As an episode begins."""
+        inputs = self.command(self.roles.inputs(observation))
+        state, starts = self._begin(inputs)
+        return self.step(inputs, state, starts, deterministic)[0]
+
+    def _begin(self, inputs: Inputs) -> tuple[State, np.ndarray]:
+        assert inputs.state is not None
+        n_envs = len(next(iter(inputs.state.values())))
+        return self.initial_state(n_envs), np.zeros(n_envs, dtype=bool)

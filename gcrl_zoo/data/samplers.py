@@ -182,7 +182,7 @@ class WindowIndex(NamedTuple):
 
 
 class WindowBatch(NamedTuple):
-    """Consecutive steps of one episode each, padded on the right with the first of them, which every encoder can read."""
+    """Consecutive steps of one episode each, padded on the right with the first of them: that, too, can be encoded."""
 
     observations: dict[str, Array]  # (B, K, ...)
     actions: Array | None  # (B, K+ahead-1, A) or (B, K+ahead-1); None from a store without actions

@@ -142,7 +142,7 @@ class Transformer(nn.Module):
         self.before, self.dropout = nn.LayerNorm(width), ByteDropout(dropout)
         self.blocks = nn.ModuleList([Block(width, n_heads, dropout) for _ in range(n_layers)])
         self.after = nn.LayerNorm(width)
-        self.apply(_initialise)
+        self.apply(initialise)
 
     def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
@@ -198,8 +198,9 @@ def causal(n: int, band: int | None = None) -> Tensor:
     return th.where(seen, 0.0, -math.inf)
 
 
-def _initialise(module: nn.Module) -> None:
-    """As GPT-2 begins."""
-    if isinstance(module, nn.Linear):
+def initialise(module: nn.Module) -> None:
+    """:param module: to begin as in GPT-2, if it is a layer of weights"""
+    if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Linear):
         nn.init.zeros_(module.bias)

@@ -16,7 +16,7 @@ from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.window_policies import WindowPolicy
 from gcrl_zoo.data.samplers import WindowBatch
-from gcrl_zoo.nets.transformer import Cache, Transformer, causal
+from gcrl_zoo.nets.transformer import Cache, Transformer, causal, initialise
 
 #: Tokens of a step: return-to-go, state, action.
 TOKENS = 3
@@ -64,8 +64,9 @@ class DTPolicy(WindowPolicy):
         self.embed_state = nn.Linear(self.encoder.features_dim, embed_dim)
         self.embed_action = nn.Linear(self.head.encoding_dim, embed_dim)
         self.embed_time = nn.Embedding(max_timesteps, embed_dim)
-        nn.init.normal_(self.embed_time.weight, std=0.02)
         self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout)
+        for module in (self.embed_return, self.embed_state, self.embed_action, self.embed_time, self.head):
+            module.apply(initialise)
         # The last action comes after the last state, and is nothing to it.
         self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)
         self.optimizer = self.make_optimizer(lr_schedule)
@@ -116,11 +117,13 @@ class DTPolicy(WindowPolicy):
 
     def initial_state(self, n_envs: int) -> State:
         """Embedded tokens so far (or a cache of what layers made of them), steps so far, and the action before."""
-        steps = np.zeros(n_envs, dtype=np.int64)
-        space = self.action_space
-        actions = np.zeros((n_envs, *space.shape), space.dtype) + np.asarray(getattr(space, "start", 0), space.dtype)
+        steps, space = np.zeros(n_envs, dtype=np.int64), self.action_space
+        nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0), space.dtype)
+        actions = to_tensors(nothing, self.device)
         if self.band is None:
-            blank = self.embed_time.weight.new_zeros(n_envs, TOKENS * self.context_length - 1, self.embed_time.embedding_dim)
+            blank = self.embed_time.weight.new_zeros(
+                n_envs, TOKENS * self.context_length - 1, self.embed_time.embedding_dim
+            )
             return blank, steps, actions
         places = self.band + TOKENS - 1  # the first of the new tokens sees a whole band, too
         return self.transformer.make_cache(n_envs, places), 0, steps, actions
@@ -131,14 +134,14 @@ class DTPolicy(WindowPolicy):
         assert state is not None
         *past, steps, actions = state
         steps = np.where(episode_starts, 0, steps)
-        tokens = self.new_tokens(inputs, to_tensors(actions, self.device), to_tensors(steps, self.device))
+        tokens = self.new_tokens(inputs, actions, to_tensors(steps, self.device))
         seen, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
         chosen = self.head.act(self.head(seen), deterministic)
-        return chosen, (*past, steps + 1, chosen.cpu().numpy())
+        return chosen, (*past, steps + 1, chosen)
 
     def executed(self, state: State | None, actions: np.ndarray) -> State:
         assert state is not None
-        return (*state[:-1], actions)
+        return (*state[:-1], to_tensors(actions, self.device))
 
     def new_tokens(self, inputs: Inputs, actions: Tensor, steps: Tensor) -> Tensor:
         """
@@ -177,7 +180,9 @@ class DTPolicy(WindowPolicy):
                 "With `attention: banded` a state can be continued only once, and this one was: keep the newest state."
             )
         size = cache.keys.shape[3]
-        now = np.arange(written, written + TOKENS)[:, None]  # (3, 1), counted from the first token that was ever written
+        now = np.arange(written, written + TOKENS)[
+            :, None
+        ]  # (3, 1), counted from the first token that was ever written
         place = np.arange(size)
         token = now[-1] - (now[-1] - place) % size  # (W,) the newest at each place
         first = (written - TOKENS * steps + 1)[:, None, None]  # (E, 1, 1) of the episode, its first return-to-go
