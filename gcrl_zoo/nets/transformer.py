@@ -1,14 +1,16 @@
 """
 A causal transformer over tokens, as GPT-2 is built: normalise, attend, add; normalise, think, add.
 
-Positions are the caller's affair: tokens carry their place in time with them. So keys and values of a token never change,
-and acting can keep them.
+Positions are the caller's affair: tokens carry their place in time with them. So keys and values of a token never
+change, and acting can keep them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import torch as th
 from torch import Tensor, nn
@@ -20,7 +22,8 @@ from gcrl_zoo.nets.dropout import ByteDropout
 @dataclass
 class Cache:
     """
-    Keys and values of the tokens that may still be attended to, of each layer, in a ring: the newest overwrite the oldest.
+    Keys and values of the tokens that may still be attended to, of each layer, in a ring: the newest overwrite the
+    oldest.
 
     :param keys: (L, B, H, W, C), for L layers, H heads, W places and C channels a head
     :param values: (L, B, H, W, C)
@@ -140,7 +143,8 @@ class Transformer(nn.Module):
         if n_layers < 1:
             raise ValueError(f"n_layers is {n_layers}; give at least 1.")
         self.before, self.dropout = nn.LayerNorm(width), ByteDropout(dropout)
-        self.blocks = nn.ModuleList([Block(width, n_heads, dropout) for _ in range(n_layers)])
+        self.n_heads = n_heads
+        self.blocks: Iterable[Any] = nn.ModuleList([Block(width, n_heads, dropout) for _ in range(n_layers)])
         self.after = nn.LayerNorm(width)
         self.apply(initialise)
 
@@ -162,10 +166,8 @@ class Transformer(nn.Module):
         :param n: B, sequences that grow side by side
         :param places: W, tokens to keep of each
         """
-        attention = self.blocks[0].attention
-        width = self.before.normalized_shape[0]
-        shape = len(self.blocks), n, attention.n_heads, places, width // attention.n_heads
-        empty = self.before.weight.new_zeros(shape)
+        n_layers, width = sum(1 for _ in self.blocks), len(self.before.weight)
+        empty = self.before.weight.new_zeros(n_layers, n, self.n_heads, places, width // self.n_heads)
         return Cache(empty, th.zeros_like(empty))
 
     def step(self, tokens: Tensor, cache: Cache, hidden: Tensor) -> Tensor:

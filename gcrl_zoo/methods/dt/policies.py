@@ -15,7 +15,6 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.window_policies import WindowPolicy
-from gcrl_zoo.data.samplers import WindowBatch
 from gcrl_zoo.nets.transformer import Cache, Transformer, causal, initialise
 
 #: Tokens of a step: return-to-go, state, action.
@@ -25,8 +24,8 @@ ATTENTIONS = ("window", "banded")
 
 class DTPolicy(WindowPolicy):
     """
-    A causal transformer over the tokens (R_0, s_0, a_0, R_1, ...) of the last ``context_length`` steps. What comes out at
-    a state token leads to its action.
+    A causal transformer over the tokens (R_0, s_0, a_0, R_1, ...) of the last ``context_length`` steps. What comes out
+    at a state token leads to its action.
 
     :param context_length: K, steps that are seen
     :param embed_dim: D, width of a token
@@ -34,8 +33,8 @@ class DTPolicy(WindowPolicy):
     :param n_heads: of each layer
     :param dropout: in the transformer
     :param max_timesteps: later steps of an episode share one embedding of time
-    :param attention: ``"window"``: acting computes the whole window anew at each step. ``"banded"``: each layer sees only
-        so many steps that all layers together see K; acting computes what is new and keeps the rest, exactly
+    :param attention: ``"window"``: acting computes the whole window anew at each step. ``"banded"``: each layer sees
+        only so many steps that all layers together see K; acting computes what is new and keeps the rest, exactly
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
@@ -75,12 +74,12 @@ class DTPolicy(WindowPolicy):
 
     # ----------------------------------------------------------------- training
 
-    def represent_windows(self, batch: WindowBatch) -> Tensor:
+    def represent_windows(self, batch: Any) -> Tensor:
         """
-        :param batch: windows of K steps, tensors; padding on the right, which no step before it can see
+        :param batch: a :class:`~gcrl_zoo.data.samplers.WindowBatch` of K steps, as tensors; padding is on its right,
+            where no step before it can see it
         :return: (B, K, D)
         """
-        assert batch.returns_to_go is not None and batch.actions is not None
         n, length = batch.timesteps.shape
         state = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
         actions = self.head.encode(batch.actions[:, :length].flatten(0, 1))
