@@ -6,7 +6,7 @@ import pathlib
 import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -197,6 +197,10 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         :return: names of the samplers that feed this update
         """
         return self._runtime.samplers
+
+    def computing(self) -> AbstractContextManager[None]:
+        """Around updates: settings of torch that are lent to them."""
+        return nullcontext()
 
     def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """
@@ -449,7 +453,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         runtime = self._runtime
         assert runtime.updater is not None
         self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
-        with runtime.streams.torch_stream():
+        with runtime.streams.torch_stream(), self.computing():
             for update, left in enumerate(progress, since_start):
                 self._set_learning_rate(left, update)
                 batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(update)}

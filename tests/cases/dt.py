@@ -24,5 +24,9 @@ CASE = Case(
     action_spaces={"discrete": True, "box": True, "multi_discrete": False, "multi_binary": False, "dict": False},
     observation_spaces={"discrete": True, "box": True, "multi_discrete": True, "multi_binary": True, "dict": True},
     sources=("own play", "dataset", "dataset + own play"),
-    variants={"default": {}, "banded": {"top_fraction": 0.5, "policy_kwargs": {"attention": "banded"}}},
+    variants={
+        "default": {},
+        "bf16": {"bf16": True},
+        "banded": {"top_fraction": 0.5, "policy_kwargs": {"attention": "banded"}},
+    },
 )

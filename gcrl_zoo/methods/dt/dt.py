@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
+import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
@@ -15,6 +17,7 @@ from gcrl_zoo.data.samplers import Sampler, Windows
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.losses.masked import masked_mean
 from gcrl_zoo.methods.dt.policies import DTPolicy
+from gcrl_zoo.nets.matmul import fast_matmul
 
 
 class DT(TrajectoryAlgorithm):
@@ -26,6 +29,7 @@ class DT(TrajectoryAlgorithm):
     :param env: in a ``gcrl_zoo.wrappers.ReturnToGo``, since a policy sees no rewards; for the other arguments see
         :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`
     :param top_fraction: learn only from this fraction of the episodes, those of highest return
+    :param bf16: compute in bfloat16 where torch's autocast deems it safe; weights stay float32
     """
 
     needs: ClassVar[Needs] = Needs(rewards=True, return_to_go=True)
@@ -41,9 +45,10 @@ class DT(TrajectoryAlgorithm):
         policy: str | type[BasePolicy],
         env: GymEnv | str | None = None,
         top_fraction: float = 1.0,
+        bf16: bool = False,
         **kwargs: Any,
     ) -> None:
-        self.top_fraction = top_fraction
+        self.top_fraction, self.bf16 = top_fraction, bf16
         super().__init__(policy, env, **kwargs)
 
     def _setup_model(self) -> None:
@@ -54,9 +59,13 @@ class DT(TrajectoryAlgorithm):
         best = played if self.top_fraction == 1 else played.best(self.top_fraction)
         return {"windows": Windows(best, self.policy.context_length)}
 
+    def computing(self) -> AbstractContextManager[None]:
+        return fast_matmul(self.device)
+
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch, head = batches["windows"], self.policy.head
-        params = head(self.policy.represent_windows(batch))  # (B, K, P)
+        with th.autocast(self.device.type, th.bfloat16, enabled=self.bf16):
+            params = head(self.policy.represent_windows(batch)).float()  # (B, K, P)
         nll = head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1))
         loss = masked_mean(nll, batch.mask.flatten())
         return loss, {"nll": loss}
