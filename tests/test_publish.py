@@ -137,6 +137,15 @@ def test_the_video_is_one(house, tmp_path):
     assert frames == 31 and seconds > 0  # the first picture is that before any action
 
 
+@pytest.mark.parametrize("algo", METHODS)
+def test_rl_zoo_films_it(algo, house, tmp_path):
+    words = ["--algo", algo, "--env", ENV, "-f", "logs", "-o", str(tmp_path), "-n", "20", "--no-render"]
+    done = script("rl_zoo3.record_video", *words, folder=house, SDL_VIDEODRIVER="dummy")
+    assert done.returncode == 0, done.stderr
+    (video,) = tmp_path.glob("*.mp4")
+    assert imageio_ffmpeg.count_frames_and_secs(video)[0] == 21
+
+
 def test_the_commands_of_the_card_do_what_they_say(house, tmp_path):
     play, train = FENCE.findall(ModelCard.load(repository("bc")).text)
     download, enjoy = play.strip().splitlines()
