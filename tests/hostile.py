@@ -204,7 +204,13 @@ def a_dtype_with_fields(mark):
     return b"\x80\x04" + pickle.dumps(honest, 4)[2:].split(b"K\x03")[0] + pickle.dumps(state, 4)[11:-1] + b"b."
 
 
-@field("has a tuple for a key", fires=False)
+@field("gives gymnasium.spaces.box.Box a state", fires=False)
+def a_state_of_slots(mark):
+    """Which may set any attribute, ``__class__`` too."""
+    return b"\x80\x04" + text("gymnasium.spaces.box") + text("Box") + b"\x93)RN}" + text("seed") + b"Ns\x86b."
+
+
+@field("has a key that is neither a text nor a number", fires=False)
 def a_key_that_takes_forever(mark):
     return b"\x80\x04})" + b"2\x86" * 60 + b"Ns."
 
@@ -212,6 +218,12 @@ def a_key_that_takes_forever(mark):
 @field("is no pickle that can be read", fires=False)
 def room_for_nothing(mark):
     return b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"."
+
+
+@field("has a key that is neither a text nor a number", fires=False)
+def a_named_key_that_takes_forever(mark):
+    made = b"\x80\x04" + text("collections") + text("OrderedDict") + b"\x93)R"
+    return b"\x80\x04}" + made[2:] + b"Ns."
 
 
 # --- In its weights ---------------------------------------------------------------------------------------------------
@@ -229,6 +241,12 @@ def saved(value: object, path: Path, **kwargs: Any) -> bytes:
     content = (path.parent / "scratch").read_bytes()
     (path.parent / "scratch").unlink()
     return content
+
+
+@hostile(AGENT, "policy.pth/data.pkl calls torch._utils._rebuild_tensor_v2")
+def weights_larger_than_they_are(path, mark):
+    """A few numbers that show themselves as half a billion."""
+    replace(path, "policy.pth", saved({"a": th.zeros(1).expand(2**29)}, path))
 
 
 @hostile(AGENT, rf"policy.pth/data.pkl {SYSTEM}", load_weights)
@@ -417,6 +435,32 @@ def load_settings(path: Path) -> dict[str, Any]:
     return get_saved_hyperparams(str(path.parent))[0]
 
 
+@setting("has the tag '!!binary'")
+def a_path_of_bytes(mark):
+    return {"env_wrapper": [{"gymnasium.wrappers.RecordVideo": {"video_folder": str(mark).encode()}}]}
+
+
+@setting("has RL Zoo import 'stable_baselines3.common.monitor.Monitor' for env_wrapper, which writes files")
+def a_log_over_another(mark):
+    return {"env_wrapper": [{"stable_baselines3.common.monitor.Monitor": {"filename": "logs/0.monitor.csv"}}]}
+
+
+@setting("has 100000000 for frame_stack")
+def frames_without_end(mark):
+    return {"frame_stack": 10**8}
+
+
+def load_latin(path: Path) -> None:
+    """As on a machine whose encoding is not UTF-8."""
+    yaml.load(path.read_bytes().decode("latin-1"), Loader=yaml.UnsafeLoader)
+
+
+@hostile(SETTINGS / "config.yml", "UnicodeDecodeError", load_latin)
+def a_comment_that_ends_elsewhere(path, mark):
+    """At a letter that UTF-8 writes as two bytes, the second of which is the end of a line to others."""
+    path.write_text(f"x: 1  # \u00c5y: !!python/object/apply:os.mkdir [{mark}]\n", encoding="utf-8")
+
+
 @setting("has RL Zoo evaluate .* for normalize", load_settings)
 def statistics_that_are_evaluated(mark):
     return {"normalize": f"dict(norm_obs=__import__('os').mkdir({str(mark)!r}))"}
@@ -457,6 +501,11 @@ def a_function_for_a_callback(path, mark):
     path.write_text(yaml.dump({"callback": [{"stable_baselines3.common.save_util.load_from_pkl": kwargs}]}))
 
 
-@setting("hands the path '/tmp/evil' to gymnasium.wrappers.RecordVideo")
-def a_video_elsewhere(mark):
-    return {"env_wrapper": [{"gymnasium.wrappers.RecordVideo": {"video_folder": "/tmp/evil"}}]}
+@setting("hands the path '/tmp/evil' to gymnasium.wrappers.TransformObservation")
+def a_path_elsewhere(mark):
+    return {"env_wrapper": [{"gymnasium.wrappers.TransformObservation": {"folder": "/tmp/evil"}}]}
+
+
+@setting("has RL Zoo import 'gymnasium.wrappers.RecordVideo' for env_wrapper, which writes files")
+def a_video(mark):
+    return {"env_wrapper": [{"gymnasium.wrappers.RecordVideo": {"video_folder": "."}}]}

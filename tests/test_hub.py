@@ -10,7 +10,7 @@ from rl_zoo3.utils import ALGOS
 
 import gcrl_zoo
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo.download import NotOnHub
+from gcrl_zoo.zoo.download import UNREACHABLE, NotOnHub
 from gcrl_zoo.zoo.trust import Untrusted
 
 from .hostile import KINDS
@@ -112,7 +112,7 @@ def test_a_second_push_goes_to_the_same_repository(hub, pushed):
 
 def refused(error, repo_id, *words):
     with pytest.raises(error) as caught:
-        gcrl_zoo.load_from_hub(repo_id)
+        gcrl_zoo.load_from_hub(repo_id.replace("--", "/"))
     assert all(word in str(caught.value) for word in (repo_id, *words)), caught.value
     assert "\n" not in str(caught.value)
 
@@ -136,6 +136,33 @@ def test_private_for_others(hub, pushed):
 def test_a_missing_file(file, hub, pushed):
     copy(hub, pushed, f"zoo/without-{file}".replace(".yml", ""), without=file)
     refused(NotOnHub, f"zoo/without-{file}".replace(".yml", ""), file if file.endswith(".yml") else "ENVIRONMENT.zip")
+
+
+@pytest.mark.parametrize("error", UNREACHABLE)
+def test_no_network(error, hub, monkeypatch):
+    def fail(*_, **__):
+        raise error("no way")
+
+    monkeypatch.setattr("gcrl_zoo.zoo.download.get_hf_file_metadata", fail)
+    with pytest.raises(NotOnHub, match=f"^{hub.endpoint} cannot be reached; check the network"):
+        gcrl_zoo.load_from_hub(repository("bc"))
+
+
+def test_a_revision(hub, pushed):
+    copy(hub, pushed, "zoo/revised")
+    (first,) = [oid for oid, each in hub.repositories["zoo/revised"].commits.items() if each.title == "put"]
+    hub.put("zoo/revised", {"config.yml": b"[]"})
+    refused(Untrusted, "zoo--revised", "config.yml")
+    gcrl_zoo.load_from_hub("zoo/revised", revision=first)
+    with pytest.raises(NotOnHub, match="was not downloaded: Invalid rev id: none"):
+        gcrl_zoo.load_from_hub("zoo/revised", revision="none")
+
+
+def test_what_is_too_large_is_not_downloaded(hub, pushed, monkeypatch):
+    copy(hub, pushed, "zoo/large")
+    monkeypatch.setattr("gcrl_zoo.zoo.download.MAX_BYTES", 1000)
+    refused(Untrusted, "zoo/large", "bytes, where honest ones stay below 1000")
+    assert not hub.downloads["zoo/large", f"bc-{ENV}.zip"]
 
 
 # ------------------------------------------------------------------ what does harm
@@ -201,7 +228,7 @@ def test_agents_of_others_are_left_to_upstream_unless_asked(pushed, tmp_path):
 
 @pytest.mark.parametrize(
     ("env", "error", "word"),
-    [("antigravity:CartPole-v1", Untrusted, "imports antigravity"), ("Pendulum-v1", NotOnHub, ENV)],
+    [("antigravity:CartPole-v1", Untrusted, "imports"), ("Pendulum-v1", NotOnHub, ENV)],
 )
 def test_the_environment_is_the_agents(env, error, word, hub, pushed):
     arguments = (pushed("bc") / "hub" / f"bc-{ENV}" / "args.yml").read_text()
@@ -214,5 +241,5 @@ def test_the_environment_is_the_agents(env, error, word, hub, pushed):
 
 def test_one_agent_in_a_repository(hub, pushed):
     copy(hub, pushed, "zoo/two", **{f"gcsl-{ENV}.zip": b"PK"})
-    refused(NotOnHub, "zoo/two", f"bc-{ENV}.zip and gcsl-{ENV}.zip")
+    refused(NotOnHub, "zoo/two", f"'bc-{ENV}.zip' and 'gcsl-{ENV}.zip'")
     assert HfApi().repo_exists("zoo/two")

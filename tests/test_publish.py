@@ -12,6 +12,7 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+import torch
 import yaml
 from huggingface_hub import HfApi, ModelCard, hf_hub_download
 from rl_zoo3.utils import ALGOS
@@ -20,8 +21,10 @@ from stable_baselines3.common.evaluation import evaluate_policy
 import gcrl_zoo
 from gcrl_zoo.publish.__main__ import main
 from gcrl_zoo.publish.card import plain
+from gcrl_zoo.publish.evaluation import evaluate
 from gcrl_zoo.publish.trainings import Training, alike, find_trainings, tuned_environments
 from gcrl_zoo.registry import discover
+from gcrl_zoo.zoo.download import UNREACHABLE
 
 from .hub_server import loopback_hub, signed_in
 from .scripts import script
@@ -115,8 +118,9 @@ def test_the_card_says_what_it_is(algo, house):
     agent = agent_of(house, algo)
     assert bool(agent.policy.asks_for) == (f"| asks for | {agent.policy.asks_for} |" in card.text)
     block = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```$", card.text, re.MULTILINE | re.DOTALL)[1])
-    (training,) = find_trainings(house / "logs", algo)
-    assert block == plain(training.hyperparams) and block["n_envs"] == 8 and block["train_freq"] == 25
+    ((training,), _) = find_trainings(house / "logs", algo)
+    assert block == plain({**training.hyperparams, "n_timesteps": 600})
+    assert block["n_envs"] == 8 and block["train_freq"] == 25
 
 
 def test_what_is_asked_for_is_told(house):
@@ -131,6 +135,15 @@ def test_the_video_is_one(house, tmp_path):
     video = hf_hub_download(repository("bc"), "replay.mp4")
     frames, seconds = imageio_ffmpeg.count_frames_and_secs(video)
     assert frames == 31 and seconds > 0  # the first picture is that before any action
+
+
+@pytest.mark.parametrize("algo", METHODS)
+def test_rl_zoo_films_it(algo, house, tmp_path):
+    words = ["--algo", algo, "--env", ENV, "-f", "logs", "-o", str(tmp_path), "-n", "20", "--no-render"]
+    done = script("rl_zoo3.record_video", *words, folder=house, SDL_VIDEODRIVER="dummy")
+    assert done.returncode == 0, done.stderr
+    (video,) = tmp_path.glob("*.mp4")
+    assert imageio_ffmpeg.count_frames_and_secs(video)[0] == 21
 
 
 def test_the_commands_of_the_card_do_what_they_say(house, tmp_path):
@@ -171,6 +184,40 @@ def test_more_seeds_go_to_the_same_repository(hub, house, tmp_path):
     assert f"| {this} (this one) | {told['its score']} |" in card and f"is that of seed {this}, the median" in card
 
 
+UPRIGHT = "env_wrapper:[{'gcrl_zoo.wrappers.Upright': dict(terminate=True, goal_reward=True, threshold=0.5)}]"
+
+
+@pytest.mark.parametrize(
+    ("algo", "env", "words", "wrapper"),
+    [
+        ("gcsl", ENV, [*PLAY, UPRIGHT], "terminate"),
+        ("gcsl_vicreg", "gcrl_zoo/CartPoleUpright-v1", ["-conf", "consistency", *PLAY], None),
+    ],
+    ids=["a wrapper that ends episodes and rewards", "an id with a slash and a preset"],
+)
+def test_the_environment_with_its_wrappers_is_what_counts(algo, env, words, wrapper, hub, tmp_path):
+    """As enjoy and the one line in Python see it; goals, successes and all."""
+    trained = script("rl_zoo3.train", "--algo", algo, "--env", env, "--seed", "1", *words, folder=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    done = script("gcrl_zoo.publish", *PUBLISH, "--no-video", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = row((tmp_path / "benchmark.md").read_text(), algo)
+    repo_id = told["published agent"].split("]")[0][1:]
+    assert told["environment"] == env and repo_id == f"zoo/{algo}-{env.replace('/', '-')}"
+    played = script(
+        "rl_zoo3.enjoy", "--algo", algo, "--env", env, "-f", "logs", "--no-render", "--seed", "1000", folder=tmp_path
+    )
+    rewards = [float(each) for each in re.findall(r"Episode Reward: (-?[\d.]+)", played.stdout)][:5]
+    assert told["its score"] == f"{np.mean(rewards):.2f} ± {np.std(rewards):.2f}"
+    agent, vec_env = gcrl_zoo.load_from_hub(repo_id, seed=1000)
+    scores = evaluate(agent, vec_env, 5)
+    assert (f"{scores.mean:.2f}", f"{scores.success:.2f}") == (told["its score"].split()[0], told["success"])
+    card = ModelCard.load(repo_id).text
+    assert f"| {told['success']} |" in card and "| asks for | the environment's goal |" in card
+    assert (wrapper is None) or re.search(rf"\| its wrappers \| .*Upright.*{wrapper}", card)
+    assert ("-conf consistency" if wrapper is None else "'goal_reward': True") in card
+
+
 # ------------------------------------------------------------------ which trainings belong together
 
 
@@ -201,11 +248,19 @@ def test_the_command_names_all_that_was_given():
     assert "x:[1, 2]" in words
 
 
+def test_the_command_is_python_where_values_are():
+    given = {"policy_kwargs": {"optimizer_class": torch.optim.AdamW, "act": [torch.nn.ReLU, (1,)]}, "x": float("inf")}
+    (word, other) = shlex.split(training(1, hyperparams=given).command)[-2:]
+    assert word == "policy_kwargs:{'optimizer_class': th.optim.AdamW, 'act': [nn.ReLU, (1, )]}"
+    assert eval(word.partition(":")[2], {"th": torch, "nn": torch.nn}) == given["policy_kwargs"]
+    assert other == "x:float('inf')"
+
+
 def test_unfinished_runs_are_none(alone):
-    (found,) = find_trainings(Path("logs"), "bc")
-    assert (found.number, found.seed, found.env_id) == (1, 1, ENV)
+    ((found,), broken) = find_trainings(Path("logs"), "bc")
+    assert (found.number, found.seed, found.env_id) == (1, 1, ENV) and not broken
     (alone / f"{ENV}.zip").unlink()
-    assert not list(find_trainings(Path("logs"), "bc"))
+    assert find_trainings(Path("logs"), "bc") == ([], [])
 
 
 def test_tuned_environments_are_those_of_the_yaml():
@@ -262,16 +317,64 @@ def test_a_training_that_fails_is_told(tmp_path):
 
 
 def test_what_nobody_could_load_is_not_pushed(hub, alone, capsys):
-    config = alone / ENV / "config.yml"
-    config.write_text(
-        config.read_text().replace(
-            "- - n_timesteps", "- - n_timesteps_\n    - !!python/name:os.system\n  - - n_timesteps", 1
-        )
-    )
+    """Here a schedule that is a function, which is saved as code."""
+    agent = ALGOS["bc"].load(alone / f"{ENV}.zip")
+    agent.learning_rate = lambda progress: 1e-3 * progress
+    agent.save(alone / f"{ENV}.zip")
     before = dict(hub.repositories[repository("bc")].commits)
     with pytest.raises(SystemExit):
         main([*PUBLISH, "--no-video"])
-    assert "os.system" in capsys.readouterr().err and hub.repositories[repository("bc")].commits == before
+    assert "data[learning_rate] asks for 'cloudpickle" in capsys.readouterr().err
+    assert hub.repositories[repository("bc")].commits == before
+
+
+@pytest.mark.parametrize("file", ["args.yml", "config.yml"])
+def test_a_run_that_cannot_be_read_is_named(file, hub, house, alone, capsys):
+    shutil.copytree(house / "logs" / "gcsl", "logs/gcsl")
+    (alone / ENV / file).write_text("!!python/object/apply:collections.OrderedDict\n- - - n_env")
+    with pytest.raises(SystemExit) as caught:
+        main(["--no-push", "--n-episodes", "2"])
+    assert caught.value.code == 1 and f"failed: {Path('logs', 'bc')}" in capsys.readouterr().err
+    assert row(Path("benchmark.md").read_text(), "gcsl")
+
+
+def test_a_package_that_is_missing_is_named(alone, capsys):
+    arguments = alone / ENV / "args.yml"
+    arguments.write_text(arguments.read_text().replace("- gym_packages\n    - []", "- gym_packages\n    - [no_such]"))
+    with pytest.raises(SystemExit):
+        main(["--no-push", "--n-episodes", "2"])
+    assert "failed: bc on CartPole-v1: No module named 'no_such'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", UNREACHABLE)
+def test_without_a_network_it_is_told_first(error, hub, alone, monkeypatch, capsys):
+    monkeypatch.setattr(HfApi, "whoami", lambda _: (_ for _ in ()).throw(error("no way")))
+    assert f"{hub.endpoint} cannot be reached" in refused(capsys, "--organization", "zoo")
+
+
+def test_a_hub_that_says_no_in_the_end(hub, alone, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise UNREACHABLE[0]("cut")
+
+    monkeypatch.setattr(HfApi, "upload_folder", refuse)
+    with pytest.raises(SystemExit) as caught:
+        main([*PUBLISH, "--no-video"])
+    assert caught.value.code == 1 and f"{repository('bc')} was not pushed" in capsys.readouterr().err
+    assert row(Path("benchmark.md").read_text(), "bc")["published agent"] == "none"
+
+
+def test_passwords_are_not_published(alone):
+    arguments = alone / ENV / "args.yml"
+    text = arguments.read_text()
+    secret = text.replace("- storage\n    - null", "- storage\n    - mysql://me:secret@host/db")
+    secret = secret.replace("- trial_id\n    - null", "- trial_id\n    - 3")
+    assert secret.count("secret") == 1 and secret.count("- 3\n") == text.count("- 3\n") + 1
+    arguments.write_text(secret)
+    main(["-orga", "tester", "--no-video", "--n-episodes", "2"])
+    repo_id = f"tester/bc-{ENV}"
+    card = ModelCard.load(repo_id).text
+    assert "secret" not in card + Path(hf_hub_download(repo_id, "args.yml")).read_text()
+    assert "-params batch_size:" not in text and " -params " in card and "train_freq:25" in card
 
 
 def test_private_is_private(hub, alone, capsys):

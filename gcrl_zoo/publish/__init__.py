@@ -18,7 +18,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.publish.card import Entry, Evaluated, make_card, write_benchmark
-from gcrl_zoo.publish.evaluation import SEED, evaluate, film, headless, renders
+from gcrl_zoo.publish.evaluation import SEED, evaluate, film, headless
 from gcrl_zoo.publish.repository import CARD, VIDEO, check_account, push, repository_of, stage, write_results
 from gcrl_zoo.publish.trainings import (
     Training,
@@ -69,14 +69,9 @@ class Publisher:
 
     def film(self, training: Training, path: Path) -> None:
         """A video where the environment can be rendered here; else a sentence on why there is none."""
-        agent, env = self.load(training)
-        env.close()
-        if not renders(env):
-            print(f"No video: {training.env_id} draws no pictures.")
-            return
         headless()
         try:
-            _, env = self.load(training, render_mode="rgb_array")
+            agent, env = self.load(training, render_mode="rgb_array")
             film(agent, env, path, self.video_steps, not samples_by_default(training.env_id))
         except Exception as error:  # of any graphics library
             print(f"No video: {training.env_id} cannot be drawn here ({type(error).__name__}: {error}).")
@@ -131,9 +126,11 @@ def publish(
         method = methods[algo]
         if train_seeds:
             failures += _train(publisher.folder, method, env_ids, train_seeds, train_arguments)
-        for env_id, trainings in by_environment(find_trainings(publisher.folder, algo), env_ids).items():
-            import_packages(trainings)
+        found, broken = find_trainings(publisher.folder, algo)
+        failures += broken
+        for env_id, trainings in by_environment(found, env_ids).items():
             try:
+                import_packages(trainings)
                 print(f"{algo} on {env_id}, seeds {', '.join(str(each.seed) for each in trainings)}", flush=True)
                 entry = Entry(method, [publisher.evaluate(each) for each in trainings])
                 entries.append(entry)
@@ -152,15 +149,14 @@ def _train(
     folder: Path, method: Method, env_ids: Sequence[str], seeds: Sequence[int], arguments: Sequence[str]
 ) -> list[str]:
     """:return: what failed"""
-    done = by_environment(find_trainings(folder, method.name), env_ids)
     failures = []
     for env_id in env_ids or tuned_environments(method):
-        for seed in seeds:
-            if seed in {each.seed for each in done.get(env_id, ())}:
-                continue
-            try:
-                train(folder, method.name, env_id, seed, arguments)
-            except ValueError as error:
-                failures.append(str(error))
-                break  # other seeds would fail alike
+        try:
+            # Twice: by the first seed that is trained it shows whether those of before have the same settings.
+            for seed in (*seeds, *seeds):
+                done = by_environment(find_trainings(folder, method.name)[0], [env_id]).get(env_id, ())
+                if seed not in {each.seed for each in done}:
+                    train(folder, method.name, env_id, seed, arguments)
+        except ValueError as error:
+            failures.append(str(error))  # other seeds would fail alike
     return failures

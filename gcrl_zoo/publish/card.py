@@ -172,7 +172,8 @@ def make_card(entry: Entry, n_episodes: int, deterministic: bool) -> ModelCard:
         organization=repo_id.split("/")[0],
         repo_id=repo_id,
         command=training.command,
-        hyperparams=yaml.safe_dump(plain(training.hyperparams), sort_keys=False).strip(),
+        packages=" ".join(training.arguments.get("gym_packages") or ()),
+        hyperparams=yaml.safe_dump(plain(training.trained_with), sort_keys=False).strip(),
         versions={package: version(package) for package in PACKAGES},
         year=datetime.date.today().year,
     )

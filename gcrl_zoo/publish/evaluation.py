@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
-from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import VecEnv, VecVideoRecorder
 
 #: Of the environments that agents are evaluated in; training counts from lower ones.
@@ -56,24 +56,43 @@ class Scores:
 
 def evaluate(agent: BaseAlgorithm, env: VecEnv, n_episodes: int, deterministic: bool = True) -> Scores:
     """
-    ``rl_zoo3.enjoy`` with the same seed plays the same episodes.
+    What the environment with all its wrappers says, as ``rl_zoo3.enjoy`` counts it: with the same seed it plays the
+    same episodes. SB3's ``evaluate_policy`` would count what a ``Monitor`` inside of RL Zoo's wrappers says, which
+    does not hear of an episode that a wrapper ends.
 
     :param agent: to be evaluated
-    :param env: a single one, freshly seeded, with a ``Monitor``
+    :param env: a single one, freshly seeded
     :param n_episodes: to play
     :param deterministic: its most likely actions instead of samples
     """
-    successes: list[bool] = []
-
-    def watch(local: dict[str, Any], _: dict[str, Any]) -> None:
-        if local["done"] and "is_success" in local["info"]:
-            successes.append(bool(local["info"]["is_success"]))
-
-    returns, lengths = evaluate_policy(
-        agent, env, n_episodes, deterministic=deterministic, callback=watch, return_episode_rewards=True
-    )
-    assert isinstance(returns, list) and isinstance(lengths, list)
+    returns, lengths, successes = [0.0], [0], []
+    for reward, done, info in play(agent, env, deterministic):
+        returns[-1] += reward
+        lengths[-1] += 1
+        if not done:
+            continue
+        if "is_success" in info:
+            successes.append(bool(info["is_success"]))
+        if len(returns) == n_episodes:
+            break
+        returns.append(0.0)
+        lengths.append(0)
     return Scores(returns, lengths, successes)
+
+
+def play(agent: BaseAlgorithm, env: VecEnv, deterministic: bool) -> Iterator[tuple[float, bool, dict[str, Any]]]:
+    """
+    :param agent: to play
+    :param env: a single one
+    :param deterministic: its most likely actions instead of samples
+    :return: reward, end of the episode, and info of each step, without end
+    """
+    observation: Any = env.reset()
+    state, starts = None, np.ones(1, dtype=bool)
+    while True:
+        action, state = agent.predict(observation, state, starts, deterministic)
+        observation, rewards, starts, infos = env.step(action)
+        yield float(rewards[0]), bool(starts[0]), infos[0]
 
 
 def film(agent: BaseAlgorithm, env: VecEnv, path: Path, n_steps: int, deterministic: bool = True) -> None:
@@ -87,20 +106,11 @@ def film(agent: BaseAlgorithm, env: VecEnv, path: Path, n_steps: int, determinis
     with tempfile.TemporaryDirectory() as folder:
         recorder = VecVideoRecorder(env, folder, lambda step: step == 0, n_steps)
         try:
-            observation: Any = recorder.reset()
-            state, starts = None, np.ones(1, dtype=bool)
-            for _ in range(n_steps):
-                action, state = agent.predict(observation, state, starts, deterministic)
-                observation, _, starts, _ = recorder.step(action)
+            for _ in itertools.islice(play(agent, recorder, deterministic), n_steps):
+                pass
         finally:
             recorder.close()
         shutil.copy(recorder.video_path, path)
-
-
-def renders(env: VecEnv) -> bool:
-    """:param env: whether pictures can be had of it"""
-    modes = env.get_attr("metadata")[0].get("render_modes") or ()
-    return "rgb_array" in modes
 
 
 def headless() -> None:

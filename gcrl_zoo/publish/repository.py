@@ -6,6 +6,7 @@ import datetime
 import json
 import shutil
 import zipfile
+from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from huggingface_hub.errors import HfHubHTTPError
 from huggingface_sb3 import ModelName, ModelRepoId
 
 from gcrl_zoo.publish.evaluation import SEED, Scores
-from gcrl_zoo.publish.trainings import Training
+from gcrl_zoo.publish.trainings import PRIVATE, Training
+from gcrl_zoo.zoo.download import UNREACHABLE, answer, unreachable
 from gcrl_zoo.zoo.trust import check_folder
 
 CARD, VIDEO, STATISTICS = "README.md", "replay.mp4", "vec_normalize.pkl"
@@ -35,8 +37,10 @@ def stage(training: Training, folder: Path) -> None:
     settings = training.folder / name
     agent = folder / ModelName(training.algo, name).filename
     shutil.copy(training.folder / f"{name}.zip", agent)
-    for file in ("args.yml", "config.yml"):
-        shutil.copy(settings / file, folder / file)
+    shutil.copy(settings / "config.yml", folder / "config.yml")
+    # RL Zoo's scripts know of the environment's arguments from here only.
+    arguments = {**training.arguments, **dict.fromkeys(PRIVATE), "env_kwargs": training.env_kwargs or None}
+    (folder / "args.yml").write_text(yaml.dump(OrderedDict(arguments)))
     (folder / "env_kwargs.yml").write_text(yaml.dump(training.env_kwargs))
     if (settings / "vecnormalize.pkl").is_file():
         shutil.copy(settings / "vecnormalize.pkl", folder / STATISTICS)
@@ -77,7 +81,9 @@ def check_account(organization: str) -> None:
     try:
         you = HfApi().whoami()
     except HfHubHTTPError as error:
-        raise NotPublished(f"The Hub does not know you ({error.server_message}); sign in by `hf auth login`.") from None
+        raise NotPublished(f"The Hub does not know you ({answer(error)}); sign in by `hf auth login`.") from None
+    except UNREACHABLE:
+        raise NotPublished(unreachable()) from None
     yours = [you["name"], *(each["name"] for each in you.get("orgs", ()))]
     if organization not in yours:
         raise NotPublished(f"You are {you['name']}, and no member of {organization}; choose from {', '.join(yours)}.")
@@ -109,5 +115,7 @@ def push(folder: Path, repo_id: str, private: bool, message: str) -> str:
         gone = [VIDEO, STATISTICS, f"{repo_id.split('/')[1]}/*"]  # of an earlier push, where this one has none
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message, delete_patterns=gone)
     except HfHubHTTPError as error:
-        raise NotPublished(f"{repo_id} was not pushed: {error.server_message or error}") from None
+        raise NotPublished(f"{repo_id} was not pushed: {answer(error)}.") from None
+    except UNREACHABLE:
+        raise NotPublished(f"{repo_id} was not pushed: {unreachable()}") from None
     return str(url)

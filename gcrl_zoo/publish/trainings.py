@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import math
 import re
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import gymnasium
+import torch as th
 import yaml
 from huggingface_sb3 import EnvironmentName
 
@@ -27,14 +29,13 @@ OPTIONS: dict[str, tuple[str, Any]] = {
     "env_kwargs": ("--env-kwargs", None),
     "hyperparams": ("-params", None),
     "trained_agent": ("-i", ""),
-    "trial_id": ("--trial-id", None),
-    "storage": ("--storage", None),
-    "study_name": ("--study-name", None),
     "vec_env": ("--vec-env", "dummy"),
     "num_threads": ("--num-threads", -1),
 }
-# Of these, those that do not change what is learned from a seed.
-INDIFFERENT = ("trial_id", "storage", "study_name", "vec_env", "num_threads", "gym_packages", "conf_file")
+# Of these, those that do not change what is learned from a seed, or that the hyperparameters tell of.
+INDIFFERENT = ("vec_env", "num_threads", "gym_packages", "conf_file")
+#: Of a search: where its database is, and what opens it, is nobody's business.
+PRIVATE = ("storage", "wandb_entity")
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,12 @@ class Training:
         return yaml.dump([self.algo, self.env_id, self.hyperparams, given])
 
     @property
+    def trained_with(self) -> dict[str, Any]:
+        """The hyperparameters, with the number of steps that was given beside them."""
+        steps = int(self.arguments.get("n_timesteps") or -1)
+        return {**self.hyperparams, **({"n_timesteps": steps} if steps > 0 else {})}
+
+    @property
     def env_kwargs(self) -> dict[str, Any]:
         """For the environment's constructor, as :func:`~gcrl_zoo.zoo.agents.load_run` gives them."""
         return dict(self.arguments.get("env_kwargs") or self.hyperparams.get("env_kwargs") or {})
@@ -91,13 +98,16 @@ class Training:
     def command(self) -> str:
         """What trains it again."""
         words = ["python", "-m", "rl_zoo3.train", "--algo", self.algo, "--env", self.env_id, "--seed", str(self.seed)]
+        given = dict(self.arguments)
+        if given.get("trial_id") is not None:  # of a search that only its owner can look into
+            given["hyperparams"] = self.hyperparams
         for name, (option, default) in OPTIONS.items():
-            value = self.arguments.get(name, default)
+            value = given.get(name, default)
             if value == default or value is None:
                 continue
             match value:
                 case dict():
-                    words += [option, *(f"{key}:{each!r}" for key, each in value.items())]
+                    words += [option, *(f"{key}:{written(each)}" for key, each in value.items())]
                 case list():
                     words += [option, *map(str, value)]
                 case _:
@@ -105,23 +115,45 @@ class Training:
         return shlex.join(words)
 
 
-def find_trainings(folder: Path, algo: str) -> Iterator[Training]:
+def find_trainings(folder: Path, algo: str) -> tuple[list[Training], list[str]]:
     """
     :param folder: RL Zoo's log folder
     :param algo: as ``--algo`` takes it
-    :return: those that have ended, in the order of their numbers
+    :return: those that have saved an agent, in the order of their numbers; and a sentence on each that cannot be read
     """
+    found, broken = [], []
     runs = [path for path in (folder / algo).glob("*_*") if re.fullmatch(r".+_\d+", path.name) and path.is_dir()]
     for run in sorted(runs, key=lambda path: int(path.name.rpartition("_")[2])):
         name = run.name.rpartition("_")[0]
         settings = run / name
         if all(path.is_file() for path in (run / f"{name}.zip", settings / "args.yml", settings / "config.yml")):
-            # Tags that only RL Zoo's own loader reads. What others made is checked as it is downloaded.
-            arguments, hyperparams = (
-                dict(yaml.load((settings / file).read_text(), Loader=yaml.UnsafeLoader))
-                for file in ("args.yml", "config.yml")
-            )
-            yield Training(run, arguments, hyperparams)
+            try:
+                # Tags that only RL Zoo's own loader reads. What others made is checked as it is downloaded.
+                arguments, hyperparams = (
+                    dict(yaml.load((settings / file).read_text(), Loader=yaml.UnsafeLoader))
+                    for file in ("args.yml", "config.yml")
+                )
+                found.append(Training(run, arguments, hyperparams))
+            except (yaml.YAMLError, TypeError, ValueError) as error:
+                broken.append(f"{settings}: args.yml or config.yml cannot be read ({' '.join(str(error).split())})")
+    return found, broken
+
+
+def written(value: Any) -> str:
+    """:param value: of a hyperparameter, as RL Zoo's command line evaluates it"""
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{key!r}: {written(each)}" for key, each in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(written, value)) + "]"
+        case tuple():
+            return "(" + "".join(f"{written(each)}, " for each in value) + ")"
+        case type():
+            module = "th.optim" if issubclass(value, th.optim.Optimizer) else "nn"
+            return f"{module}.{value.__name__}"
+        case float() if not math.isfinite(value):
+            return f"float('{value}')"
+    return repr(value)
 
 
 def alike(trainings: Sequence[Training]) -> list[Training]:
@@ -133,7 +165,7 @@ def alike(trainings: Sequence[Training]) -> list[Training]:
     return [found[seed] for seed in sorted(found)]
 
 
-def by_environment(trainings: Iterator[Training], env_ids: Sequence[str]) -> dict[str, list[Training]]:
+def by_environment(trainings: Iterable[Training], env_ids: Sequence[str]) -> dict[str, list[Training]]:
     """
     :param trainings: of one method
     :param env_ids: to keep; empty for all

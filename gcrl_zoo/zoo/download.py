@@ -6,13 +6,20 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
 from huggingface_hub import HfApi, constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    HfHubHTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
 from huggingface_hub.utils import HFValidationError
 from huggingface_sb3 import EnvironmentName
 from requests.exceptions import HTTPError
@@ -23,13 +30,15 @@ from stable_baselines3.common.vec_env import VecEnv
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
 from gcrl_zoo.zoo.trust import check_file
-from gcrl_zoo.zoo.trust.refusal import refuse
+from gcrl_zoo.zoo.trust.refusal import MAX_BYTES, refuse, shown
 
 CHECK = "GCRL_ZOO_CHECK"
 TRUST = "TRUST_REMOTE_CODE"
 STATISTICS = "vec_normalize.pkl"
 #: What RL Zoo pushes beside the agent and needs to play it.
 SETTINGS = ("args.yml", "config.yml", "env_kwargs.yml")
+#: Of the client's own HTTP library, whichever that is.
+UNREACHABLE: tuple[type[Any], ...] = (HfHubHTTPError.__mro__[1], OfflineModeIsEnabled)
 
 
 class NotOnHub(ValueError):
@@ -62,33 +71,58 @@ def fetch(repo_id: str, filename: str, revision: str | None = None, token: str |
     :raises NotOnHub: there is no such repository or file, or not for you
     :raises Untrusted: it is not what the Hub announced, or loading it would run code
     """
-    try:
-        announced = get_hf_file_metadata(hf_hub_url(repo_id, filename, revision=revision), token=token).etag
+    with _told(repo_id, filename):
+        metadata = get_hf_file_metadata(hf_hub_url(repo_id, filename, revision=revision), token=token)
+        if (metadata.size or 0) > MAX_BYTES:
+            refuse(f"{repo_id}/{filename}", f"has {metadata.size} bytes, where honest ones stay below {MAX_BYTES}")
         path = Path(hf_hub_download(repo_id, filename, revision=revision, token=token, library_name="gcrl_zoo"))
-    except HFValidationError:
-        raise NotOnHub(f"'{repo_id}' is no name of a repository; give ORGANISATION/NAME.") from None
-    except LocalEntryNotFoundError:
-        raise NotOnHub(f"{constants.ENDPOINT} cannot be reached to download {filename} of {repo_id}.") from None
-    except EntryNotFoundError:
-        raise NotOnHub(f"The repository {repo_id} has no file {filename}; push the agent again.") from None
-    except RepositoryNotFoundError:
-        raise NotOnHub(
-            f"There is no repository {repo_id} on {constants.ENDPOINT}, or it is private and not yours: check the "
-            "name, and sign in by `hf auth login`."
-        ) from None
-    except HfHubHTTPError as error:
-        raise NotOnHub(f"{filename} of {repo_id} was not downloaded: {error.server_message or error}") from None
-    _check_content(path, announced, f"{repo_id}/{filename}")
+    _check_content(path, metadata.etag, f"{repo_id}/{filename}")
     if not is_set(TRUST):
         check_file(path, algorithm_of(filename) or "")  # which only agents are asked for
     return path
 
 
+@contextmanager
+def _told(repo_id: str, filename: str) -> Iterator[None]:
+    """Errors of the client, in one sentence."""
+    try:
+        yield
+    except HFValidationError:
+        raise NotOnHub(f"'{repo_id}' is no name of a repository; give ORGANISATION/NAME.") from None
+    except RepositoryNotFoundError:
+        raise NotOnHub(
+            f"There is no repository {repo_id} on {constants.ENDPOINT}, or it is private and not yours: check the "
+            "name, and sign in by `hf auth login`."
+        ) from None
+    except LocalEntryNotFoundError:
+        raise NotOnHub(unreachable()) from None
+    except EntryNotFoundError:
+        raise NotOnHub(f"The repository {repo_id} has no file {filename}; push the agent again.") from None
+    except HfHubHTTPError as error:
+        raise NotOnHub(f"{filename} of {repo_id} was not downloaded: {answer(error)}.") from None
+    except UNREACHABLE:
+        raise NotOnHub(unreachable()) from None
+
+
+def answer(error: HfHubHTTPError) -> str:
+    """:param error: of the Hub; what it said, in a line and without an end"""
+    return " ".join((error.server_message or str(error)).split()).rstrip(".")
+
+
+def unreachable() -> str:
+    """What to do without a network."""
+    return f"{constants.ENDPOINT} cannot be reached; check the network, HF_ENDPOINT and HF_HUB_OFFLINE."
+
+
 def _check_content(path: Path, announced: str | None, name: str) -> None:
     """The Hub names large files by their SHA-256 and small ones as git does. The client compares sizes only."""
-    content = path.read_bytes()
-    git = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
-    if announced not in (hashlib.sha256(content).hexdigest(), git.hexdigest()):
+    digest = hashlib.sha256()
+    if len(announced or "") != 2 * digest.digest_size:
+        digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+    if announced != digest.hexdigest():
         refuse(name, f"is not the file that the Hub announced ({announced})", f"delete {path} and try again")
 
 
@@ -136,10 +170,11 @@ def load_from_hub(
     :raises Untrusted: loading what arrived would run code, and ``TRUST_REMOTE_CODE`` is not set
     """
     config = fetch(repo_id, "config.yml", revision, token)  # also tells that the repository is there
-    files = HfApi(token=token).list_repo_files(repo_id, revision=revision)
+    with _told(repo_id, "list of files"):
+        files = HfApi(token=token).list_repo_files(repo_id, revision=revision)
     agents = {name: algo for name in files if "/" not in name and (algo := algorithm_of(name))}
     if len(agents) != 1:
-        found = " and ".join(sorted(agents)) or "none"
+        found = " and ".join(map(shown, sorted(agents))) or "none"
         raise NotOnHub(f"The repository {repo_id} should hold one agent ALGO-ENVIRONMENT.zip; it has {found}.")
     ((filename, algo),) = agents.items()
     env_name = filename.removeprefix(f"{algo}-").removesuffix(".zip")
@@ -162,6 +197,8 @@ def _check_environment(env_id: str, env_name: str, repo_id: str) -> None:
     """The arguments name the environment, and Gymnasium imports what stands before a colon."""
     if ":" in env_id and not is_set(TRUST):
         module = env_id.split(":")[0]
-        refuse(f"{repo_id}/args.yml", f"has the environment '{env_id}', for which Gymnasium imports {module}")
+        refuse(
+            f"{repo_id}/args.yml", f"has the environment {shown(env_id)}, for which Gymnasium imports {shown(module)}"
+        )
     if EnvironmentName(env_id) != env_name:
-        raise NotOnHub(f"{repo_id}/args.yml has the environment '{env_id}', but the agent is for {env_name}.")
+        raise NotOnHub(f"{repo_id}/args.yml has the environment {shown(env_id)}, but the agent is for {env_name}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +32,8 @@ def never(_: Any) -> bool:
 # Nothing here looks up, imports or calls by a name that is given to it: whatever the arguments, no code of theirs runs.
 FREE = Use()
 NAMED = Use(call=never)  # passed on as a class, never called
-EMPTY = Use(call=lambda args: not args)  # made without arguments and filled by a state, as classes are by default
+# Made without arguments and filled by a state, as classes are by default. One of slots could set `__class__`.
+EMPTY = Use(call=lambda args: not args, state=lambda state: type(state) is dict)
 
 # numpy trusts what it is given: a dtype with objects or fields has it take bytes for pointers, one that is no copy is
 # numpy's own and changes for all, and an array that is filled anew leaves its views behind on freed memory.
@@ -52,7 +54,9 @@ ARRAYS = {
 }
 # The generator that a space draws its samples from.
 GENERATORS = {
-    ("numpy.random._pickle", "__generator_ctor"): Use(call=lambda args: len(args) == 1),  # a second one would be called
+    ("numpy.random._pickle", "__generator_ctor"): Use(
+        call=lambda args: len(args) == 1 and not isinstance(args[0], type)  # a class, or a second one, would be called
+    ),
     ("numpy.random._pickle", "__bit_generator_ctor"): Use(call=lambda args: args[0].name.endswith(".PCG64")),
     ("numpy.random._pcg64", "PCG64"): NAMED,
     ("numpy.random.bit_generator", "SeedSequence"): NAMED,
@@ -93,12 +97,13 @@ STATISTICS = {
 STORAGES = ("BFloat16", "Bool", "Byte", "Char", "Double", "Float", "Half", "Int", "Long", "Short")
 WEIGHTS = {
     ("collections", "OrderedDict"): EMPTY,
-    ("torch._utils", "_rebuild_tensor_v2"): FREE,
+    # Of a storage, for which the reader gives its length: a large tensor may show the same few numbers many times.
+    ("torch._utils", "_rebuild_tensor_v2"): Use(call=lambda args: math.prod(args[2]) <= args[0]),
     **{("torch", f"{name}Storage"): NAMED for name in STORAGES},
 }
 # What agents of Stable-Baselines3 and its contrib package need beyond ours.
 STOCK = {
-    ("stable_baselines3.common.type_aliases", "TrainFreq"): FREE,
+    ("stable_baselines3.common.type_aliases", "TrainFreq"): Use(call=lambda args: type(args[0]) is int),
     ("stable_baselines3.common.type_aliases", "TrainFrequencyUnit"): FREE,
     ("stable_baselines3.her.her_replay_buffer", "HerReplayBuffer"): NAMED,
     ("sb3_contrib.common.recurrent.buffers", "RecurrentRolloutBuffer"): NAMED,

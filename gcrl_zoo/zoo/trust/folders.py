@@ -45,7 +45,7 @@ def check_agent(path: Path, algorithm: str) -> None:
     :raises Untrusted: loading it would do more than to fill an agent of this algorithm
     """
     allowed = allowed_in(algorithm)
-    for name, content in members(path, str(path), AGENT_MEMBERS):
+    for name, content in members(path, str(path), AGENT_MEMBERS, packed=False):
         if name == "data":
             check_data(content, allowed, f"{path}/{name}")
         elif name.endswith(".pth"):

@@ -63,12 +63,12 @@ def looked_at(load: Callable[[Any], None], keys: slice) -> Callable[[Any], None]
 
     :param load: what an opcode does
     :param keys: where on the stack the keys are
-    :return: the same, but for tuples as keys
+    :return: the same, but for keys that are neither texts nor numbers
     """
 
     def look(reader: Any) -> None:
-        if any(isinstance(key, tuple) for key in reader.stack[keys]):
-            raise Offence("has a tuple for a key")
+        if any(not isinstance(key, str | int | float) for key in reader.stack[keys]):
+            raise Offence("has a key that is neither a text nor a number")
         load(reader)
 
     return look
@@ -101,13 +101,14 @@ class Reader(pickle._Unpickler):
             raise Offence(f"asks for {shown(f'{module}.{name}')}")
         return type(name, (StandIn,), {"name": f"{module}.{name}", "use": use})
 
-    def persistent_load(self, pid: Any) -> None:
-        """Nothing, for the numbers of a tensor; torch looks for them by a key in the same archive."""
+    def persistent_load(self, pid: Any) -> int:
+        """How many numbers, for those of a tensor; torch looks for them by a key in the same archive."""
         if not self._weights:
             raise Offence("asks for an object from outside of it")
         kind, storage, *rest = pid  # a key, a device and a length
         if kind != "storage" or not issubclass(storage, StandIn) or [*map(type, rest)] != [str, str, int]:
             raise Offence("asks for an object that is no tensor's")
+        return int(rest[2])
 
 
 def check_pickle(data: bytes, allowed: Mapping[Global, Use], where: str, weights: bool = False) -> None:

@@ -10,14 +10,17 @@ from typing import Any, NoReturn
 
 import gymnasium as gym
 import yaml
+from gymnasium.wrappers import RecordVideo
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.vec_env import VecEnvWrapper
+from stable_baselines3.common.vec_env import VecEnvWrapper, VecMonitor, VecVideoRecorder
 
 from gcrl_zoo.zoo.trust.allowed import ACTIVATIONS, CLASSES
 from gcrl_zoo.zoo.trust.refusal import BROKEN, Offence, Untrusted, read, refuse, shown, told
 
 MAX_TEXT = 2**18
+MAX_STACK = 64  # frames of an observation
 MAX_ALIASES = 8  # RL Zoo writes one where two settings are the same object
 YAML_TAG = "tag:yaml.org,2002:"
 
@@ -31,6 +34,7 @@ IMPORTED: dict[str, type] = {
     "callback": BaseCallback,
     "policy": BasePolicy,
 }
+WRITERS = (Monitor, RecordVideo, VecMonitor, VecVideoRecorder)
 PACKAGES = (
     "gcrl_zoo.wrappers",
     "gcrl_zoo.methods",
@@ -79,6 +83,7 @@ class PlainLoader(yaml.SafeLoader):
 PlainLoader.add_constructor(f"{YAML_TAG}python/object/apply:collections.OrderedDict", PlainLoader.construct_ordered)
 PlainLoader.add_constructor(f"{YAML_TAG}python/tuple", PlainLoader.construct_tuple)
 PlainLoader.add_constructor(None, PlainLoader.construct_unknown)
+PlainLoader.add_constructor(f"{YAML_TAG}binary", PlainLoader.construct_unknown)  # bytes can be paths, too
 for _module, _name in CLASSES:
     PlainLoader.add_constructor(f"{YAML_TAG}python/name:{_module}.{_name}", PlainLoader.construct_class)
 
@@ -90,7 +95,8 @@ def check_yaml(path: Path) -> dict[Any, Any]:
     :raises Untrusted: a tag in it makes a Python object, or it is no mapping
     """
     try:
-        settings = yaml.load(read(path, MAX_TEXT).decode(), Loader=PlainLoader)
+        # RL Zoo reads by the encoding of the machine, which may see a tag where another one sees a comment.
+        settings = yaml.load(read(path, MAX_TEXT).decode("ascii"), Loader=PlainLoader)
     except Offence as offence:
         refuse(str(path), f"{offence}, which no honest one needs")
     except Untrusted:
@@ -120,6 +126,9 @@ def check_settings(settings: dict[Any, Any], where: str) -> None:
         text = settings.get(key)
         if isinstance(text, str) and not is_plain(text):
             refuse(where, f"has RL Zoo evaluate {shown(text)} for {key}, which is more than plain values")
+    frames = settings.get("frame_stack") or 0
+    if not isinstance(frames, int) or frames > MAX_STACK:
+        refuse(where, f"has {shown(frames)} for frame_stack, where honest ones stay below {MAX_STACK}")
     for key, kind in IMPORTED.items():
         for name, kwargs in named(settings.get(key), key, where):
             if key != "policy" or "." in name:  # without a dot it is an alias, such as MlpPolicy
@@ -188,6 +197,8 @@ def check_class(name: str, kind: type, key: str, where: str) -> None:
         refuse(where, f"has RL Zoo import {shown(name)} for {key}, which cannot be done ({told(error)})")
     if not (isinstance(found, type) and issubclass(found, kind)):
         refuse(where, f"has RL Zoo import {shown(name)} for {key}, which is no {kind.__name__}")
+    if issubclass(found, WRITERS):
+        refuse(where, f"has RL Zoo import {shown(name)} for {key}, which writes files")
 
 
 def texts(value: Any) -> Iterator[str]:
