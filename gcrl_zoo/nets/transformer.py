@@ -14,7 +14,6 @@ from typing import Any
 
 import torch as th
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from gcrl_zoo.nets.dropout import ByteDropout
 
@@ -53,20 +52,24 @@ class Attention(nn.Module):
         if width % n_heads:
             raise ValueError(f"{n_heads} heads cannot share a width of {width}; give a divisor of it.")
         self.n_heads = n_heads
-        self.project = nn.Linear(width, 3 * width)
+        # Apart: what one layer made for all three would have to be copied into place, and its gradients back.
+        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
         self.merge = nn.Linear(width, width)
         self.weight_dropout, self.dropout = ByteDropout(dropout), ByteDropout(dropout)
 
-    def split(self, x: Tensor, part: slice) -> Tensor:
+    def heads(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, H, T, C)"""
+        return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
+
+    def forward(self, asking: Tensor, asked: Tensor, hidden: Tensor) -> Tensor:
         """
-        :param x: (B, T, D)
-        :param part: of queries, keys and values, in thirds
-        :return: (thirds, B, H, T, C)
+        :param asking: (B, Q, D)
+        :param asked: (B, T, D)
+        :param hidden: see :meth:`attend`
+        :return: (B, Q, D)
         """
-        width = x.shape[2]
-        rows = slice(part.start * width, part.stop * width)
-        made = F.linear(x, self.project.weight[rows], self.project.bias[rows])
-        return made.unflatten(2, (part.stop - part.start, self.n_heads, -1)).permute(2, 0, 3, 1, 4)
+        queries, keys, values = self.query(asking), self.key(asked), self.value(asked)
+        return self.attend(self.heads(queries), self.heads(keys), self.heads(values), hidden)
 
     def attend(self, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> Tensor:
         """
@@ -104,14 +107,8 @@ class Block(nn.Module):
         :return: (B, Q, D)
         """
         normed = self.before_attention(x)
-        if wanted == slice(None):
-            queries, keys, values = self.attention.split(normed, slice(0, 3))
-        else:
-            (queries,), (keys, values) = (
-                self.attention.split(normed[:, wanted], slice(0, 1)),
-                self.attention.split(normed, slice(1, 3)),
-            )
-        x = x[:, wanted] + self.attention.attend(queries, keys, values, hidden[..., wanted, :])
+        asking = normed if wanted == slice(None) else normed[:, wanted]
+        x = x[:, wanted] + self.attention(asking, normed, hidden[..., wanted, :])
         return x + self.mlp(self.before_mlp(x))
 
     def step(self, x: Tensor, keys: Tensor, values: Tensor, places: Tensor, hidden: Tensor) -> Tensor:
@@ -123,10 +120,10 @@ class Block(nn.Module):
         :param hidden: (B, 1, T, W)
         :return: (B, T, D)
         """
-        queries, new_keys, new_values = self.attention.split(self.before_attention(x), slice(0, 3))
-        keys.index_copy_(2, places, new_keys)
-        values.index_copy_(2, places, new_values)
-        x = x + self.attention.attend(queries, keys, values, hidden)
+        attention, normed = self.attention, self.before_attention(x)
+        keys.index_copy_(2, places, attention.heads(attention.key(normed)))
+        values.index_copy_(2, places, attention.heads(attention.value(normed)))
+        x = x + attention.attend(attention.heads(attention.query(normed)), keys, values, hidden)
         return x + self.mlp(self.before_mlp(x))
 
 
