@@ -20,6 +20,9 @@ from .scripts import script
 ENV = "CartPole-v1"
 METHODS = sorted(discover())
 
+# What is trained for all tests is trained once.
+pytestmark = pytest.mark.xdist_group("hub")
+
 
 @pytest.fixture(scope="module")
 def hub():

@@ -36,6 +36,9 @@ PLAY = ["-n", "600", "--num-threads", "1", "--eval-freq", "-1", "-params", "lear
 PUBLISH = ["--organization", "zoo", "--num-threads", "1", "--n-episodes", "5"]
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
+# What is trained for all tests is trained once.
+pytestmark = pytest.mark.xdist_group("publish")
+
 
 @pytest.fixture(scope="module")
 def hub():
