@@ -145,6 +145,7 @@ def publish(
             write_benchmark(table, entries, failures, publisher.n_episodes)
     if not entries and not failures:
         raise ValueError(f"There is no agent of this kind in {publisher.folder}; train one, or give --train.")
+    write_benchmark(table, entries, failures, publisher.n_episodes)  # trainings may have failed, and nothing else
     return failures
 
 
