@@ -5,7 +5,7 @@ PYTHON ?= python3
 VENV ?= .venv
 ALGO ?= gcsl_vicreg
 ENV ?= CartPole-v1
-PYTEST_ARGS ?= -n 2
+PYTEST_ARGS ?= -n 2 --dist loadgroup
 
 INSTALLED := $(VENV)/.installed
 CHECKED := gcrl_zoo wrappers hyperparams tests benchmarks

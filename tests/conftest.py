@@ -56,3 +56,12 @@ def ninth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     for module in ("gcrl_zoo.zoo.experiment", "gcrl_zoo.zoo.register"):
         monkeypatch.setattr(f"{module}.discover", lambda: {"ninth": method})
     yield method
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[Any]:
+    """A Hub on loopback, where people are called tester, and belong to zoo."""
+    from .hub_server import loopback_hub
+
+    with loopback_hub(name="tester", organizations=("zoo",)) as hub:
+        yield hub

@@ -165,6 +165,15 @@ def success_rate(model: BaseAlgorithm, n_episodes: int = 60) -> float:
     return float(np.mean(successes))
 
 
+def assert_same_actions(one: BaseAlgorithm, other: BaseAlgorithm, env: VecEnv, n_steps: int = 20) -> None:
+    """To the bit, while the first of them plays."""
+    observation: Any = env.reset()
+    for _ in range(n_steps):
+        (action, _), (same, _) = (each.predict(observation, deterministic=True) for each in (one, other))
+        np.testing.assert_array_equal(action, same)
+        observation, *_ = env.step(action)
+
+
 def make_store(
     observation: str = "box",
     action: str = "discrete",

@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 from huggingface_hub import HfApi
 from rl_zoo3.utils import ALGOS
@@ -13,18 +12,16 @@ from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.download import UNREACHABLE, NotOnHub
 from gcrl_zoo.zoo.trust import Untrusted
 
+from .envs import assert_same_actions
 from .hostile import KINDS
-from .hub_server import loopback_hub, signed_in
+from .hub_server import signed_in
 from .scripts import script
 
 ENV = "CartPole-v1"
 METHODS = sorted(discover())
 
-
-@pytest.fixture(scope="module")
-def hub():
-    with loopback_hub(name="tester", organizations=("zoo",)) as hub:
-        yield hub
+# What is trained for all tests is trained once.
+pytestmark = pytest.mark.xdist_group("hub")
 
 
 @pytest.fixture(scope="module")
@@ -69,11 +66,7 @@ def test_there_and_back(algo, hub, pushed):
     agent, env = gcrl_zoo.load_from_hub(repository(algo), n_envs=3)
     before = ALGOS[algo].load(folder / "logs" / algo / f"{ENV}_1" / f"{ENV}.zip")
     assert type(agent) is type(before)
-    observation = env.reset()
-    for _ in range(20):
-        (action, _), (same, _) = (each.predict(observation, deterministic=True) for each in (before, agent))
-        np.testing.assert_array_equal(action, same)
-        observation, *_ = env.step(action)
+    assert_same_actions(before, agent, env)
 
 
 def test_the_scripts_bring_it_back(hub, pushed, tmp_path):

@@ -26,7 +26,8 @@ from gcrl_zoo.publish.trainings import Training, alike, find_trainings, tuned_en
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.download import UNREACHABLE
 
-from .hub_server import loopback_hub, signed_in
+from .envs import assert_same_actions
+from .hub_server import signed_in
 from .scripts import script
 from .throw_away import ROOT
 
@@ -36,11 +37,8 @@ PLAY = ["-n", "600", "--num-threads", "1", "--eval-freq", "-1", "-params", "lear
 PUBLISH = ["--organization", "zoo", "--num-threads", "1", "--n-episodes", "5"]
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-
-@pytest.fixture(scope="module")
-def hub():
-    with loopback_hub(name="tester", organizations=("zoo",)) as hub:
-        yield hub
+# What is trained for all tests is trained once.
+pytestmark = pytest.mark.xdist_group("publish")
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +96,7 @@ def test_it_comes_back_as_the_table_says(algo, hub, house):
 def test_actions_are_the_same(algo, house):
     agent, env = gcrl_zoo.load_from_hub(repository(algo), n_envs=2)
     before = agent_of(house, algo)
-    observation = env.reset()
-    for _ in range(20):
-        (action, _), (same, _) = (each.predict(observation, deterministic=True) for each in (before, agent))
-        np.testing.assert_array_equal(action, same)
-        observation, *_ = env.step(action)
+    assert_same_actions(before, agent, env)
 
 
 @pytest.mark.parametrize("algo", METHODS)
@@ -314,6 +308,7 @@ def test_a_training_that_fails_is_told(tmp_path):
     done = script("gcrl_zoo.publish", *words, folder=tmp_path)
     assert done.returncode == 1 and "failed: The training of bc on CartPole-v1 with seed 0 ended" in done.stderr
     assert "no_such" in done.stderr and done.stdout.count("Training: ") == 1
+    assert "- The training of bc on CartPole-v1 with seed 0 ended" in (tmp_path / "benchmark.md").read_text()
 
 
 def test_what_nobody_could_load_is_not_pushed(hub, alone, capsys):

@@ -74,7 +74,10 @@ class Publisher:
             agent, env = self.load(training, render_mode="rgb_array")
             film(agent, env, path, self.video_steps, not samples_by_default(training.env_id))
         except Exception as error:  # of any graphics library
-            print(f"No video: {training.env_id} cannot be drawn here ({type(error).__name__}: {error}).")
+            print(
+                f"No video: {training.env_id} cannot be drawn here ({type(error).__name__}: {error}); "
+                "without a screen, MuJoCo needs MUJOCO_GL=egl or osmesa."
+            )
 
     def publish(self, entry: Entry) -> Entry:
         """:return: the same, with its repository"""
@@ -142,6 +145,7 @@ def publish(
             write_benchmark(table, entries, failures, publisher.n_episodes)
     if not entries and not failures:
         raise ValueError(f"There is no agent of this kind in {publisher.folder}; train one, or give --train.")
+    write_benchmark(table, entries, failures, publisher.n_episodes)  # trainings may have failed, and nothing else
     return failures
 
 

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gcrl_zoo.zoo.command_line import count
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """
@@ -60,9 +62,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--algo", nargs="+", default=[], help="only these methods")
     parser.add_argument("--env", nargs="+", default=[], help="only these environments")
     parser.add_argument("-o", "--output", type=Path, default=Path("benchmark.md"), help="table (default: benchmark.md)")
-    parser.add_argument("--n-episodes", type=_count, default=20, metavar="N", help="to evaluate in (default: 20)")
+    parser.add_argument("--n-episodes", type=count, default=20, metavar="N", help="to evaluate in (default: 20)")
     parser.add_argument(
-        "-n", "--n-timesteps", type=_count, default=1000, metavar="N", help="length of a video (default: 1000)"
+        "-n", "--n-timesteps", type=count, default=1000, metavar="N", help="length of a video (default: 1000)"
     )
     parser.add_argument("--no-video", action="store_true", help="push no videos")
     parser.add_argument("--train", action="store_true", help="first train what is missing, in all tuned environments")
@@ -70,13 +72,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--num-threads", type=int, default=-1, help="of PyTorch (-1 to use default)")
     parser.add_argument("--device", default="auto", help="PyTorch device")
     return parser
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
 
 
 if __name__ == "__main__":

@@ -66,10 +66,8 @@ class Entry:
     @property
     def success(self) -> float | None:
         """Mean of the seeds; None where the environment knows of no success."""
-        rates = [each.scores.success for each in self.agents]
-        return (
-            float(np.mean([rate for rate in rates if rate is not None])) if any(r is not None for r in rates) else None
-        )
+        rates = [each.scores.success for each in self.agents if each.scores.success is not None]
+        return float(np.mean(rates)) if rates else None
 
     @property
     def total(self) -> str:

@@ -17,10 +17,10 @@ from huggingface_sb3 import ModelName, ModelRepoId
 
 from gcrl_zoo.publish.evaluation import SEED, Scores
 from gcrl_zoo.publish.trainings import PRIVATE, Training
-from gcrl_zoo.zoo.download import UNREACHABLE, answer, unreachable
+from gcrl_zoo.zoo.download import STATISTICS, UNREACHABLE, answer, unreachable
 from gcrl_zoo.zoo.trust import check_folder
 
-CARD, VIDEO, STATISTICS = "README.md", "replay.mp4", "vec_normalize.pkl"
+CARD, VIDEO = "README.md", "replay.mp4"
 
 
 class NotPublished(ValueError):

@@ -21,7 +21,7 @@ from huggingface_sb3 import EnvironmentName
 from gcrl_zoo.registry import Method
 from gcrl_zoo.zoo.hyperparams import read_blocks
 
-# Options of rl_zoo3.train that change what is learned: by their names in args.yml, how they are written and when not.
+# What trains again: by its name in args.yml, an option of rl_zoo3.train and its default, which need not be written.
 OPTIONS: dict[str, tuple[str, Any]] = {
     "gym_packages": ("--gym-packages", []),
     "conf_file": ("-conf", None),
@@ -41,7 +41,7 @@ PRIVATE = ("storage", "wandb_entity")
 @dataclass(frozen=True)
 class Training:
     """
-    One run in RL Zoo's log folder that has ended.
+    One run in RL Zoo's log folder that has saved an agent.
 
     :param folder: of the run, ``LOGS/ALGO/ENVIRONMENT_NUMBER``
     :param arguments: of ``rl_zoo3.train``

@@ -12,6 +12,7 @@ import gymnasium
 
 from gcrl_zoo.data.minari_writer import check_target
 from gcrl_zoo.record import record
+from gcrl_zoo.zoo.command_line import count
 
 # Arguments that choose an agent there.
 LOG_FOLDER = ("folder", "exp_id", "load_best", "load_checkpoint", "load_last_checkpoint")
@@ -103,9 +104,9 @@ def _parser() -> argparse.ArgumentParser:
 
     play = parser.add_argument_group("play")
     amount = play.add_mutually_exclusive_group(required=True)
-    amount.add_argument("--n-episodes", type=_count, metavar="N", help="number of episodes")
-    amount.add_argument("-n", "--n-timesteps", type=_count, metavar="N", help="number of steps, in whole episodes")
-    play.add_argument("--n-envs", type=_count, default=1, metavar="N", help="number of environments (default: 1)")
+    amount.add_argument("--n-episodes", type=count, metavar="N", help="number of episodes")
+    amount.add_argument("-n", "--n-timesteps", type=count, metavar="N", help="number of steps, in whole episodes")
+    play.add_argument("--n-envs", type=count, default=1, metavar="N", help="number of environments (default: 1)")
     how = play.add_mutually_exclusive_group()
     how.add_argument("--deterministic", action="store_true", help="most likely actions (default, except for Atari)")
     how.add_argument("--stochastic", action="store_true", help="sampled actions")
@@ -126,13 +127,6 @@ def _parser() -> argparse.ArgumentParser:
     exists.add_argument("--append", action="store_true", help="add to an existing dataset")
     exists.add_argument("--force", action="store_true", help="replace an existing dataset")
     return parser
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is below 1")
-    return number
 
 
 if __name__ == "__main__":
