@@ -14,6 +14,7 @@ from typing import Any
 
 import torch as th
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from gcrl_zoo.nets.dropout import ByteDropout
 
@@ -21,24 +22,59 @@ from gcrl_zoo.nets.dropout import ByteDropout
 @dataclass
 class Cache:
     """
-    Keys and values of the tokens that may still be attended to, of each layer, in a ring: the newest overwrite the
-    oldest.
+    What each layer remembers of the tokens that may still be attended to, in a ring: the newest overwrite the oldest.
 
-    :param keys: (L, B, H, W, C), for L layers, H heads, W places and C channels a head
-    :param values: (L, B, H, W, C)
+    :param memory: (L, B, W, M), for L layers and W places
     :param written: how many tokens were written so far
     """
 
-    keys: Tensor
-    values: Tensor
+    memory: Tensor
     written: int = 0
 
     def places(self, n: int) -> Tensor:
         """(n,) where the next n tokens go"""
-        return th.arange(self.written, self.written + n, device=self.keys.device) % self.keys.shape[3]
+        return th.arange(self.written, self.written + n, device=self.memory.device) % self.memory.shape[2]
 
 
-class Attention(nn.Module):
+class OneHead(nn.Module):
+    """
+    Softmax attention of one head, which compares and sums up the tokens themselves.
+
+    That is what attention with keys and values computes: a query times a key is a token times ``query.T @ key`` times a
+    token, and a weighted mean of values the value of a weighted mean. Half of the products are saved, and in the last
+    layer all that concern tokens whose output is not wanted. The biases of key and value are left out; softmax cancels
+    the one, and that of the output makes up for the other.
+
+    :param width: D of a token
+    :param dropout: on weights and output
+    """
+
+    def __init__(self, width: int, dropout: float) -> None:
+        super().__init__()
+        self.memory_width = width
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
+        self.value, self.merge = nn.Linear(width, width, bias=False), nn.Linear(width, width)
+        self.weight_dropout, self.dropout = ByteDropout(dropout), ByteDropout(dropout)
+
+    def remember(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, M)"""
+        return x
+
+    def forward(self, asking: Tensor, memory: Tensor, hidden: Tensor) -> Tensor:
+        """
+        :param asking: (B, Q, D)
+        :param memory: (B, T, M) of the tokens that are asked
+        :param hidden: (Q, T) or (B, Q, T), -inf where a query must not look, else 0
+        :return: (B, Q, D)
+        """
+        key = self.key.weight / math.sqrt(self.memory_width)
+        queries = F.linear(asking, key.T @ self.query.weight, self.query.bias @ key)
+        weights = th.baddbmm(hidden, queries, memory.transpose(1, 2)).softmax(2)
+        seen = self.weight_dropout(weights) @ memory
+        return self.dropout(F.linear(seen, self.merge.weight @ self.value.weight, self.merge.bias))
+
+
+class ManyHeads(nn.Module):
     """
     Softmax attention of several heads.
 
@@ -51,35 +87,23 @@ class Attention(nn.Module):
         super().__init__()
         if width % n_heads:
             raise ValueError(f"{n_heads} heads cannot share a width of {width}; give a divisor of it.")
-        self.n_heads = n_heads
-        # Apart: what one layer made for all three would have to be copied into place, and its gradients back.
-        self.query, self.key, self.value = (nn.Linear(width, width) for _ in range(3))
+        self.n_heads, self.memory_width = n_heads, 2 * width
+        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
         self.merge = nn.Linear(width, width)
         self.weight_dropout, self.dropout = ByteDropout(dropout), ByteDropout(dropout)
+
+    def remember(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, M), keys and values"""
+        return self.key_value(x)
 
     def heads(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, H, T, C)"""
         return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
 
-    def forward(self, asking: Tensor, asked: Tensor, hidden: Tensor) -> Tensor:
-        """
-        :param asking: (B, Q, D)
-        :param asked: (B, T, D)
-        :param hidden: see :meth:`attend`
-        :return: (B, Q, D)
-        """
-        queries, keys, values = self.query(asking), self.key(asked), self.value(asked)
-        return self.attend(self.heads(queries), self.heads(keys), self.heads(values), hidden)
-
-    def attend(self, queries: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> Tensor:
-        """
-        :param queries: (B, H, Q, C)
-        :param keys: (B, H, T, C)
-        :param values: (B, H, T, C)
-        :param hidden: (Q, T) or (B, 1, Q, T), -inf where a query must not look, else 0
-        :return: (B, Q, D)
-        """
-        scores = (queries @ keys.transpose(2, 3)).mul_(1 / math.sqrt(keys.shape[3])) + hidden
+    def forward(self, asking: Tensor, memory: Tensor, hidden: Tensor) -> Tensor:
+        """As in :class:`OneHead`."""
+        queries, (keys, values) = self.heads(self.query(asking)), map(self.heads, memory.chunk(2, dim=2))
+        scores = queries @ keys.transpose(2, 3) / math.sqrt(keys.shape[3]) + hidden.unsqueeze(-3)
         seen = self.weight_dropout(scores.softmax(3)) @ values
         return self.dropout(self.merge(seen.transpose(1, 2).flatten(2)))
 
@@ -94,7 +118,7 @@ class Block(nn.Module):
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
         self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, n_heads, dropout)
+        self.attention = OneHead(width, dropout) if n_heads == 1 else ManyHeads(width, n_heads, dropout)
         self.mlp = nn.Sequential(
             nn.Linear(width, 4 * width), nn.ReLU(inplace=True), nn.Linear(4 * width, width), ByteDropout(dropout)
         )
@@ -102,29 +126,30 @@ class Block(nn.Module):
     def forward(self, x: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
         :param x: (B, T, D)
-        :param hidden: (T, T) or (B, 1, T, T), see :meth:`Attention.attend`
+        :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
         :param wanted: the tokens whose output is needed
         :return: (B, Q, D)
         """
         normed = self.before_attention(x)
         asking = normed if wanted == slice(None) else normed[:, wanted]
-        x = x[:, wanted] + self.attention(asking, normed, hidden[..., wanted, :])
-        return x + self.mlp(self.before_mlp(x))
+        return self.think(x[:, wanted] + self.attention(asking, self.attention.remember(normed), hidden[..., wanted, :]))
 
-    def step(self, x: Tensor, keys: Tensor, values: Tensor, places: Tensor, hidden: Tensor) -> Tensor:
+    def think(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, T, D)"""
+        # Flat, since a layer's output for three axes is a view, and ReLU in place of a view costs three copies.
+        return x + self.mlp(self.before_mlp(x).flatten(0, 1)).view_as(x)
+
+    def step(self, x: Tensor, memory: Tensor, places: Tensor, hidden: Tensor) -> Tensor:
         """
         :param x: (B, T, D), new tokens
-        :param keys: (B, H, W, C) of the tokens before; those of the new ones are written into it
-        :param values: (B, H, W, C), likewise
+        :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
         :param places: (T,) where
-        :param hidden: (B, 1, T, W)
+        :param hidden: (B, T, W)
         :return: (B, T, D)
         """
-        attention, normed = self.attention, self.before_attention(x)
-        keys.index_copy_(2, places, attention.heads(attention.key(normed)))
-        values.index_copy_(2, places, attention.heads(attention.value(normed)))
-        x = x + attention.attend(attention.heads(attention.query(normed)), keys, values, hidden)
-        return x + self.mlp(self.before_mlp(x))
+        normed = self.before_attention(x)
+        memory.index_copy_(1, places, self.attention.remember(normed))
+        return self.think(x + self.attention(normed, memory, hidden))
 
 
 class Transformer(nn.Module):
@@ -140,7 +165,6 @@ class Transformer(nn.Module):
         if n_layers < 1:
             raise ValueError(f"n_layers is {n_layers}; give at least 1.")
         self.before, self.dropout = nn.LayerNorm(width), ByteDropout(dropout)
-        self.n_heads = n_heads
         self.blocks: Iterable[Any] = nn.ModuleList([Block(width, n_heads, dropout) for _ in range(n_layers)])
         self.after = nn.LayerNorm(width)
         self.apply(initialise)
@@ -148,7 +172,7 @@ class Transformer(nn.Module):
     def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
         :param tokens: (B, T, D)
-        :param hidden: (T, T) or (B, 1, T, T), -inf where a token (row) must not look at another one, else 0
+        :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
         :param wanted: the tokens whose output is needed; the last block computes no others
         :return: (B, Q, D)
         """
@@ -163,9 +187,8 @@ class Transformer(nn.Module):
         :param n: B, sequences that grow side by side
         :param places: W, tokens to keep of each
         """
-        n_layers, width = sum(1 for _ in self.blocks), len(self.before.weight)
-        empty = self.before.weight.new_zeros(n_layers, n, self.n_heads, places, width // self.n_heads)
-        return Cache(empty, th.zeros_like(empty))
+        widths = [block.attention.memory_width for block in self.blocks]
+        return Cache(self.before.weight.new_zeros(len(widths), n, places, widths[0]))
 
     def step(self, tokens: Tensor, cache: Cache, hidden: Tensor) -> Tensor:
         """
@@ -173,13 +196,13 @@ class Transformer(nn.Module):
 
         :param tokens: (B, T, D), new ones
         :param cache: of those before; it is written to
-        :param hidden: (B, 1, T, W), over the places of the cache once the new ones are in it
+        :param hidden: (B, T, W), over the places of the cache once the new ones are in it
         :return: (B, T, D)
         """
         places = cache.places(tokens.shape[1])
         x = self.before(tokens)
-        for block, keys, values in zip(self.blocks, cache.keys, cache.values, strict=True):
-            x = block.step(x, keys, values, places, hidden)
+        for block, memory in zip(self.blocks, cache.memory, strict=True):
+            x = block.step(x, memory, places, hidden)
         cache.written += tokens.shape[1]
         return self.after(x)
 
@@ -201,5 +224,5 @@ def initialise(module: nn.Module) -> None:
     """:param module: to begin as in GPT-2, if it is a layer of weights"""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear):
+    if isinstance(module, nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

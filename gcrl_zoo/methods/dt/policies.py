@@ -166,8 +166,8 @@ class DTPolicy(WindowPolicy):
         hidden = self.hidden[:longest, :longest]
         if there.min() < longest:
             missing = np.arange(longest) < longest - there[:, None]  # (E, T)
-            hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, None, :], -math.inf)
-            hidden.diagonal(dim1=2, dim2=3).zero_()  # what is not there sees itself: softmax needs something
+            hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
+            hidden.diagonal(dim1=1, dim2=2).zero_()  # what is not there sees itself: softmax needs something
         return self.transformer(window[:, -longest:], hidden, slice(-1, None)).squeeze(1), [window]
 
     def _see_band(self, tokens: Tensor, past: list[Any], steps: np.ndarray) -> tuple[Tensor, list[Any]]:
@@ -178,7 +178,7 @@ class DTPolicy(WindowPolicy):
             raise ValueError(
                 "With `attention: banded` a state can be continued only once, and this one was: keep the newest state."
             )
-        size = cache.keys.shape[3]
+        size = cache.memory.shape[2]
         now = np.arange(written, written + TOKENS)[
             :, None
         ]  # (3, 1), counted from the first token that was ever written
@@ -186,5 +186,5 @@ class DTPolicy(WindowPolicy):
         token = now[-1] - (now[-1] - place) % size  # (W,) the newest at each place
         first = (written - TOKENS * steps + 1)[:, None, None]  # (E, 1, 1) of the episode, its first return-to-go
         seen = (token <= now) & (token > now - self.band) & ((token >= first) | (token == now))
-        hidden = th.where(to_tensors(seen[:, None], self.device), 0.0, -math.inf)
+        hidden = th.where(to_tensors(seen, self.device), 0.0, -math.inf)
         return self.transformer.step(tokens, cache, hidden)[:, -1], [cache, cache.written]
