@@ -16,6 +16,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gcrl_zoo.nets.by_hand import attend, feed_forward
 from gcrl_zoo.nets.dropout import ByteDropout
 
 
@@ -46,7 +47,7 @@ class OneHead(nn.Module):
     the one, and that of the output makes up for the other.
 
     :param width: D of a token
-    :param dropout: on weights and output
+    :param dropout: on weights
     """
 
     def __init__(self, width: int, dropout: float) -> None:
@@ -54,7 +55,7 @@ class OneHead(nn.Module):
         self.memory_width = width
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.value, self.merge = nn.Linear(width, width, bias=False), nn.Linear(width, width)
-        self.weight_dropout, self.dropout = ByteDropout(dropout), ByteDropout(dropout)
+        self.dropout = ByteDropout(dropout)
 
     def remember(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, M)"""
@@ -69,9 +70,9 @@ class OneHead(nn.Module):
         """
         key = self.key.weight / math.sqrt(self.memory_width)
         queries = F.linear(asking, key.T @ self.query.weight, self.query.bias @ key)
-        weights = th.baddbmm(hidden, queries, memory.transpose(1, 2)).softmax(2)
-        seen = self.weight_dropout(weights) @ memory
-        return self.dropout(F.linear(seen, self.merge.weight @ self.value.weight, self.merge.bias))
+        mask = self.dropout.mask((*queries.shape[:2], memory.shape[1]), queries)
+        seen = attend(queries, memory, hidden, mask)
+        return F.linear(seen, self.merge.weight @ self.value.weight, self.merge.bias)
 
 
 class ManyHeads(nn.Module):
@@ -80,7 +81,7 @@ class ManyHeads(nn.Module):
 
     :param width: D of a token
     :param n_heads: that share the width
-    :param dropout: on weights and output
+    :param dropout: on weights
     """
 
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
@@ -90,7 +91,7 @@ class ManyHeads(nn.Module):
         self.n_heads, self.memory_width = n_heads, 2 * width
         self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
         self.merge = nn.Linear(width, width)
-        self.weight_dropout, self.dropout = ByteDropout(dropout), ByteDropout(dropout)
+        self.dropout = ByteDropout(dropout)
 
     def remember(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, M), keys and values"""
@@ -104,8 +105,8 @@ class ManyHeads(nn.Module):
         """As in :class:`OneHead`."""
         queries, (keys, values) = self.heads(self.query(asking)), map(self.heads, memory.chunk(2, dim=2))
         scores = queries @ keys.transpose(2, 3) / math.sqrt(keys.shape[3]) + hidden.unsqueeze(-3)
-        seen = self.weight_dropout(scores.softmax(3)) @ values
-        return self.dropout(self.merge(seen.transpose(1, 2).flatten(2)))
+        seen = self.dropout(scores.softmax(3)) @ values
+        return self.merge(seen.transpose(1, 2).flatten(2))
 
 
 class Block(nn.Module):
@@ -117,11 +118,10 @@ class Block(nn.Module):
 
     def __init__(self, width: int, n_heads: int, dropout: float) -> None:
         super().__init__()
-        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.before_attention, self.before_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = OneHead(width, dropout) if n_heads == 1 else ManyHeads(width, n_heads, dropout)
-        self.mlp = nn.Sequential(
-            nn.Linear(width, 4 * width), nn.ReLU(inplace=True), nn.Linear(4 * width, width), ByteDropout(dropout)
-        )
+        self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.dropout = ByteDropout(dropout)
 
     def forward(self, x: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
@@ -131,13 +131,17 @@ class Block(nn.Module):
         :return: (B, Q, D)
         """
         normed = self.before_attention(x)
-        asking = normed if wanted == slice(None) else normed[:, wanted]
-        return self.think(x[:, wanted] + self.attention(asking, self.attention.remember(normed), hidden[..., wanted, :]))
+        memory = self.attention.remember(normed)
+        if wanted != slice(None):
+            x = x[:, wanted]
+            normed = self.before_attention(x)  # anew: cheaper than a slice, whose gradient is mostly zeros
+        return self.think(x, self.attention(normed, memory, hidden[..., wanted, :]))
 
-    def think(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, D)"""
-        # Flat, since a layer's output for three axes is a view, and ReLU in place of a view costs three copies.
-        return x + self.mlp(self.before_mlp(x).flatten(0, 1)).view_as(x)
+    def think(self, x: Tensor, seen: Tensor) -> Tensor:
+        """(B, T, D) and what attention adds to it, (B, T, D) -> (B, T, D)"""
+        x = self.dropout.add(x, seen)
+        layers = (self.widen.weight, self.widen.bias, self.narrow.weight, self.narrow.bias)
+        return self.dropout.add(x, feed_forward(self.before_feed_forward(x).flatten(0, 1), *layers).view_as(x))
 
     def step(self, x: Tensor, memory: Tensor, places: Tensor, hidden: Tensor) -> Tensor:
         """
@@ -149,7 +153,7 @@ class Block(nn.Module):
         """
         normed = self.before_attention(x)
         memory.index_copy_(1, places, self.attention.remember(normed))
-        return self.think(x + self.attention(normed, memory, hidden))
+        return self.think(x, self.attention(normed, memory, hidden))
 
 
 class Transformer(nn.Module):
