@@ -13,8 +13,8 @@ import torch as th
 from torch import Tensor
 from torch.nn import functional as F
 
-#: Tokens at a time: what they make of a layer of 512 units takes a megabyte, and stays in the cache.
-PIECE = 512
+#: Tokens at a time: what they make of a layer of 512 units takes two megabytes, and stays in the cache.
+PIECE = 1024
 
 
 def feed_forward(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
@@ -63,8 +63,8 @@ class _FeedForward(th.autograd.Function):
         hidden, y = x.new_empty(len(x), len(w1)), th.empty_like(x)
         for i in range(0, len(x), PIECE):
             piece = slice(i, i + PIECE)
-            th.addmm(b1, x[piece], w1.T, out=hidden[piece])
-            th.addmm(b2, hidden[piece].relu_(), w2.T, out=y[piece])
+            active = th.mm(x[piece], w1.T, out=hidden[piece]).add_(b1).relu_()
+            th.mm(active, w2.T, out=y[piece]).add_(b2)
         ctx.save_for_backward(x, hidden, w1, w2)
         return y
 
