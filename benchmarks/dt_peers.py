@@ -54,7 +54,7 @@ class Nowhere(gym.Env[np.ndarray, np.ndarray]):
         return np.zeros(OBS, np.float32), {}
 
 
-def ours(episodes: list[Episode], **kwargs: Any) -> Step:
+def dt_training(episodes: list[Episode], **kwargs: Any) -> Step:
     store = TrajectoryStore.from_episodes(episodes)
     model = DT(
         "MultiInputPolicy",
@@ -73,30 +73,39 @@ def ours(episodes: list[Episode], **kwargs: Any) -> Step:
     return lambda: model.train(1)
 
 
-def d3rlpy(episodes: list[Episode], precision: str) -> Step:
+def d3rlpy_agent(mean: np.ndarray, std: np.ndarray) -> Any:
+    """d3rlpy's own reproduction of the paper: network, optimizer and scale of returns."""
     import d3rlpy
 
-    made = [
-        d3rlpy.dataset.Episode(e.observations["observation"][:-1], e.actions, e.rewards[:, None], True)
-        for e in episodes
-    ]
-    buffer = d3rlpy.dataset.create_infinite_replay_buffer(
-        made, trajectory_slicer=d3rlpy.dataset.BasicTrajectorySlicer()
-    )
-    config = d3rlpy.algos.DecisionTransformerConfig(
+    return d3rlpy.algos.DecisionTransformerConfig(
         batch_size=BATCH,
         learning_rate=1e-4,
         optim_factory=d3rlpy.optimizers.GPTAdamWFactory(weight_decay=1e-4, clip_grad_norm=0.25),
         encoder_factory=d3rlpy.models.VectorEncoderFactory([128], exclude_last_activation=True),
-        observation_scaler=d3rlpy.preprocessing.StandardObservationScaler(mean=np.zeros(OBS), std=np.ones(OBS)),
+        observation_scaler=d3rlpy.preprocessing.StandardObservationScaler(mean=mean, std=std),
         reward_scaler=d3rlpy.preprocessing.MultiplyRewardScaler(0.001),
         position_encoding_type=d3rlpy.PositionEncodingType.SIMPLE,
         context_size=K,
         num_heads=1,
         num_layers=3,
         max_timestep=1000,
+    ).create(device="cpu:0")
+
+
+def d3rlpy_buffer(episodes: list[Episode]) -> Any:
+    import d3rlpy
+
+    made = [
+        d3rlpy.dataset.Episode(e.observations["observation"][:-1], e.actions, e.rewards[:, None], e.terminated)
+        for e in episodes
+    ]
+    return d3rlpy.dataset.create_infinite_replay_buffer(
+        made, trajectory_slicer=d3rlpy.dataset.BasicTrajectorySlicer()
     )
-    algo = config.create(device="cpu:0")
+
+
+def d3rlpy_training(episodes: list[Episode], precision: str) -> Step:
+    buffer, algo = d3rlpy_buffer(episodes), d3rlpy_agent(np.zeros(OBS), np.ones(OBS))
     algo.build_with_dataset(buffer)
 
     def step() -> None:
@@ -130,10 +139,10 @@ def main() -> None:
     torch.set_num_threads(1)
     episodes = make_episodes(args.steps)
     contenders = {
-        "dt": ours(episodes),
-        "dt, bf16": ours(episodes, bf16=True),
-        "d3rlpy": d3rlpy(episodes, "highest"),
-        "d3rlpy, medium": d3rlpy(episodes, "medium"),
+        "dt": dt_training(episodes),
+        "dt, bf16": dt_training(episodes, bf16=True),
+        "d3rlpy": d3rlpy_training(episodes, "highest"),
+        "d3rlpy, medium": d3rlpy_training(episodes, "medium"),
     }
     for name, each in measure(contenders, args.rounds).items():
         print(f"{name:20s} {each:8.1f} ms")

@@ -1,0 +1,72 @@
+"""
+How well d3rlpy's Decision Transformer plays: the peer of `dt` with equal network, data, batch and gradient steps.
+
+    MINARI_DATASETS_PATH=... bench/bin/python benchmarks/dt_peer_score.py --seed 0 --output docs/results/dt_d3rlpy.csv
+
+Install d3rlpy as `dt_peers.py` says. Its network, optimizer and scale are those of its own reproduction of the paper. The
+target is fixed beforehand, the score is that after the last update.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import d3rlpy
+import gymnasium as gym
+import numpy as np
+import torch
+from dt_peers import BATCH, K, d3rlpy_agent, d3rlpy_buffer
+
+from gcrl_zoo.data.sources import open_store
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", default="gcrl/hopper/medium-v0")
+    parser.add_argument("--env", default="Hopper-v5")
+    parser.add_argument("--target", type=float, default=3600)
+    parser.add_argument("--steps", type=int, default=10_000)
+    parser.add_argument("--episodes", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, required=True)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("medium")  # on this CPU just as exact, and a tenth faster
+    d3rlpy.seed(args.seed)
+    store = open_store(args.dataset)
+    episodes = [store.episode(i) for i in range(store.n_episodes)]
+    seen = np.concatenate([episode.observations["observation"] for episode in episodes])
+    agent, buffer = d3rlpy_agent(seen.mean(0), seen.std(0)), d3rlpy_buffer(episodes)
+    agent.build_with_dataset(buffer)
+    start = time.monotonic()
+    for _ in range(args.steps):
+        agent.update(buffer.sample_trajectory_batch(BATCH, K))
+    minutes = (time.monotonic() - start) / 60
+    env, returns = gym.make(args.env), []
+    player = agent.as_stateful_wrapper(args.target)
+    for episode in range(args.episodes):
+        player.reset()
+        observation, _ = env.reset(seed=1000 if episode == 0 else None)
+        reward = total = 0.0
+        over = False
+        while not over:
+            action = player.predict(observation.astype(np.float32), reward)
+            observation, reward, terminated, truncated, _ = env.step(action)
+            total, over = total + reward, terminated or truncated
+        returns.append(total)
+    row = {"name": "d3rlpy", "seed": args.seed, "episodes": args.episodes, "target": args.target}
+    row |= {"mean": f"{np.mean(returns):.1f}", "std": f"{np.std(returns):.1f}", "minutes": f"{minutes:.1f}"}
+    new = not args.output.exists()
+    with args.output.open("a", newline="") as file:
+        writer = csv.DictWriter(file, row)
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
+    print(row)
+
+
+if __name__ == "__main__":
+    main()
