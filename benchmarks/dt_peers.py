@@ -16,6 +16,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -54,22 +55,25 @@ class Nowhere(gym.Env[np.ndarray, np.ndarray]):
         return np.zeros(OBS, np.float32), {}
 
 
-def dt_training(episodes: list[Episode], **kwargs: Any) -> Step:
-    store = TrajectoryStore.from_episodes(episodes)
+def dt_model(episodes: list[Episode], attention: str = "window", **kwargs: Any) -> DT:
     model = DT(
         "MultiInputPolicy",
         ReturnToGo(Nowhere()),
-        dataset=store,
+        dataset=TrajectoryStore.from_episodes(episodes),
         batch_size=BATCH,
         max_grad_norm=0.25,
         learning_rate=1e-4,
         device="cpu",
-        policy_kwargs={"context_length": K, "embed_dim": 128, "n_layers": 3, "n_heads": 1, "dropout": 0.1},
+        policy_kwargs={"attention": attention},
         **kwargs,
     )
-    model._total_timesteps = 10**9
     model.learn(1, log_interval=None)
     model._total_timesteps = 10**9
+    return model
+
+
+def dt_training(episodes: list[Episode], **kwargs: Any) -> Step:
+    model = dt_model(episodes, **kwargs)
     return lambda: model.train(1)
 
 
@@ -117,6 +121,38 @@ def d3rlpy_training(episodes: list[Episode], precision: str) -> Step:
     return step
 
 
+def dt_acting(model: DT, n_envs: int) -> Step:
+    """One forward for all environments, every context full."""
+    rng, state, starts = np.random.default_rng(0), None, np.zeros(n_envs, dtype=bool)
+
+    def step() -> None:
+        nonlocal state
+        observation = {
+            "observation": rng.standard_normal((n_envs, OBS), dtype=np.float32),
+            "return_to_go": rng.standard_normal((n_envs, 1), dtype=np.float32),
+        }
+        _, state = model.predict(observation, state, starts, deterministic=True)
+
+    return filled(step)
+
+
+def d3rlpy_acting(algo: Any, n_envs: int) -> Step:
+    """A wrapper for each environment: it has no other way."""
+    rng, players = np.random.default_rng(0), [algo.as_stateful_wrapper(target_return=3600) for _ in range(n_envs)]
+
+    def step() -> None:
+        for player in players:
+            player.predict(rng.standard_normal(OBS, dtype=np.float32), 1.0)
+
+    return filled(step)
+
+
+def filled(step: Step) -> Step:
+    for _ in range(K + 1):
+        step()
+    return step
+
+
 def measure(contenders: dict[str, Step], rounds: int, seed: int = 0) -> dict[str, float]:
     """Median CPU milliseconds."""
     rng, times = random.Random(seed), {name: [] for name in contenders}
@@ -134,18 +170,35 @@ def measure(contenders: dict[str, Step], rounds: int, seed: int = 0) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=39)
-    parser.add_argument("--steps", type=int, default=100_000)
+    parser.add_argument("--steps", type=int, default=100_000, help="of data")
+    parser.add_argument("--output", type=Path, help="where to write the tables")
     args = parser.parse_args()
     torch.set_num_threads(1)
     episodes = make_episodes(args.steps)
-    contenders = {
+    training = {
         "dt": dt_training(episodes),
-        "dt, bf16": dt_training(episodes, bf16=True),
-        "d3rlpy": d3rlpy_training(episodes, "highest"),
-        "d3rlpy, medium": d3rlpy_training(episodes, "medium"),
+        "dt, `bf16: true`": dt_training(episodes, bf16=True),
+        "d3rlpy as shipped": d3rlpy_training(episodes, "highest"),
+        'd3rlpy, `set_float32_matmul_precision("medium")`': d3rlpy_training(episodes, "medium"),
     }
-    for name, each in measure(contenders, args.rounds).items():
-        print(f"{name:20s} {each:8.1f} ms")
+    lines = ["| training | ms a gradient step | times as fast as d3rlpy |", "|---|---:|---:|"]
+    times = measure(training, args.rounds)
+    lines += [f"| {name} | {ms:.1f} | {times['d3rlpy as shipped'] / ms:.2f} |" for name, ms in times.items()]
+    lines += ["", "| acting | environments | ms a step of all | times as fast as d3rlpy |", "|---|---:|---:|---:|"]
+    window, banded = (dt_model(episodes[:5], attention=attention) for attention in ("window", "banded"))
+    peer = d3rlpy_agent(np.zeros(OBS), np.ones(OBS))
+    peer.build_with_dataset(d3rlpy_buffer(episodes[:5]))
+    for n_envs in (1, 16, 64):
+        acting = {
+            "dt, whole window anew": dt_acting(window, n_envs),
+            "dt, `attention: banded`": dt_acting(banded, n_envs),
+            "d3rlpy": d3rlpy_acting(peer, n_envs),
+        }
+        times = measure(acting, args.rounds * (10 if n_envs == 1 else 1))
+        lines += [f"| {name} | {n_envs} | {ms:.2f} | {times['d3rlpy'] / ms:.1f} |" for name, ms in times.items()]
+    print("\n".join(lines))
+    if args.output:
+        args.output.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

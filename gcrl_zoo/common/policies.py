@@ -141,6 +141,16 @@ class ConditionedPolicy(BasePolicy):
 
     # ------------------------------------------------------------------ acting
 
+    @property
+    def device(self) -> th.device:
+        """SB3 looks through all parameters for it."""
+        return self.target_return.device
+
+    def set_training_mode(self, mode: bool) -> None:
+        """SB3 asks for it at every step: half of the time that acting takes."""
+        if mode != self.training:
+            super().set_training_mode(mode)
+
     def command(self, inputs: Inputs) -> Inputs:
         """Ask for the target return where nothing else was asked for; what it means is the method's affair."""
         return inputs

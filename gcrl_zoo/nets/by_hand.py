@@ -21,16 +21,16 @@ def feed_forward(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> T
     """
     Linear, ReLU, linear.
 
-    :param x: (N, D)
+    :param x: (..., D)
     :param w1: (H, D)
     :param b1: (H,)
     :param w2: (D, H)
     :param b2: (D,)
-    :return: (N, D)
+    :return: (..., D)
     """
     if _worthwhile(x):
-        y: Tensor = _FeedForward.apply(x, w1, b1, w2, b2)
-        return y
+        y: Tensor = _FeedForward.apply(x.flatten(0, -2), w1, b1, w2, b2)
+        return y.view_as(x)
     return F.linear(F.linear(x, w1, b1).relu_(), w2, b2)
 
 
@@ -52,7 +52,7 @@ def attend(queries: Tensor, tokens: Tensor, hidden: Tensor, mask: Tensor | None)
 
 
 def _worthwhile(x: Tensor) -> bool:
-    return x.device.type == "cpu" and th.is_grad_enabled() and not th.is_autocast_enabled("cpu")
+    return th.is_grad_enabled() and x.device.type == "cpu" and not th.is_autocast_enabled("cpu")
 
 
 class _FeedForward(th.autograd.Function):

@@ -36,7 +36,7 @@ class ByteDropout(nn.Module):
         :param x: (...)
         :param y: (...)
         """
-        mask = self.mask(y.shape, y)
+        mask = self.mask(y.shape, y) if self.training else None
         return x + y if mask is None else th.addcmul(x, y, mask)
 
     def mask(self, shape: Sequence[int], like: Tensor) -> Tensor | None:

@@ -32,10 +32,6 @@ class Cache:
     memory: Tensor
     written: int = 0
 
-    def places(self, n: int) -> Tensor:
-        """(n,) where the next n tokens go"""
-        return th.arange(self.written, self.written + n, device=self.memory.device) % self.memory.shape[2]
-
 
 class OneHead(nn.Module):
     """
@@ -56,6 +52,9 @@ class OneHead(nn.Module):
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.value, self.merge = nn.Linear(width, width, bias=False), nn.Linear(width, width)
         self.dropout = ByteDropout(dropout)
+        self._factors = (self.query.weight, self.query.bias, self.key.weight, self.value.weight, self.merge.weight)
+        self._made_of: tuple[int, th.device] | None = None
+        self._products: tuple[Tensor, Tensor, Tensor]
 
     def remember(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, M)"""
@@ -68,11 +67,26 @@ class OneHead(nn.Module):
         :param hidden: (Q, T) or (B, Q, T), -inf where a query must not look, else 0
         :return: (B, Q, D)
         """
-        key = self.key.weight / math.sqrt(self.memory_width)
-        queries = F.linear(asking, key.T @ self.query.weight, self.query.bias @ key)
+        compare, offset, merge = self.products()
+        queries = F.linear(asking, compare, offset)
         mask = self.dropout.mask((*queries.shape[:2], memory.shape[1]), queries)
         seen = attend(queries, memory, hidden, mask)
-        return F.linear(seen, self.merge.weight @ self.value.weight, self.merge.bias)
+        return F.linear(seen, merge, self.merge.bias)
+
+    def products(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(D, D) and (D,) from an asking token to a query, (D, D) from what was seen to the output"""
+        if th.is_grad_enabled():
+            return self.multiply()
+        versions = sum([weight._version for weight in self._factors])  # they only grow
+        where = self._factors[0].device
+        if (versions, where) != self._made_of:  # acting multiplies once, not at every step
+            self._made_of, self._products = (versions, where), self.multiply()
+        return self._products
+
+    def multiply(self) -> tuple[Tensor, Tensor, Tensor]:
+        """See :meth:`products`; anew."""
+        key = self.key.weight / math.sqrt(self.memory_width)
+        return key.T @ self.query.weight, self.query.bias @ key, self.merge.weight @ self.value.weight
 
 
 class ManyHeads(nn.Module):
@@ -140,19 +154,20 @@ class Block(nn.Module):
     def think(self, x: Tensor, seen: Tensor) -> Tensor:
         """(B, T, D) and what attention adds to it, (B, T, D) -> (B, T, D)"""
         x = self.dropout.add(x, seen)
-        layers = (self.widen.weight, self.widen.bias, self.narrow.weight, self.narrow.bias)
-        return self.dropout.add(x, feed_forward(self.before_feed_forward(x).flatten(0, 1), *layers).view_as(x))
+        wide, narrow = self.widen, self.narrow
+        added = feed_forward(self.before_feed_forward(x), wide.weight, wide.bias, narrow.weight, narrow.bias)
+        return self.dropout.add(x, added)
 
-    def step(self, x: Tensor, memory: Tensor, places: Tensor, hidden: Tensor) -> Tensor:
+    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor) -> Tensor:
         """
         :param x: (B, T, D), new tokens
         :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
-        :param places: (T,) where
-        :param hidden: (B, T, W)
+        :param places: where
+        :param hidden: (T, W) or (B, T, W)
         :return: (B, T, D)
         """
         normed = self.before_attention(x)
-        memory.index_copy_(1, places, self.attention.remember(normed))
+        memory[:, places] = self.attention.remember(normed)
         return self.think(x, self.attention(normed, memory, hidden))
 
 
@@ -198,16 +213,17 @@ class Transformer(nn.Module):
         """
         Go on where the last call stopped.
 
-        :param tokens: (B, T, D), new ones
+        :param tokens: (B, T, D), new ones; as many at each call, and W a multiple of it
         :param cache: of those before; it is written to
-        :param hidden: (B, T, W), over the places of the cache once the new ones are in it
+        :param hidden: (T, W) or (B, T, W), over the places of the cache once the new ones are in it
         :return: (B, T, D)
         """
-        places = cache.places(tokens.shape[1])
+        n = tokens.shape[1]
+        start = cache.written % cache.memory.shape[2]
         x = self.before(tokens)
         for block, memory in zip(self.blocks, cache.memory, strict=True):
-            x = block.step(x, memory, places, hidden)
-        cache.written += tokens.shape[1]
+            x = block.step(x, memory, slice(start, start + n), hidden)
+        cache.written += n
         return self.after(x)
 
 

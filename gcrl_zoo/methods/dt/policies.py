@@ -59,6 +59,9 @@ class DTPolicy(WindowPolicy):
             raise ValueError(f"context_length is {context_length}; give at least 1.")
         self.context_length, self.max_timesteps = context_length, max_timesteps
         self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None
+        if self.band is not None:
+            self.ring_distance, ring_hidden = ring(self.band)
+            self.register_buffer("ring_hidden", ring_hidden, persistent=False)
         self.embed_return = nn.Linear(1, embed_dim)
         self.embed_state = nn.Linear(self.encoder.features_dim, embed_dim)
         self.embed_action = nn.Linear(self.head.encoding_dim, embed_dim)
@@ -71,6 +74,7 @@ class DTPolicy(WindowPolicy):
         self.optimizer = self.make_optimizer(lr_schedule)
 
     hidden: Tensor
+    ring_hidden: Tensor
 
     # ----------------------------------------------------------------- training
 
@@ -120,12 +124,9 @@ class DTPolicy(WindowPolicy):
         nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0), space.dtype)
         actions = to_tensors(nothing, self.device)
         if self.band is None:
-            blank = self.embed_time.weight.new_zeros(
-                n_envs, TOKENS * self.context_length - 1, self.embed_time.embedding_dim
-            )
-            return blank, steps, actions
-        places = self.band + TOKENS - 1  # the first of the new tokens sees a whole band, too
-        return self.transformer.make_cache(n_envs, places), 0, steps, actions
+            size, width = TOKENS * self.context_length - 1, self.embed_time.embedding_dim
+            return self.embed_time.weight.new_zeros(n_envs, size, width), steps, actions
+        return self.transformer.make_cache(n_envs, len(self.ring_distance[0])), 0, steps, actions
 
     def step(
         self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
@@ -151,11 +152,11 @@ class DTPolicy(WindowPolicy):
         """
         assert inputs.state is not None and inputs.return_to_go is not None
         made = (
-            self.embed_action(self.head.encode(actions)) + self.time(steps - 1),
-            self.return_token(inputs.return_to_go) + self.time(steps),
-            self.embed_state(self.encoder(inputs.state)) + self.time(steps),
+            self.embed_action(self.head.encode(actions)),
+            self.return_token(inputs.return_to_go),
+            self.embed_state(self.encoder(inputs.state)),
         )
-        return th.stack(made, dim=1)
+        return th.stack(made, dim=1) + self.time(th.stack((steps - 1, steps, steps), dim=1))
 
     def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
         """(E, D), and the past to remember: (E, 3K - 1, D), the newest last"""
@@ -178,13 +179,28 @@ class DTPolicy(WindowPolicy):
             raise ValueError(
                 "With `attention: banded` a state can be continued only once, and this one was: keep the newest state."
             )
-        size = cache.memory.shape[2]
-        now = np.arange(written, written + TOKENS)[
-            :, None
-        ]  # (3, 1), counted from the first token that was ever written
-        place = np.arange(size)
-        token = now[-1] - (now[-1] - place) % size  # (W,) the newest at each place
-        first = (written - TOKENS * steps + 1)[:, None, None]  # (E, 1, 1) of the episode, its first return-to-go
-        seen = (token <= now) & (token > now - self.band) & ((token >= first) | (token == now))
-        hidden = th.where(to_tensors(seen, self.device), 0.0, -math.inf)
+        at = written // TOKENS % len(self.ring_distance)
+        hidden = self.ring_hidden[at]  # (3, W)
+        there = TOKENS * steps + TOKENS - 1  # (E,) tokens of this episode
+        distance = self.ring_distance[at]
+        if there.min() <= distance.max():
+            missing = distance >= there[:, None]  # (E, W)
+            hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
+            hidden[:, 0, TOKENS * at] = 0  # no action came before the first state, but softmax needs something
         return self.transformer.step(tokens, cache, hidden)[:, -1], [cache, cache.written]
+
+
+def ring(band: int) -> tuple[np.ndarray, Tensor]:
+    """
+    A ring that holds the tokens of S steps; the three of the newest step may be at each of S places.
+
+    :param band: tokens that each of the three sees, its own included
+    :return: (S, W) for each place of the newest step, how many tokens before the newest one each of the ring was
+        written; (S, 3, W), -inf where a new token must not look, else 0
+    """
+    size = band + TOKENS  # the first of the new tokens sees a whole band, too
+    newest = np.arange(0, size, TOKENS)[:, None] + TOKENS - 1  # (S, 1)
+    distance = (newest - np.arange(size)) % size
+    own = np.arange(TOKENS)[::-1, None]  # (3, 1) of the new tokens from the newest
+    seen = (distance[:, None] >= own) & (distance[:, None] < own + band)
+    return distance, th.where(th.from_numpy(seen), 0.0, -math.inf)
