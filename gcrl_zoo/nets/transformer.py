@@ -76,6 +76,7 @@ class OneHead(nn.Module):
     def products(self) -> tuple[Tensor, Tensor, Tensor]:
         """(D, D) and (D,) from an asking token to a query, (D, D) from what was seen to the output"""
         if th.is_grad_enabled():
+            self._made_of = None  # an update follows, and fused optimizers do not tell a weight's version of it
             return self.multiply()
         versions = sum([weight._version for weight in self._factors])  # they only grow
         where = self._factors[0].device
