@@ -3,8 +3,8 @@ How well d3rlpy's Decision Transformer plays: the peer of `dt` with equal networ
 
     MINARI_DATASETS_PATH=... bench/bin/python benchmarks/dt_peer_score.py --seed 0 --output docs/results/dt_d3rlpy.csv
 
-Install d3rlpy as `dt_peers.py` says. Its network, optimizer and scale are those of its own reproduction of the paper. The
-target is fixed beforehand, the score is that after the last update.
+Install d3rlpy as `dt_peers.py` says. Its network, optimizer and scale are those of its own reproduction of the paper.
+The target is fixed beforehand, the score that after the last update.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import d3rlpy
 import gymnasium as gym
 import numpy as np
 import torch
-from dt_peers import BATCH, K, d3rlpy_agent, d3rlpy_buffer
+from dt_setting import Arrays
+from peer_d3rlpy import BATCH, K, d3rlpy_agent, d3rlpy_buffer
 
 from gcrl_zoo.data.sources import open_store
 
@@ -37,8 +38,9 @@ def main() -> None:
     torch.set_float32_matmul_precision("medium")  # on this CPU just as exact, and a tenth faster
     d3rlpy.seed(args.seed)
     store = open_store(args.dataset)
-    episodes = [store.episode(i) for i in range(store.n_episodes)]
-    seen = np.concatenate([episode.observations["observation"] for episode in episodes])
+    whole = [store.episode(i) for i in range(store.n_episodes)]
+    episodes = [Arrays(each.observations["observation"], each.actions, each.rewards) for each in whole]
+    seen = np.concatenate([each.observations for each in episodes])
     agent, buffer = d3rlpy_agent(seen.mean(0), seen.std(0)), d3rlpy_buffer(episodes)
     agent.build_with_dataset(buffer)
     start = time.monotonic()

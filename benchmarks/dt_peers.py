@@ -1,12 +1,13 @@
 """
-How fast `dt` trains, next to d3rlpy's Decision Transformer.
+How fast `dt` trains and acts, beside the Decision Transformers of d3rlpy and of Hugging Face's transformers.
 
 All contenders live in one process on one thread and learn from the same episodes, with the same network (K 20, 3 layers
-of width 128, 1 head, batch 64). In each round every contender takes a gradient step, sampling included, in random
-order; the figure is the median of CPU time, so that neither the machine's other work nor its clock favours anyone.
-d3rlpy is no dependency. To have it, in an environment of its own:
+of width 128, 1 head, batch 64). In each round every contender takes a gradient step, sampling included, or acts once in
+all environments with its context full, in random order; the figure is the median of CPU time, so that neither the
+machine's other work nor its clock favours anyone. transformers has no training loop and no sampler: it is given ours.
+The peers are no dependencies. To have them, in an environment of their own:
 
-    python -m venv bench && bench/bin/pip install . d3rlpy
+    python -m venv bench && bench/bin/pip install . d3rlpy transformers
     bench/bin/python benchmarks/dt_peers.py --output docs/results/dt_speed.md
 """
 
@@ -20,95 +21,25 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import torch
-from gymnasium import spaces
+from dt_agent import dt_model, make_store
+from dt_setting import ACTION, BATCH, OBS, Arrays, K, make_episodes
+from peer_d3rlpy import d3rlpy_agent, d3rlpy_buffer
 
 from gcrl_zoo import DT
-from gcrl_zoo.data import Episode, TrajectoryStore
-from gcrl_zoo.wrappers import ReturnToGo
+from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.data import Windows
 
-OBS, ACTION, K, BATCH = 11, 3, 20, 64
 Step = Callable[[], Any]
 
 
-def make_episodes(n_steps: int, seed: int = 0) -> list[Episode]:
-    """Random episodes of 200 to 1,000 steps, as of Hopper."""
-    rng, episodes = np.random.default_rng(seed), []
-    while n_steps > 0:
-        length = min(int(rng.integers(200, 1001)), n_steps)
-        n_steps -= length
-        observations = {"observation": rng.standard_normal((length + 1, OBS), dtype=np.float32)}
-        actions = rng.uniform(-1, 1, (length, ACTION)).astype(np.float32)
-        episodes.append(Episode(observations, actions, rng.random(length, dtype=np.float32), terminated=True))
-    return episodes
-
-
-class Nowhere(gym.Env[np.ndarray, np.ndarray]):
-    """Never stepped."""
-
-    observation_space = spaces.Box(-np.inf, np.inf, (OBS,), np.float32)
-    action_space = spaces.Box(-1, 1, (ACTION,), np.float32)
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
-        return np.zeros(OBS, np.float32), {}
-
-
-def dt_model(episodes: list[Episode], attention: str = "window", **kwargs: Any) -> DT:
-    model = DT(
-        "MultiInputPolicy",
-        ReturnToGo(Nowhere()),
-        dataset=TrajectoryStore.from_episodes(episodes),
-        batch_size=BATCH,
-        max_grad_norm=0.25,
-        learning_rate=1e-4,
-        device="cpu",
-        policy_kwargs={"attention": attention},
-        **kwargs,
-    )
-    model.learn(1, log_interval=None)
-    model._total_timesteps = 10**9
-    return model
-
-
-def dt_training(episodes: list[Episode], **kwargs: Any) -> Step:
+def dt_training(episodes: list[Arrays], **kwargs: Any) -> Step:
     model = dt_model(episodes, **kwargs)
     return lambda: model.train(1)
 
 
-def d3rlpy_agent(mean: np.ndarray, std: np.ndarray) -> Any:
-    """d3rlpy's own reproduction of the paper: network, optimizer and scale of returns."""
-    import d3rlpy
-
-    return d3rlpy.algos.DecisionTransformerConfig(
-        batch_size=BATCH,
-        learning_rate=1e-4,
-        optim_factory=d3rlpy.optimizers.GPTAdamWFactory(weight_decay=1e-4, clip_grad_norm=0.25),
-        encoder_factory=d3rlpy.models.VectorEncoderFactory([128], exclude_last_activation=True),
-        observation_scaler=d3rlpy.preprocessing.StandardObservationScaler(mean=mean, std=std),
-        reward_scaler=d3rlpy.preprocessing.MultiplyRewardScaler(0.001),
-        position_encoding_type=d3rlpy.PositionEncodingType.SIMPLE,
-        context_size=K,
-        num_heads=1,
-        num_layers=3,
-        max_timestep=1000,
-    ).create(device="cpu:0")
-
-
-def d3rlpy_buffer(episodes: list[Episode]) -> Any:
-    import d3rlpy
-
-    made = [
-        d3rlpy.dataset.Episode(e.observations["observation"][:-1], e.actions, e.rewards[:, None], e.terminated)
-        for e in episodes
-    ]
-    return d3rlpy.dataset.create_infinite_replay_buffer(
-        made, trajectory_slicer=d3rlpy.dataset.BasicTrajectorySlicer()
-    )
-
-
-def d3rlpy_training(episodes: list[Episode], precision: str) -> Step:
+def d3rlpy_training(episodes: list[Arrays], precision: str) -> Step:
     buffer, algo = d3rlpy_buffer(episodes), d3rlpy_agent(np.zeros(OBS), np.ones(OBS))
     algo.build_with_dataset(buffer)
 
@@ -117,6 +48,56 @@ def d3rlpy_training(episodes: list[Episode], precision: str) -> Step:
         torch.set_float32_matmul_precision(precision)
         algo.update(buffer.sample_trajectory_batch(BATCH, K))
         torch.set_float32_matmul_precision(before)
+
+    return step
+
+
+def transformers_model() -> Any:
+    from transformers import DecisionTransformerConfig, DecisionTransformerModel
+
+    config = DecisionTransformerConfig(state_dim=OBS, act_dim=ACTION, max_ep_len=1000, n_inner=512)
+    return DecisionTransformerModel(config)
+
+
+def transformers_training(episodes: list[Arrays]) -> Step:
+    model, windows = transformers_model(), Windows(make_store(episodes), K)
+    optimizer, rng = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=1e-4), np.random.default_rng(0)
+
+    def step() -> None:
+        batch = to_tensors(windows.sample(rng, BATCH), torch.device("cpu"))
+        mask = batch.mask
+        actions = model(
+            states=batch.observations["observation"],
+            actions=batch.actions,
+            returns_to_go=batch.returns_to_go.unsqueeze(2) / 1000,
+            timesteps=batch.timesteps.long(),
+            attention_mask=mask.long(),
+        ).action_preds
+        loss = ((actions - batch.actions)[mask] ** 2).mean()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 0.25)
+        optimizer.step()
+
+    return step
+
+
+def transformers_acting(model: Any, n_envs: int) -> Step:
+    """One forward for all environments, of the whole window."""
+    model.eval()
+    timesteps, mask = torch.arange(K).expand(n_envs, K), torch.ones(n_envs, K, dtype=torch.long)
+    states, actions = torch.randn(n_envs, K, OBS), torch.randn(n_envs, K, ACTION)
+    returns_to_go = torch.randn(n_envs, K, 1)
+
+    def step() -> None:
+        with torch.inference_mode():
+            model(
+                states=states,
+                actions=actions,
+                returns_to_go=returns_to_go,
+                timesteps=timesteps,
+                attention_mask=mask,
+            ).action_preds[:, -1].numpy()
 
     return step
 
@@ -174,12 +155,13 @@ def main() -> None:
     parser.add_argument("--output", type=Path, help="where to write the tables")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    episodes = make_episodes(args.steps)
+    episodes = list(make_episodes(args.steps))
     training = {
         "dt": dt_training(episodes),
         "dt, `bf16: true`": dt_training(episodes, bf16=True),
         "d3rlpy as shipped": d3rlpy_training(episodes, "highest"),
         'd3rlpy, `set_float32_matmul_precision("medium")`': d3rlpy_training(episodes, "medium"),
+        "transformers": transformers_training(episodes),
     }
     lines = ["| training | ms a gradient step | times as fast as d3rlpy |", "|---|---:|---:|"]
     times = measure(training, args.rounds)
@@ -188,11 +170,13 @@ def main() -> None:
     window, banded = (dt_model(episodes[:5], attention=attention) for attention in ("window", "banded"))
     peer = d3rlpy_agent(np.zeros(OBS), np.ones(OBS))
     peer.build_with_dataset(d3rlpy_buffer(episodes[:5]))
+    other = transformers_model()
     for n_envs in (1, 16, 64):
         acting = {
             "dt, whole window anew": dt_acting(window, n_envs),
             "dt, `attention: banded`": dt_acting(banded, n_envs),
             "d3rlpy": d3rlpy_acting(peer, n_envs),
+            "transformers": transformers_acting(other, n_envs),
         }
         times = measure(acting, args.rounds * (10 if n_envs == 1 else 1))
         lines += [f"| {name} | {n_envs} | {ms:.2f} | {times['d3rlpy'] / ms:.1f} |" for name, ms in times.items()]

@@ -1,0 +1,48 @@
+"""`dt` in the setting of `dt_setting.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from dt_setting import ACTION, BATCH, OBS, Arrays
+from gymnasium import spaces
+
+from gcrl_zoo import DT
+from gcrl_zoo.data import Episode, TrajectoryStore
+from gcrl_zoo.wrappers import ReturnToGo
+
+
+class Nowhere(gym.Env[np.ndarray, np.ndarray]):
+    """Never stepped."""
+
+    observation_space = spaces.Box(-np.inf, np.inf, (OBS,), np.float32)
+    action_space = spaces.Box(-1, 1, (ACTION,), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        return np.zeros(OBS, np.float32), {}
+
+
+def make_store(episodes: Iterable[Arrays]) -> TrajectoryStore:
+    made = (Episode({"observation": e.observations}, e.actions, e.rewards, terminated=True) for e in episodes)
+    return TrajectoryStore.from_episodes(made)
+
+
+def dt_model(episodes: Iterable[Arrays], attention: str = "window", **kwargs: Any) -> DT:
+    """Ready for ``train``, by the defaults where they are those of the setting."""
+    model = DT(
+        "MultiInputPolicy",
+        ReturnToGo(Nowhere()),
+        dataset=make_store(episodes),
+        batch_size=BATCH,
+        max_grad_norm=0.25,
+        learning_rate=1e-4,
+        device="cpu",
+        policy_kwargs={"attention": attention},
+        **kwargs,
+    )
+    model.learn(1, log_interval=None)
+    model._total_timesteps = 10**9
+    return model
