@@ -1,6 +1,7 @@
 """The Decision Transformer: what it sees in training is what it sees when it acts, and nothing else."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -228,3 +229,11 @@ def test_what_is_asked_for_counts_down():
     evaluate_policy(model, env, 2, callback=note)
     assert asked[0] == 5.0 and asked[1] == pytest.approx(5.0 - rewards[0], abs=1e-5)
     assert model.policy.asks_for == "a return of 5 of the whole episode, counted down"
+
+
+def test_returns_of_zero_are_no_scale():
+    """Nor is what rounding leaves of them: any reward of acting would be enormous."""
+    episodes = make_store("box", "discrete").episodes()
+    nothing = [replace(episode, rewards=np.full_like(episode.rewards, 1e-9)) for episode in episodes]
+    model = CASE.make(dataset=TrajectoryStore.from_episodes(nothing)).learn(1)
+    assert model.policy.return_scale == 1.0

@@ -51,6 +51,10 @@ SelfTrajectoryAlgorithm = TypeVar("SelfTrajectoryAlgorithm", bound="TrajectoryAl
 Dataset = str | pathlib.Path | TrajectoryStore
 
 
+#: Returns no larger than this are what rounding leaves of zero: no scale.
+NO_RETURN = 1e-6
+
+
 @dataclass
 class Runtime:
     """What lives only while the process does. It is never saved, and everything in it can be made anew."""
@@ -490,7 +494,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.policy.fit_statistics(watched)
         scale = self.return_scale
         if scale is None:
-            scale = float(np.abs(watched.returns).max()) or 1.0
+            largest = float(np.abs(watched.returns).max())
+            scale = largest if largest > NO_RETURN else 1.0
         self.policy.set_return_scale(scale)
 
     def choose_target(self, watched: TrajectoryStore) -> float:

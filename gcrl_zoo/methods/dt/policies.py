@@ -160,7 +160,7 @@ class DTPolicy(WindowPolicy):
 
     def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
         """(E, D), and the past to remember: (E, 3K - 1, D), the newest last"""
-        window = th.cat((past[0][:, TOKENS:], tokens), dim=1)
+        window = th.cat((past[0], tokens), dim=1)[:, TOKENS:]
         size = window.shape[1]
         there = np.minimum(TOKENS * steps + TOKENS - 1, size)  # (E,) tokens of this episode
         longest = int(there.max())
