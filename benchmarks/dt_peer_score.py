@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 import time
 from pathlib import Path
 
@@ -59,8 +60,14 @@ def main() -> None:
             observation, reward, terminated, truncated, _ = env.step(action)
             total, over = total + reward, terminated or truncated
         returns.append(total)
-    row = {"name": "d3rlpy", "seed": args.seed, "episodes": args.episodes, "target": args.target}
-    row |= {"mean": f"{np.mean(returns):.1f}", "std": f"{np.std(returns):.1f}", "minutes": f"{minutes:.1f}"}
+    row = {"name": "d3rlpy", "env": args.env, "seed": args.seed, "episodes": args.episodes}
+    row |= {
+        "mean": f"{np.mean(returns):.1f}",
+        "std": f"{np.std(returns):.1f}",
+        "success": "",
+        "minutes": f"{minutes:.1f}",
+    }
+    row["command"] = f"{sys.argv[0]} --seed {args.seed} --output {args.output}"
     new = not args.output.exists()
     with args.output.open("a", newline="") as file:
         writer = csv.DictWriter(file, row)
