@@ -133,7 +133,7 @@ def test_padding_changes_nothing(attention):
     model = make(attention, "box", "box")
     batch = window(episode_store(12, "box", "box"), 0, K)
     model.policy.set_training_mode(False)
-    loss, _ = model.compute_loss({"windows": batch})
+    loss, _ = model.compute_loss({"played": batch})
     padded = batch._replace(
         observations={key: th.cat((each, each[:, :1] + 9), 1) for key, each in batch.observations.items()},
         actions=th.cat((batch.actions, batch.actions[:, :1]), 1),
@@ -142,7 +142,7 @@ def test_padding_changes_nothing(attention):
         timesteps=th.cat((batch.timesteps, batch.timesteps[:, :1]), 1),
     )
     model.policy.hidden = causal_of(model.policy, K + 1)
-    th.testing.assert_close(model.compute_loss({"windows": padded})[0], loss)
+    th.testing.assert_close(model.compute_loss({"played": padded})[0], loss)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

@@ -57,13 +57,13 @@ class DT(TrajectoryAlgorithm):
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         best = played if self.top_fraction == 1 else played.best(self.top_fraction)
-        return {"windows": Windows(best, self.policy.context_length)}
+        return {"played": Windows(best, self.policy.context_length)}
 
     def computing(self) -> AbstractContextManager[None]:
         return fast_matmul(self.device)
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, head = batches["windows"], self.policy.head
+        batch, head = batches["played"], self.policy.head
         with th.autocast(self.device.type, th.bfloat16, enabled=self.bf16):
             params = head(self.policy.represent_windows(batch)).float()  # (B, K, P)
         nll = head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1))
