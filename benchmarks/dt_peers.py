@@ -17,6 +17,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -31,6 +32,18 @@ from gcrl_zoo import DT
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.data import Windows
 
+PAGE = """# How fast dt is, beside its peers
+
+The Decision Transformers of d3rlpy {d3rlpy} and Hugging Face's transformers {transformers}: K 20, 3 layers of width
+128, 1 head, batch 64, dropout 0.1. One process, one thread, CPU time, median of {rounds} rounds in which each contender
+takes a step, in random order ({cpu}, torch {torch}). transformers has neither a training loop nor a sampler: it is
+given ours. With several environments d3rlpy acts through a wrapper for each, as it has no other way; dt and
+transformers by one batched forward.
+
+    bench/bin/python benchmarks/dt_peers.py --output docs/results/dt_speed.md
+
+{tables}
+"""
 Step = Callable[[], Any]
 
 
@@ -180,9 +193,22 @@ def main() -> None:
         }
         times = measure(acting, args.rounds * (10 if n_envs == 1 else 1))
         lines += [f"| {name} | {n_envs} | {ms:.2f} | {times['d3rlpy'] / ms:.1f} |" for name, ms in times.items()]
-    print("\n".join(lines))
+    page = PAGE.format(
+        **{name: version(name) for name in ("d3rlpy", "transformers", "torch")},
+        rounds=args.rounds,
+        cpu=cpu(),
+        tables="\n".join(lines),
+    )
+    print(page)
     if args.output:
-        args.output.write_text("\n".join(lines) + "\n")
+        args.output.write_text(page)
+
+
+def cpu() -> str:
+    """Ratios differ from one to another: on some, torch's second backend multiplies twice as fast as the first."""
+    lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    told = {key.strip(): value.strip() for key, value in (line.split(":", 1) for line in lines)}
+    return f"{told['model name']}, family {told['cpu family']}, model {told['model']}"
 
 
 if __name__ == "__main__":
