@@ -10,7 +10,6 @@ The target is fixed beforehand, the score that after the last update.
 from __future__ import annotations
 
 import argparse
-import csv
 import sys
 import time
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 import torch
 from dt_setting import Arrays
 from peer_d3rlpy import BATCH, K, d3rlpy_agent, d3rlpy_buffer
+from runs import add_row
 
 from gcrl_zoo.data.sources import open_store
 
@@ -68,12 +68,7 @@ def main() -> None:
         "minutes": f"{minutes:.1f}",
     }
     row["command"] = f"{sys.argv[0]} --seed {args.seed} --output {args.output}"
-    new = not args.output.exists()
-    with args.output.open("a", newline="") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
+    add_row(args.output, row)
     print(row)
 
 

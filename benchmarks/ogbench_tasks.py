@@ -11,7 +11,6 @@ a row to a table.
 from __future__ import annotations
 
 import argparse
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import ogbench  # noqa: F401, registers its environments
 import torch as th
 import yaml
 from rl_zoo3.utils import ALGOS, get_latest_run_id, get_wrapper_class
+from runs import add_row
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.env_util import make_vec_env
 
@@ -67,12 +67,7 @@ def main() -> None:
     row |= {"mean": f"{np.mean(rates):.3f}"} | {f"task{task}": f"{r:.2f}" for task, r in zip(TASKS, rates, strict=True)}
     print(row, flush=True)
     if args.output is not None:
-        new = not args.output.exists()
-        with args.output.open("a", newline="") as file:
-            writer = csv.DictWriter(file, row)
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        add_row(args.output, row)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "success", "minutes", "command"]
 
@@ -69,6 +70,16 @@ def run(
     }
 
 
+def add_row(table: Path, row: dict[str, Any]) -> None:
+    """Append a row to a CSV file, which begins with the names of its columns."""
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if not file.tell():
+            writer.writeheader()
+        writer.writerow(row)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algo", required=True)
@@ -80,20 +91,16 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("extra", nargs="*", help="arguments of rl_zoo3.train, after --")
     args = parser.parse_args()
-    rows = list(csv.DictReader(args.output.open())) if args.output.exists() else []
+    rows = csv.DictReader(args.output.open()) if args.output.exists() else []
     done = {(row["name"], row["env"], int(row["seed"])) for row in rows}
-    args.output.parent.mkdir(parents=True, exist_ok=True)
     for seed in args.seeds:
         if (args.name, args.env, seed) in done:
             continue
         result = run(args.algo, args.env, seed, args.episodes, args.max_steps, args.extra)
         del result["returns"]  # benchmarks/study.py keeps them
-        rows.append({"name": args.name, "env": args.env, "seed": seed, "episodes": args.episodes, **result})
-        with args.output.open("w", newline="") as file:
-            writer = csv.DictWriter(file, FIELDS)
-            writer.writeheader()
-            writer.writerows(rows)
-        print(rows[-1], flush=True)
+        row = {"name": args.name, "env": args.env, "seed": seed, "episodes": args.episodes, **result}
+        add_row(args.output, row)
+        print(row, flush=True)
 
 
 if __name__ == "__main__":

@@ -38,13 +38,13 @@ class Chain(gym.Env):
         return self.cell, float(self.cell == LENGTH), False, self.steps >= STEPS, {}
 
 
-def make_chain(n_envs: int = 4) -> VecEnv:
-    return DummyVecEnv([lambda: Monitor(Chain())] * n_envs)
+def make_chain(n_envs: int = 4, wrapper: type[gym.Wrapper] | None = None) -> VecEnv:
+    return DummyVecEnv([lambda: Monitor(wrapper(Chain()) if wrapper else Chain())] * n_envs)
 
 
-def chain_return(model: BaseAlgorithm) -> float:
+def chain_return(model: BaseAlgorithm, wrapper: type[gym.Wrapper] | None = None) -> float:
     """Of the greedy policy, the same in every episode."""
-    return float(evaluate_policy(model, make_chain(1), n_eval_episodes=1)[0])
+    return float(evaluate_policy(model, make_chain(1, wrapper), n_eval_episodes=1)[0])
 
 
 def shown(n_episodes: int = 40, seed: int = 0) -> TrajectoryStore:

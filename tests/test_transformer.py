@@ -8,8 +8,10 @@ import torch as th
 from torch.nn import functional as F
 
 from gcrl_zoo.losses.masked import masked_mean
-from gcrl_zoo.nets import by_hand, matmul
+from gcrl_zoo.nets import feed_forward as feed_forward_module
+from gcrl_zoo.nets import matmul
 from gcrl_zoo.nets.dropout import ByteDropout
+from gcrl_zoo.nets.feed_forward import feed_forward
 from gcrl_zoo.nets.transformer import OneHead, Transformer, causal
 
 WIDTH = 8
@@ -21,7 +23,7 @@ def random(*shape):
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr(by_hand, "PIECE", 4)
+    monkeypatch.setattr(feed_forward_module, "PIECE", 4)
 
 
 def gradients(function, *arguments):
@@ -40,27 +42,9 @@ def test_gradients_by_hand_of_the_feed_forward_layer(shape):
     def plain(x, w1, b1, w2, b2):
         return F.linear(F.linear(x, w1, b1).relu(), w2, b2)
 
-    th.testing.assert_close(gradients(by_hand.feed_forward, *arguments), gradients(plain, *arguments))
+    th.testing.assert_close(gradients(feed_forward, *arguments), gradients(plain, *arguments))
     with th.no_grad():
-        th.testing.assert_close(by_hand.feed_forward(*arguments), plain(*arguments))
-
-
-@pytest.mark.parametrize("dropped", [True, False])
-@pytest.mark.parametrize("n_queries", [5, 2])
-def test_gradients_by_hand_of_attention(dropped, n_queries):
-    queries, tokens, hidden = random(3, n_queries, WIDTH), random(3, 5, WIDTH), causal(5)[-n_queries:].double()
-    mask = (th.rand(3, n_queries, 5, dtype=th.float64) > 0.3) * 1.5 if dropped else None
-
-    def plain(queries, tokens):
-        weights = (queries @ tokens.transpose(1, 2) + hidden).softmax(2)
-        return (weights if mask is None else weights * mask) @ tokens
-
-    def ours(queries, tokens):
-        return by_hand.attend(queries, tokens, hidden, mask)
-
-    th.testing.assert_close(gradients(ours, queries, tokens), gradients(plain, queries, tokens))
-    with th.no_grad():
-        th.testing.assert_close(ours(queries, tokens), plain(queries, tokens))
+        th.testing.assert_close(feed_forward(*arguments), plain(*arguments))
 
 
 def test_one_head_is_attention_with_keys_and_values():

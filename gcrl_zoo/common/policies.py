@@ -147,7 +147,7 @@ class ConditionedPolicy(BasePolicy):
         return self.target_return.device
 
     def set_training_mode(self, mode: bool) -> None:
-        """SB3 asks for it at every step: half of the time that acting takes."""
+        """SB3 asks for it at every step, and to walk through all modules takes a tenth of the time of acting."""
         if mode != self.training:
             super().set_training_mode(mode)
 

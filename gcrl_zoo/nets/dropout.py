@@ -1,7 +1,5 @@
 """Dropout whose masks are cheap where they are dear: on the CPU."""
 
-from collections.abc import Sequence
-
 import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -26,7 +24,7 @@ class ByteDropout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """:param x: (...)"""
-        mask = self.mask(x.shape, x)
+        mask = self.mask(x)
         return x if mask is None else x * mask
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
@@ -36,21 +34,20 @@ class ByteDropout(nn.Module):
         :param x: (...)
         :param y: (...)
         """
-        mask = self.mask(y.shape, y) if self.training else None
+        mask = self.mask(y)
         return x + y if mask is None else th.addcmul(x, y, mask)
 
-    def mask(self, shape: Sequence[int], like: Tensor) -> Tensor | None:
+    def mask(self, x: Tensor) -> Tensor | None:
         """
-        :param shape: of the mask
-        :param like: for type and device
-        :return: zeros, and 1 / (1 - p) elsewhere; None where nothing is dropped
+        :param x: (...)
+        :return: (...), zeros, and 1 / (1 - p) elsewhere; None where nothing is dropped
         """
         if not self.training or not self.threshold:
             return None
-        if like.device.type != "cpu":
-            return F.dropout(like.new_ones(shape), self.p)
-        n = th.Size(shape).numel()
-        levels = th.empty(-(-n // 8), dtype=th.int64).random_(-(2**63), None).view(th.uint8)[:n].view(shape)
+        if x.device.type != "cpu":
+            return F.dropout(th.ones_like(x), self.p)
+        words = th.empty(-(-x.numel() // 8), dtype=th.int64).random_(-(2**63), None)
+        levels = words.view(th.uint8)[: x.numel()].view(x.shape)
         # Clamped to threshold - 1 and threshold: torch compares bytes, and converts what comes of it, ten times slower.
-        kept = levels.clamp_(self.threshold - 1, self.threshold).to(like.dtype).sub_(self.threshold - 1)
+        kept = levels.clamp_(self.threshold - 1, self.threshold).to(x.dtype).sub_(self.threshold - 1)
         return kept.mul_(LEVELS / (LEVELS - self.threshold))

@@ -16,8 +16,8 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.by_hand import attend, feed_forward
 from gcrl_zoo.nets.dropout import ByteDropout
+from gcrl_zoo.nets.feed_forward import feed_forward
 
 
 @dataclass
@@ -69,8 +69,8 @@ class OneHead(nn.Module):
         """
         compare, offset, merge = self.products()
         queries = F.linear(asking, compare, offset)
-        mask = self.dropout.mask((*queries.shape[:2], memory.shape[1]), queries)
-        seen = attend(queries, memory, hidden, mask)
+        weights = th.baddbmm(hidden, queries, memory.transpose(1, 2)).softmax(2)
+        seen = self.dropout(weights) @ memory
         return F.linear(seen, merge, self.merge.bias)
 
     def products(self) -> tuple[Tensor, Tensor, Tensor]:
@@ -147,10 +147,7 @@ class Block(nn.Module):
         """
         normed = self.before_attention(x)
         memory = self.attention.remember(normed)
-        if wanted != slice(None):
-            x = x[:, wanted]
-            normed = self.before_attention(x)  # anew: cheaper than a slice, whose gradient is mostly zeros
-        return self.think(x, self.attention(normed, memory, hidden[..., wanted, :]))
+        return self.think(x[:, wanted], self.attention(normed[:, wanted], memory, hidden[..., wanted, :]))
 
     def think(self, x: Tensor, seen: Tensor) -> Tensor:
         """(B, T, D) and what attention adds to it, (B, T, D) -> (B, T, D)"""
