@@ -162,13 +162,13 @@ def test_goals_of_some_keys_and_missing_data() -> None:
     assert (window.actions, window.episode_returns, window.returns_to_go) == (None,) * 3
 
 
-def naive_window(episode: Episode, t: int, length: int, ahead: int) -> dict[str, Array]:
+def naive_window(episode: Episode, newest: int, length: int, ahead: int) -> dict[str, Array]:
     """One window in plain Python."""
-    width = length + ahead - 1
     actions, rewards = episode.actions, episode.rewards
     assert actions is not None and rewards is not None
-    steps = [step if step < episode.length else t for step in range(t, t + width)]
-    mask = np.array([step < episode.length for step in range(t, t + width)])
+    there = [step for step in range(newest - length + 1, newest + ahead) if 0 <= step < episode.length]
+    mask = np.arange(length + ahead - 1) < len(there)
+    steps = there + there[:1] * (len(mask) - len(there))
     return {
         **{key: np.stack([column[step] for step in steps[:length]]) for key, column in episode.observations.items()},
         "actions": np.stack([actions[step] for step in steps]),
@@ -192,9 +192,15 @@ def test_windows_equal_the_naive_ones(length: int, ahead: int, varied: bool) -> 
     batch = sampler.gather(index)
     assert batch.mask.any() and (length + ahead == 2 or not batch.mask.all())
     assert batch.actions is not None and batch.returns_to_go is not None and batch.episode_returns is not None
-    for i, begin in enumerate(index.slots[:, 0]):
+    for i, slots in enumerate(index.slots):
+        begin, last = int(slots[0]), int(slots.max())
         e = int(np.searchsorted(store.final_slots, begin))
-        expected = naive_window(episodes[e], int(begin - store.first[begin]), length, ahead)
+        t, n = begin - int(store.first[begin]), episodes[e].length
+        # Windows cut at both ends may be several: whose newest steps have all that follows them within the episode.
+        newest = [
+            end for end in range(t, n) if max(end - length + 1, 0) == t and min(end + ahead, n) == t + last - begin + 1
+        ]
+        expected = naive_window(episodes[e], newest[0], length, ahead)
         for key, column in batch.observations.items():
             assert_same(column[i], expected[key])
         assert_same(batch.actions[i], expected["actions"])
@@ -204,10 +210,11 @@ def test_windows_equal_the_naive_ones(length: int, ahead: int, varied: bool) -> 
         assert batch.episode_returns[i] == pytest.approx(episodes[e].episode_return)
 
 
-def test_windows_begin_at_uniform_steps() -> None:
+def test_windows_end_at_uniform_steps() -> None:
     batch = Windows(told_store(*LENGTHS), 4).sample(np.random.default_rng(0), 50_000)
     counts: dict[Place, int] = {}
-    for place in places(batch.observations["observation"][:, 0]):
+    ends = batch.observations["observation"][np.arange(50_000), batch.mask.sum(1) - 1]
+    for place in places(ends):
         counts[place] = counts.get(place, 0) + 1
     assert_distributed(counts, {(e, t): 1 / sum(LENGTHS) for e, n in enumerate(LENGTHS) for t in range(n)})
 

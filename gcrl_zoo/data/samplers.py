@@ -193,7 +193,10 @@ class WindowBatch(NamedTuple):
 
 
 class Windows(Sampler[WindowIndex, WindowBatch]):
-    """Windows of K consecutive steps, beginning at a uniform step and cut where the episode ends.
+    """Windows of K consecutive steps, ending at a uniform step and cut where the episode begins.
+
+    Were it the beginning that is uniform, the first steps of an episode would hardly ever be in a window, and acting
+    begins there.
 
     :param length: K, the number of observations
     :param ahead: how many actions are wanted for each observation, its own included, as for action chunks; the batch
@@ -210,10 +213,11 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
 
     def draw(self, rng: np.random.Generator, n: int) -> WindowIndex:
         """Choose n windows."""
-        begin = _uniform_steps(self.store, rng, n)
-        begin = begin[:, None]
+        store, newest = self.store, _uniform_steps(self.store, rng, n)[:, None]
+        begin = np.maximum(newest - (self.length - 1), store.first.take(newest))
         slots = begin + self._offsets
-        return WindowIndex(np.where(slots < self.store.last.take(begin), slots, begin))
+        beyond = np.minimum(newest + self.ahead, store.last.take(newest))
+        return WindowIndex(np.where(slots < beyond, slots, begin))
 
     def gather(self, index: WindowIndex) -> WindowBatch:
         """Read the windows."""
