@@ -218,8 +218,8 @@ def test_what_is_asked_for_counts_down():
     model = make("window", n_envs=2)
     model.policy.set_target_return(5.0)
     asked = []
-    token = model.policy.return_token
-    model.policy.return_token = lambda returns: asked.append(returns[0, 0].item()) or token(returns)
+    scale = model.policy.return_scale.item()
+    model.policy.tokens.register_forward_pre_hook(lambda _, given: asked.append(scale * given[1][0, 0].item()))
     env = model.env
     rewards = []
 
@@ -227,7 +227,7 @@ def test_what_is_asked_for_counts_down():
         rewards.append(local["rewards"][0])
 
     evaluate_policy(model, env, 2, callback=note)
-    assert asked[0] == 5.0 and asked[1] == pytest.approx(5.0 - rewards[0], abs=1e-5)
+    assert asked[0] == pytest.approx(5.0) and asked[1] == pytest.approx(5.0 - rewards[0], abs=1e-5)
     assert model.policy.asks_for == "a return of 5 of the whole episode, counted down"
 
 

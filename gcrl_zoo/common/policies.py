@@ -14,7 +14,8 @@ from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
 from torch import Tensor, nn
 
 from gcrl_zoo.common.arguments import refuse_unknown
-from gcrl_zoo.common.roles import Inputs, Roles
+from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
 from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
@@ -118,6 +119,8 @@ class ConditionedPolicy(BasePolicy):
             optimizer_kwargs=optimizer_kwargs,
         )
         self.roles = Roles.of(observation_space)
+        entries = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {}
+        self._shapes = [(key, tuple(space.shape or ())) for key, space in entries.items()]
         encoders = {key: make_encoder(space, image_features) for key, space in self.roles.facts_space.spaces.items()}
         # A goal is encoded as the state that it names, with the same weights and statistics.
         self.encoder = DictEncoder(encoders)
@@ -145,6 +148,22 @@ class ConditionedPolicy(BasePolicy):
     def device(self) -> th.device:
         """SB3 looks through all parameters for it."""
         return self.target_return.device
+
+    def obs_to_tensor(self, observation: Observation) -> tuple[PyTorchObs, bool]:
+        """SB3 copies and examines each entry, which a batch that is as it should be has no need of."""
+        if isinstance(observation, dict) and self._is_batch(observation):
+            return to_tensors(observation, self.device), True
+        return super().obs_to_tensor(observation)
+
+    def _is_batch(self, observation: dict[str, np.ndarray]) -> bool:
+        entries = [(observation.get(key), shape) for key, shape in self._shapes]
+        return len(entries) == len(observation) and all(
+            isinstance(entry, np.ndarray)
+            and entry.flags.c_contiguous
+            and entry.ndim > len(shape)
+            and entry.shape[1:] == shape
+            for entry, shape in entries
+        )
 
     def set_training_mode(self, mode: bool) -> None:
         """SB3 asks for it at every step, and to walk through all modules takes a tenth of the time of acting."""

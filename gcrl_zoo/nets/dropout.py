@@ -49,5 +49,5 @@ class ByteDropout(nn.Module):
         words = th.empty(-(-x.numel() // 8), dtype=th.int64).random_(-(2**63), None)
         levels = words.view(th.uint8)[: x.numel()].view(x.shape)
         # Clamped to threshold - 1 and threshold: torch compares bytes, and converts what comes of it, ten times slower.
-        kept = levels.clamp_(self.threshold - 1, self.threshold).to(x.dtype).sub_(self.threshold - 1)
+        kept = levels.clamp_(self.threshold - 1, self.threshold).sub_(self.threshold - 1).to(x.dtype)
         return kept.mul_(LEVELS / (LEVELS - self.threshold))

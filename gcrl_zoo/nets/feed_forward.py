@@ -56,7 +56,8 @@ class _FeedForward(th.autograd.Function):
         for i in range(0, len(x), PIECE):
             piece = slice(i, i + PIECE)
             active, grad_y = hidden[piece], grad[piece]
-            grad_hidden = th.mm(grad_y, w2, out=buffer[: len(active)]).mul_(active.sign())
+            grad_hidden = th.mm(grad_y, w2, out=buffer[: len(active)])
+            th.ops.aten.threshold_backward.grad_input(grad_hidden, active, 0, grad_input=grad_hidden)
             grad_w1.addmm_(grad_hidden.T, x[piece])
             grad_w2.addmm_(grad_y.T, active)
             grad_b1 += grad_hidden.sum(0)

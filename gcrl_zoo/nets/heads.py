@@ -178,7 +178,7 @@ class BoxHead(ActionHead):
 
     def to_env(self, actions: Tensor) -> Tensor:
         """[-1, 1] (B, A), clamped, to environment units (B, *shape)."""
-        return (actions.clamp(-1, 1) * self.half_range + self.center).unflatten(1, self.shape)
+        return (actions.clamp(-1, 1) * self.half_range + self.center).view(-1, *self.shape)
 
     def distance(self, params: Tensor, other: Tensor) -> Tensor:
         apart = self.to_unit(self.act(params, deterministic=True)) - self.to_unit(self.act(other, deterministic=True))

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from gcrl_zoo.nets.dropout import ByteDropout
 from gcrl_zoo.nets.feed_forward import feed_forward
+from gcrl_zoo.nets.kept import KeepsWeights, Kept
 
 
 @dataclass
@@ -25,15 +26,15 @@ class Cache:
     """
     What each layer remembers of the tokens that may still be attended to, in a ring: the newest overwrite the oldest.
 
-    :param memory: (L, B, W, M), for L layers and W places
+    :param memory: of each layer, (B, W, M) for W places
     :param written: how many tokens were written so far
     """
 
-    memory: Tensor
+    memory: list[Tensor]
     written: int = 0
 
 
-class OneHead(nn.Module):
+class OneHead(KeepsWeights):
     """
     Softmax attention of one head, which compares and sums up the tokens themselves.
 
@@ -52,9 +53,11 @@ class OneHead(nn.Module):
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.value, self.merge = nn.Linear(width, width, bias=False), nn.Linear(width, width)
         self.dropout = ByteDropout(dropout)
-        self._factors = (self.query.weight, self.query.bias, self.key.weight, self.value.weight, self.merge.weight)
-        self._made_of: tuple[int, th.device] | None = None
-        self._products: tuple[Tensor, Tensor, Tensor]
+        self.keep_weights()
+
+    def keep_weights(self) -> None:
+        weights = self.query.weight, self.query.bias, self.key.weight, self.value.weight, self.merge.weight
+        self.products = Kept(self.multiply, weights)
 
     def remember(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, M)"""
@@ -67,27 +70,17 @@ class OneHead(nn.Module):
         :param hidden: (Q, T) or (B, Q, T), -inf where a query must not look, else 0
         :return: (B, Q, D)
         """
-        compare, offset, merge = self.products()
+        compare, offset, merge, bias = self.products()
         queries = F.linear(asking, compare, offset)
         weights = th.baddbmm(hidden, queries, memory.transpose(1, 2)).softmax(2)
-        seen = self.dropout(weights) @ memory
-        return F.linear(seen, merge, self.merge.bias)
+        if self.training:
+            weights = self.dropout(weights)
+        return F.linear(weights @ memory, merge, bias)
 
-    def products(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(D, D) and (D,) from an asking token to a query, (D, D) from what was seen to the output"""
-        if th.is_grad_enabled():
-            self._made_of = None  # an update follows, and fused optimizers do not tell a weight's version of it
-            return self.multiply()
-        versions = sum([weight._version for weight in self._factors])  # they only grow
-        where = self._factors[0].device
-        if (versions, where) != self._made_of:  # acting multiplies once, not at every step
-            self._made_of, self._products = (versions, where), self.multiply()
-        return self._products
-
-    def multiply(self) -> tuple[Tensor, Tensor, Tensor]:
-        """See :meth:`products`; anew."""
-        key = self.key.weight / math.sqrt(self.memory_width)
-        return key.T @ self.query.weight, self.query.bias @ key, self.merge.weight @ self.value.weight
+    def multiply(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(D, D) and (D,) from an asking token to a query, (D, D) and (D,) from what was seen to the output"""
+        query, merge, key = self.query, self.merge, self.key.weight / math.sqrt(self.memory_width)
+        return key.T @ query.weight, query.bias @ key, merge.weight @ self.value.weight, merge.bias
 
 
 class ManyHeads(nn.Module):
@@ -124,7 +117,7 @@ class ManyHeads(nn.Module):
         return self.merge(seen.transpose(1, 2).flatten(2))
 
 
-class Block(nn.Module):
+class Block(KeepsWeights):
     """
     :param width: D of a token
     :param n_heads: of its attention
@@ -137,6 +130,12 @@ class Block(nn.Module):
         self.attention = OneHead(width, dropout) if n_heads == 1 else ManyHeads(width, n_heads, dropout)
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.dropout = ByteDropout(dropout)
+        self.keep_weights()
+
+    def keep_weights(self) -> None:
+        first, second, widen, narrow = self.before_attention, self.before_feed_forward, self.widen, self.narrow
+        self._norms = (first.weight, first.bias), (second.weight, second.bias)
+        self._layers = widen.weight, widen.bias, narrow.weight, narrow.bias
 
     def forward(self, x: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
@@ -145,31 +144,35 @@ class Block(nn.Module):
         :param wanted: the tokens whose output is needed
         :return: (B, Q, D)
         """
-        normed = self.before_attention(x)
-        memory = self.attention.remember(normed)
-        return self.think(x[:, wanted], self.attention(normed[:, wanted], memory, hidden[..., wanted, :]))
+        normed = normalise(x, *self._norms[0])
+        return self.think(x, normed, self.attention.remember(normed), hidden, wanted)
 
-    def think(self, x: Tensor, seen: Tensor) -> Tensor:
-        """(B, T, D) and what attention adds to it, (B, T, D) -> (B, T, D)"""
-        x = self.dropout.add(x, seen)
-        wide, narrow = self.widen, self.narrow
-        added = feed_forward(self.before_feed_forward(x), wide.weight, wide.bias, narrow.weight, narrow.bias)
-        return self.dropout.add(x, added)
-
-    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor) -> Tensor:
+    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
         :param x: (B, T, D), new tokens
         :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
         :param places: where
         :param hidden: (T, W) or (B, T, W)
-        :return: (B, T, D)
+        :param wanted: the new tokens whose output is needed
+        :return: (B, Q, D)
         """
-        normed = self.before_attention(x)
+        normed = normalise(x, *self._norms[0])
         memory[:, places] = self.attention.remember(normed)
-        return self.think(x, self.attention(normed, memory, hidden))
+        return self.think(x, normed, memory, hidden, wanted)
+
+    def think(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: slice) -> Tensor:
+        """Ask the memory, and work on the answer."""
+        if wanted != slice(None):
+            x, normed, hidden = x[:, wanted], normed[:, wanted], hidden[..., wanted, :]
+        x = self.add(x, self.attention(normed, memory, hidden))
+        return self.add(x, feed_forward(normalise(x, *self._norms[1]), *self._layers))
+
+    def add(self, x: Tensor, y: Tensor) -> Tensor:
+        """With dropout of y."""
+        return self.dropout.add(x, y) if self.training else x + y
 
 
-class Transformer(nn.Module):
+class Transformer(KeepsWeights):
     """
     :param width: D of a token
     :param n_layers: number of blocks
@@ -185,6 +188,10 @@ class Transformer(nn.Module):
         self.blocks: Iterable[Any] = nn.ModuleList([Block(width, n_heads, dropout) for _ in range(n_layers)])
         self.after = nn.LayerNorm(width)
         self.apply(initialise)
+        self.keep_weights()
+
+    def keep_weights(self) -> None:
+        self._norms = (self.before.weight, self.before.bias), (self.after.weight, self.after.bias)
 
     def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
@@ -193,11 +200,11 @@ class Transformer(nn.Module):
         :param wanted: the tokens whose output is needed; the last block computes no others
         :return: (B, Q, D)
         """
-        x = self.dropout(self.before(tokens))
+        x = self.dropout(normalise(tokens, *self._norms[0]))
         *most, last = self.blocks
         for block in most:
             x = block(x, hidden)
-        return self.after(last(x, hidden, wanted))
+        return normalise(last(x, hidden, wanted), *self._norms[1])
 
     def make_cache(self, n: int, places: int) -> Cache:
         """
@@ -205,24 +212,31 @@ class Transformer(nn.Module):
         :param places: W, tokens to keep of each
         """
         widths = [block.attention.memory_width for block in self.blocks]
-        return Cache(self.before.weight.new_zeros(len(widths), n, places, widths[0]))
+        return Cache([self.before.weight.new_zeros(n, places, width) for width in widths])
 
-    def step(self, tokens: Tensor, cache: Cache, hidden: Tensor) -> Tensor:
+    def step(self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
         """
         Go on where the last call stopped.
 
         :param tokens: (B, T, D), new ones; as many at each call, and W a multiple of it
         :param cache: of those before; it is written to
         :param hidden: (T, W) or (B, T, W), over the places of the cache once the new ones are in it
-        :return: (B, T, D)
+        :param wanted: the new tokens whose output is needed
+        :return: (B, Q, D)
         """
-        n = tokens.shape[1]
-        start = cache.written % cache.memory.shape[2]
-        x = self.before(tokens)
-        for block, memory in zip(self.blocks, cache.memory, strict=True):
-            x = block.step(x, memory, slice(start, start + n), hidden)
+        x, memory, n = normalise(tokens, *self._norms[0]), cache.memory, tokens.shape[1]
+        start = cache.written % memory[0].shape[1]
+        places = slice(start, start + n)
+        *most, last = self.blocks
+        for block, its_memory in zip(most, memory, strict=False):
+            x = block.step(x, its_memory, places, hidden)
         cache.written += n
-        return self.after(x)
+        return normalise(last.step(x, memory[-1], places, hidden, wanted), *self._norms[1])
+
+
+def normalise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """What :class:`torch.nn.LayerNorm` computes, (..., D) -> (..., D)."""
+    return th.layer_norm(x, weight.shape, weight, bias)
 
 
 def causal(n: int, band: int | None = None) -> Tensor:

@@ -9,16 +9,16 @@ import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn import functional as F
 
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.window_policies import WindowPolicy
+from gcrl_zoo.methods.dt.tokens import TOKENS, StepTokens
 from gcrl_zoo.nets.transformer import Cache, Transformer, causal, initialise
 
-#: Tokens of a step: return-to-go, state, action.
-TOKENS = 3
 ATTENTIONS = ("window", "banded")
 
 
@@ -57,19 +57,15 @@ class DTPolicy(WindowPolicy):
             raise ValueError(f"attention: '{attention}' is unknown; choose {' or '.join(ATTENTIONS)}.")
         if context_length < 1:
             raise ValueError(f"context_length is {context_length}; give at least 1.")
-        self.context_length, self.max_timesteps = context_length, max_timesteps
+        self.context_length = context_length
         self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None
         if self.band is not None:
             self.ring_distance, ring_hidden = ring(self.band)
             self.register_buffer("ring_hidden", ring_hidden, persistent=False)
-        self.embed_return = nn.Linear(1, embed_dim)
-        self.embed_state = nn.Linear(self.encoder.features_dim, embed_dim)
-        self.embed_action = nn.Linear(self.head.encoding_dim, embed_dim)
-        self.embed_time = nn.Embedding(max_timesteps, embed_dim)
+        self.tokens = StepTokens(self.head.encoding_dim, self.encoder.features_dim, embed_dim, max_timesteps)
         self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout)
-        for module in (self.embed_return, self.embed_state, self.embed_action, self.embed_time, self.head):
-            module.apply(initialise)
-        # The last action comes after the last state, and is nothing to it.
+        self.head.apply(initialise)
+        # Nothing comes before the first return-to-go.
         self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)
         self.optimizer = self.make_optimizer(lr_schedule)
 
@@ -85,27 +81,14 @@ class DTPolicy(WindowPolicy):
         :return: (B, K, D)
         """
         n, length = batch.timesteps.shape
-        state = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
-        actions = self.head.encode(batch.actions[:, :length].flatten(0, 1))
-        tokens = th.stack(
-            (
-                self.return_token(batch.returns_to_go.unsqueeze(2)),
-                self.embed_state(state).unflatten(0, (n, length)),
-                self.embed_action(actions).unflatten(0, (n, length)),
-            ),
-            dim=2,
-        )
-        tokens = (tokens + self.time(batch.timesteps).unsqueeze(2)).flatten(1, 2)[:, :-1]
+        states = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
+        before = self.head.encode(batch.actions[:, : length - 1].flatten(0, 1)).unflatten(0, (n, length - 1))
+        returns = batch.returns_to_go.unsqueeze(2) / self.return_scale
+        tokens = self.tokens(
+            F.pad(before, (0, 0, 1, 0)), returns, states.unflatten(0, (n, length)), batch.timesteps
+        ).flatten(1, 2)[:, 1:]
         size = tokens.shape[1]
         return self.transformer(tokens, self.hidden[:size, :size], slice(1, None, TOKENS))
-
-    def return_token(self, returns: Tensor) -> Tensor:
-        """(..., 1) in the environment's units -> (..., D), without time"""
-        return self.embed_return(returns / self.return_scale)
-
-    def time(self, timesteps: Tensor) -> Tensor:
-        """(...) -> (..., D)"""
-        return self.embed_time(timesteps.long().clamp(0, self.max_timesteps - 1))
 
     # ------------------------------------------------------------------- acting
 
@@ -124,17 +107,22 @@ class DTPolicy(WindowPolicy):
         nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0), space.dtype)
         actions = to_tensors(nothing, self.device)
         if self.band is None:
-            size, width = TOKENS * self.context_length - 1, self.embed_time.embedding_dim
-            return self.embed_time.weight.new_zeros(n_envs, size, width), steps, actions
+            size, width = TOKENS * self.context_length - 1, self.tokens.width
+            return self.target_return.new_zeros(n_envs, size, width), steps, actions
         return self.transformer.make_cache(n_envs, len(self.ring_distance[0])), 0, steps, actions
 
     def step(
         self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
     ) -> tuple[Tensor, State]:
-        assert state is not None
+        assert state is not None and inputs.state is not None and inputs.return_to_go is not None
         *past, steps, actions = state
         steps = np.where(episode_starts, 0, steps)
-        tokens = self.new_tokens(inputs, actions, to_tensors(steps, self.device))
+        tokens = self.tokens(
+            self.head.encode(actions),
+            inputs.return_to_go / self.return_scale,
+            self.encoder(inputs.state),
+            to_tensors(steps, self.device),
+        )
         seen, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
         chosen = self.head.act(self.head(seen), deterministic)
         return chosen, (*past, steps + 1, chosen)
@@ -142,21 +130,6 @@ class DTPolicy(WindowPolicy):
     def executed(self, state: State | None, actions: np.ndarray) -> State:
         assert state is not None
         return (*state[:-1], to_tensors(actions, self.device))
-
-    def new_tokens(self, inputs: Inputs, actions: Tensor, steps: Tensor) -> Tensor:
-        """
-        :param inputs: of E environments
-        :param actions: (E, ...) those before
-        :param steps: (E,) since the beginning of the episodes
-        :return: (E, 3, D) the action before, the return-to-go and the state; the first means nothing where steps is 0
-        """
-        assert inputs.state is not None and inputs.return_to_go is not None
-        made = (
-            self.embed_action(self.head.encode(actions)),
-            self.return_token(inputs.return_to_go),
-            self.embed_state(self.encoder(inputs.state)),
-        )
-        return th.stack(made, dim=1) + self.time(th.stack((steps - 1, steps, steps), dim=1))
 
     def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
         """(E, D), and the past to remember: (E, 3K - 1, D), the newest last"""
@@ -181,13 +154,12 @@ class DTPolicy(WindowPolicy):
             )
         at = written // TOKENS % len(self.ring_distance)
         hidden = self.ring_hidden[at]  # (3, W)
-        there = TOKENS * steps + TOKENS - 1  # (E,) tokens of this episode
-        distance = self.ring_distance[at]
-        if there.min() <= distance.max():
-            missing = distance >= there[:, None]  # (E, W)
+        if TOKENS * (steps.min() + 1) <= hidden.shape[1]:
+            there = TOKENS * steps + TOKENS - 1  # (E,) tokens of this episode
+            missing = self.ring_distance[at] >= there[:, None]  # (E, W)
             hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
             hidden[:, 0, TOKENS * at] = 0  # no action came before the first state, but softmax needs something
-        return self.transformer.step(tokens, cache, hidden)[:, -1], [cache, cache.written]
+        return self.transformer.step(tokens, cache, hidden, slice(-1, None)).squeeze(1), [cache, cache.written]
 
 
 def ring(band: int) -> tuple[np.ndarray, Tensor]:

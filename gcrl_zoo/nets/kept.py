@@ -1,0 +1,47 @@
+"""Weights, and what follows from them alone, at hand when acting, which is a matter of microseconds."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Generic, Self, TypeVar
+
+import torch as th
+from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+class KeepsWeights(nn.Module):
+    """A module that has its weights at hand: to find one by its name takes as long as a small product."""
+
+    @abstractmethod
+    def keep_weights(self) -> None:
+        """Look them up; to be called when all are there."""
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        super()._apply(fn, recurse)
+        self.keep_weights()  # a move to some devices makes new ones
+        return self
+
+
+class Kept(Generic[T]):
+    """
+    :param make: what is to be kept, made of weights
+    :param weights: all of them; when one has changed, ``make`` is called again
+    """
+
+    def __init__(self, make: Callable[[], T], weights: Sequence[Tensor]) -> None:
+        self.make, self.weights = make, tuple(weights)
+        self._made_of: int | None = None
+        self._value: T
+
+    def __call__(self) -> T:
+        """In training made anew each time, so that gradients find their way."""
+        if th.is_grad_enabled():
+            self._made_of = None  # an update follows, and fused optimizers do not tell a weight's version of it
+            return self.make()
+        versions = sum([weight._version for weight in self.weights])  # they only grow
+        if versions != self._made_of:
+            self._made_of, self._value = versions, self.make()
+        return self._value
