@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch as th
 from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.policies import BasePolicy
 
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.roles import Inputs
@@ -237,3 +238,19 @@ def test_returns_of_zero_are_no_scale():
     nothing = [replace(episode, rewards=np.full_like(episode.rewards, 1e-9)) for episode in episodes]
     model = CASE.make(dataset=TrajectoryStore.from_episodes(nothing)).learn(1)
     assert model.policy.return_scale == 1.0
+
+
+@pytest.mark.parametrize("observation", ["box", "discrete", "dict", "image"])
+def test_observations_become_what_stock_makes_of_them(observation):
+    """A batch takes a short way, everything else that of Stable-Baselines3."""
+    policy = CASE.make(CASE.env(observation, "discrete")).policy
+    space = policy.observation_space
+    batch = {key: np.stack([part] * 3) for key, part in space.sample().items()}
+    upside_down = {key: part[::-1] for key, part in batch.items()}
+    single = {key: part[0] for key, part in batch.items()}
+    for given in (batch, upside_down, single):
+        ours, theirs = policy.obs_to_tensor(given), BasePolicy.obs_to_tensor(policy, given)
+        assert ours[1] == theirs[1] == (given is not single)
+        assert ours[0].keys() == theirs[0].keys()
+        for key, part in ours[0].items():
+            assert part.dtype == theirs[0][key].dtype and th.equal(part, theirs[0][key])

@@ -78,6 +78,19 @@ def test_products_follow_the_weights():
     th.testing.assert_close(after, head(x, x, hidden))
 
 
+def test_weights_at_hand_are_those_of_the_module():
+    """A move may replace them, and a copy has its own."""
+    transformer, x, hidden = Transformer(WIDTH, 2, n_heads=1, dropout=0.0), th.randn(2, 5, WIDTH), causal(5)
+    with th.no_grad():
+        expected = transformer(x, hidden)
+        moved = copy.deepcopy(transformer).to("meta").to_empty(device="cpu")
+        moved.load_state_dict(transformer.state_dict())
+        th.testing.assert_close(moved(x, hidden), expected)
+        exact = transformer.double()(x.double(), hidden.double())
+    assert exact.dtype == th.float64
+    th.testing.assert_close(exact.float(), expected)
+
+
 @pytest.mark.parametrize("n_heads", [1, 2])
 def test_only_what_is_wanted_is_computed(n_heads):
     transformer = Transformer(WIDTH, n_layers=2, n_heads=n_heads, dropout=0.0)
