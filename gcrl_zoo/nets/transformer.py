@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch as th
 from torch import Tensor, nn
@@ -19,6 +19,10 @@ from torch.nn import functional as F
 from gcrl_zoo.nets.dropout import ByteDropout
 from gcrl_zoo.nets.feed_forward import feed_forward
 from gcrl_zoo.nets.kept import KeepsWeights, Kept
+
+#: Positions of tokens: a slice, or (Q,) integers.
+Wanted: TypeAlias = slice | Tensor
+ALL = slice(None)
 
 
 @dataclass
@@ -137,7 +141,7 @@ class Block(KeepsWeights):
         self._norms = (first.weight, first.bias), (second.weight, second.bias)
         self._layers = widen.weight, widen.bias, narrow.weight, narrow.bias
 
-    def forward(self, x: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def forward(self, x: Tensor, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
         """
         :param x: (B, T, D)
         :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
@@ -147,7 +151,7 @@ class Block(KeepsWeights):
         normed = normalise(x, *self._norms[0])
         return self.think(x, normed, self.attention.remember(normed), hidden, wanted)
 
-    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
         """
         :param x: (B, T, D), new tokens
         :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
@@ -160,10 +164,10 @@ class Block(KeepsWeights):
         memory[:, places] = self.attention.remember(normed)
         return self.think(x, normed, memory, hidden, wanted)
 
-    def think(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: slice) -> Tensor:
+    def think(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: Wanted) -> Tensor:
         """Ask the memory, and work on the answer."""
-        if wanted != slice(None):
-            x, normed, hidden = x[:, wanted], normed[:, wanted], hidden[..., wanted, :]
+        if wanted is not ALL:
+            x, normed, hidden = (pick(each, wanted) for each in (x, normed, hidden))
         x = self.add(x, self.attention(normed, memory, hidden))
         return self.add(x, feed_forward(normalise(x, *self._norms[1]), *self._layers))
 
@@ -193,7 +197,7 @@ class Transformer(KeepsWeights):
     def keep_weights(self) -> None:
         self._norms = (self.before.weight, self.before.bias), (self.after.weight, self.after.bias)
 
-    def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def forward(self, tokens: Tensor, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
         """
         :param tokens: (B, T, D)
         :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
@@ -214,7 +218,7 @@ class Transformer(KeepsWeights):
         widths = [block.attention.memory_width for block in self.blocks]
         return Cache([self.before.weight.new_zeros(n, places, width) for width in widths])
 
-    def step(self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def step(self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
         """
         Go on where the last call stopped.
 
@@ -232,6 +236,11 @@ class Transformer(KeepsWeights):
             x = block.step(x, its_memory, places, hidden)
         cache.written += n
         return normalise(last.step(x, memory[-1], places, hidden, wanted), *self._norms[1])
+
+
+def pick(x: Tensor, wanted: Wanted) -> Tensor:
+    """(..., T, D) -> (..., Q, D)"""
+    return x[..., wanted, :] if isinstance(wanted, slice) else x.index_select(-2, wanted)
 
 
 def normalise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

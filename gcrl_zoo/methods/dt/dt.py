@@ -57,14 +57,18 @@ class DT(TrajectoryAlgorithm):
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         best = played if self.top_fraction == 1 else played.best(self.top_fraction)
-        return {"played": Windows(best, self.policy.context_length)}
+        return {"played": Windows(best, self.policy.context_length, ahead=self.policy.n_actions)}
 
     def computing(self) -> AbstractContextManager[None]:
         return fast_matmul(self.device)
 
+    def autocast(self) -> AbstractContextManager[None]:
+        """In which networks compute their outputs."""
+        return th.autocast(self.device.type, th.bfloat16, enabled=self.bf16)
+
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch, head = batches["played"], self.policy.head
-        with th.autocast(self.device.type, th.bfloat16, enabled=self.bf16):
+        with self.autocast():
             params = head(self.policy.represent_windows(batch)).float()  # (B, K, P)
         nll = head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1))
         loss = masked_mean(nll, batch.mask.flatten())

@@ -38,6 +38,11 @@ class DTPolicy(WindowPolicy):
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
+    #: At how many of a step's tokens the output is needed: at the state, or at the return before it as well.
+    n_outputs = 1
+    #: How many actions are predicted at each step.
+    n_actions = 1
+
     def __init__(
         self,
         observation_space: spaces.Space,
@@ -67,10 +72,14 @@ class DTPolicy(WindowPolicy):
         self.head.apply(initialise)
         # Nothing comes before the first return-to-go.
         self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)
+        # Without the first action, tokens of a step are at 3k - 1, 3k and 3k + 1.
+        places = TOKENS * th.arange(context_length)[:, None] + th.arange(TOKENS - 1)[-self.n_outputs :]
+        self.register_buffer("places", places.flatten(), persistent=False)
         self.optimizer = self.make_optimizer(lr_schedule)
 
     hidden: Tensor
     ring_hidden: Tensor
+    places: Tensor
 
     # ----------------------------------------------------------------- training
 
@@ -80,6 +89,10 @@ class DTPolicy(WindowPolicy):
             where no step before it can see it
         :return: (B, K, D)
         """
+        return self.represent_step(self.outputs(batch))
+
+    def outputs(self, batch: Any) -> Tensor:
+        """(B, K, O, D), what the transformer makes of a batch"""
         n, length = batch.timesteps.shape
         states = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
         before = self.head.encode(batch.actions[:, : length - 1].flatten(0, 1)).unflatten(0, (n, length - 1))
@@ -88,7 +101,17 @@ class DTPolicy(WindowPolicy):
             F.pad(before, (0, 0, 1, 0)), returns, states.unflatten(0, (n, length)), batch.timesteps
         ).flatten(1, 2)[:, 1:]
         size = tokens.shape[1]
-        return self.transformer(tokens, self.hidden[:size, :size], slice(1, None, TOKENS))
+        # A slice is faster than places, where it says as much.
+        wanted = slice(1, None, TOKENS) if self.n_outputs == 1 else self.places[: self.n_outputs * length]
+        outputs = self.transformer(tokens, self.hidden[:size, :size], wanted)
+        return outputs.unflatten(1, (length, self.n_outputs))
+
+    def represent_step(self, outputs: Tensor) -> Tensor:
+        """
+        :param outputs: (..., O, D)
+        :return: (..., D)
+        """
+        return outputs.squeeze(-2)
 
     # ------------------------------------------------------------------- acting
 
@@ -114,6 +137,12 @@ class DTPolicy(WindowPolicy):
     def step(
         self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
     ) -> tuple[Tensor, State]:
+        seen, state = self.look(inputs, state, episode_starts)
+        chosen = self.head.act(self.head(seen), deterministic)
+        return chosen, (*state, chosen)
+
+    def look(self, inputs: Inputs, state: State | None, episode_starts: np.ndarray) -> tuple[Tensor, State]:
+        """(E, D) that actions are chosen by, and the memory without the action that will be"""
         assert state is not None and inputs.state is not None and inputs.return_to_go is not None
         *past, steps, actions = state
         steps = np.where(episode_starts, 0, steps)
@@ -123,16 +152,15 @@ class DTPolicy(WindowPolicy):
             self.encoder(inputs.state),
             to_tensors(steps, self.device),
         )
-        seen, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
-        chosen = self.head.act(self.head(seen), deterministic)
-        return chosen, (*past, steps + 1, chosen)
+        outputs, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
+        return self.represent_step(outputs), (*past, steps + 1)
 
     def executed(self, state: State | None, actions: np.ndarray) -> State:
         assert state is not None
         return (*state[:-1], to_tensors(actions, self.device))
 
     def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
-        """(E, D), and the past to remember: (E, 3K - 1, D), the newest last"""
+        """(E, O, D), and the past to remember: (E, 3K - 1, D), the newest last"""
         window = th.cat((past[0], tokens), dim=1)[:, TOKENS:]
         size = window.shape[1]
         there = np.minimum(TOKENS * steps + TOKENS - 1, size)  # (E,) tokens of this episode
@@ -142,10 +170,10 @@ class DTPolicy(WindowPolicy):
             missing = np.arange(longest) < longest - there[:, None]  # (E, T)
             hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
             hidden.diagonal(dim1=1, dim2=2).zero_()  # what is not there sees itself: softmax needs something
-        return self.transformer(window[:, -longest:], hidden, slice(-1, None)).squeeze(1), [window]
+        return self.transformer(window[:, -longest:], hidden, slice(-self.n_outputs, None)), [window]
 
     def _see_band(self, tokens: Tensor, past: list[Any], steps: np.ndarray) -> tuple[Tensor, list[Any]]:
-        """(E, D), and the past to remember"""
+        """(E, O, D), and the past to remember"""
         cache, written = past
         assert isinstance(cache, Cache) and self.band is not None
         if cache.written != written:
@@ -159,7 +187,7 @@ class DTPolicy(WindowPolicy):
             missing = self.ring_distance[at] >= there[:, None]  # (E, W)
             hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
             hidden[:, 0, TOKENS * at] = 0  # no action came before the first state, but softmax needs something
-        return self.transformer.step(tokens, cache, hidden, slice(-1, None)).squeeze(1), [cache, cache.written]
+        return self.transformer.step(tokens, cache, hidden, slice(-self.n_outputs, None)), [cache, cache.written]
 
 
 def ring(band: int) -> tuple[np.ndarray, Tensor]:

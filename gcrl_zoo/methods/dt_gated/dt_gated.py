@@ -1,0 +1,52 @@
+"""A Decision Transformer that predicts several actions, and lets the return in through a gate."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch as th
+from stable_baselines3.common.policies import BasePolicy
+from torch import Tensor
+
+from gcrl_zoo.losses.masked import masked_mean
+from gcrl_zoo.methods.dt.dt import DT
+from gcrl_zoo.methods.dt_gated.policies import GatedDTPolicy
+
+
+class GatedDT(DT):
+    """
+    "dt with multistep action prediction + gate mixing of reward info", an experiment of unpublished research notes.
+
+    At each step the next n actions are predicted, the first of which is executed; what the transformer made of the
+    return is added to what it made of the state, through a gate. See :class:`~gcrl_zoo.methods.dt.DT` for the rest.
+
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": GatedDTPolicy,
+        "CnnPolicy": GatedDTPolicy,
+        "MultiInputPolicy": GatedDTPolicy,
+    }
+    policy: GatedDTPolicy
+
+    def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        batch, policy = batches["played"], self.policy
+        with self.autocast():
+            z = policy.represent_windows(batch)  # (B, K, D)
+            params = [head(z).float().flatten(0, 1) for head in policy.heads]  # (B * K, P) each
+        later = [slice(i, i + z.shape[1]) for i in range(policy.n_actions)]
+        mask = th.stack([batch.mask[:, steps].flatten() for steps in later])  # (n, B * K)
+        errors = [
+            head.nll(each, batch.actions[:, steps].flatten(0, 1))
+            for head, each, steps in zip(policy.heads, params, later, strict=True)
+        ]
+        loss = masked_mean(th.stack(errors).flatten(), mask.flatten())
+        return loss, {"nll": masked_mean(errors[0], mask[0])}
+
+    def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
+        """How far the gate is open, and by how much that differs from step to step."""
+        if self.policy.gate is None:
+            return {}
+        opening = self.policy.gate.opening(self.policy.outputs(batches["played"])).flatten(0, 1)
+        return {"gate_opening": opening.mean(), "gate_spread": opening.std(0).mean()}

@@ -1,0 +1,36 @@
+"""The case of dt_gated."""
+
+from gcrl_zoo import GatedDT
+
+from ..case import Case, Contest
+from ..chain import mixed
+from . import dt
+
+CASE = Case(
+    name="dt_gated",
+    algorithm=GatedDT,
+    kwargs=dt.CASE.kwargs,
+    action_spaces=dt.CASE.action_spaces,
+    observation_spaces=dt.CASE.observation_spaces,
+    sources=dt.CASE.sources,
+    variants={
+        "default": {},
+        "bf16": {"bf16": True},
+        "one action": {"policy_kwargs": {"n_actions": 1}},
+        "no gate": {"policy_kwargs": {"gate": False}},
+        "ensemble": {"policy_kwargs": {"ensemble": 0.5}},
+        "banded": {"top_fraction": 0.5, "policy_kwargs": {"attention": "banded", "ensemble": 1.0}},
+    },
+    contests=(
+        Contest(
+            name="a few good episodes",
+            env=lambda: dt.make_env(1),
+            timesteps=400,
+            settings={**dt.QUICK, "dataset": mixed()},
+            ablations=dt.LITTLE,
+            score=dt.score,
+            margin=8.0,
+            seeds=(0, 1),
+        ),
+    ),
+)
