@@ -20,6 +20,8 @@ from gcrl_zoo.nets.dropout import ByteDropout
 from gcrl_zoo.nets.feed_forward import feed_forward
 from gcrl_zoo.nets.kept import KeepsWeights, Kept
 
+ALL = slice(None)
+
 
 @dataclass
 class Cache:
@@ -136,8 +138,9 @@ class Block(KeepsWeights):
         first, second, widen, narrow = self.before_attention, self.before_feed_forward, self.widen, self.narrow
         self._norms = (first.weight, first.bias), (second.weight, second.bias)
         self._layers = widen.weight, widen.bias, narrow.weight, narrow.bias
+        self._remember, self._attend = self.attention.remember, self.attention.forward
 
-    def forward(self, x: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def forward(self, x: Tensor, hidden: Tensor, wanted: slice = ALL) -> Tensor:
         """
         :param x: (B, T, D)
         :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
@@ -145,9 +148,9 @@ class Block(KeepsWeights):
         :return: (B, Q, D)
         """
         normed = normalise(x, *self._norms[0])
-        return self.think(x, normed, self.attention.remember(normed), hidden, wanted)
+        return self.think(x, normed, self._remember(normed), hidden, wanted)
 
-    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: slice = ALL) -> Tensor:
         """
         :param x: (B, T, D), new tokens
         :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
@@ -157,14 +160,14 @@ class Block(KeepsWeights):
         :return: (B, Q, D)
         """
         normed = normalise(x, *self._norms[0])
-        memory[:, places] = self.attention.remember(normed)
+        memory[:, places] = self._remember(normed)
         return self.think(x, normed, memory, hidden, wanted)
 
     def think(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: slice) -> Tensor:
         """Ask the memory, and work on the answer."""
-        if wanted != slice(None):
+        if wanted is not ALL:
             x, normed, hidden = x[:, wanted], normed[:, wanted], hidden[..., wanted, :]
-        x = self.add(x, self.attention(normed, memory, hidden))
+        x = self.add(x, self._attend(normed, memory, hidden))
         return self.add(x, feed_forward(normalise(x, *self._norms[1]), *self._layers))
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
@@ -192,8 +195,9 @@ class Transformer(KeepsWeights):
 
     def keep_weights(self) -> None:
         self._norms = (self.before.weight, self.before.bias), (self.after.weight, self.after.bias)
+        self._blocks = list(self.blocks)
 
-    def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = ALL) -> Tensor:
         """
         :param tokens: (B, T, D)
         :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
@@ -201,7 +205,7 @@ class Transformer(KeepsWeights):
         :return: (B, Q, D)
         """
         x = self.dropout(normalise(tokens, *self._norms[0]))
-        *most, last = self.blocks
+        *most, last = self._blocks
         for block in most:
             x = block(x, hidden)
         return normalise(last(x, hidden, wanted), *self._norms[1])
@@ -214,7 +218,7 @@ class Transformer(KeepsWeights):
         widths = [block.attention.memory_width for block in self.blocks]
         return Cache([self.before.weight.new_zeros(n, places, width) for width in widths])
 
-    def step(self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: slice = slice(None)) -> Tensor:
+    def step(self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: slice = ALL) -> Tensor:
         """
         Go on where the last call stopped.
 
@@ -227,7 +231,7 @@ class Transformer(KeepsWeights):
         x, memory, n = normalise(tokens, *self._norms[0]), cache.memory, tokens.shape[1]
         start = cache.written % memory[0].shape[1]
         places = slice(start, start + n)
-        *most, last = self.blocks
+        *most, last = self._blocks
         for block, its_memory in zip(most, memory, strict=False):
             x = block.step(x, its_memory, places, hidden)
         cache.written += n
