@@ -17,10 +17,10 @@ def to_tensors(batch: Any, device: th.device) -> Any:
     if batch is None:
         return None
     if isinstance(batch, np.ndarray):
-        tensor = th.from_numpy(batch)
-        if device.type == "cuda":
+        tensor, kind = th.from_numpy(batch), device.type
+        if kind == "cuda":
             return tensor.pin_memory().to(device, non_blocking=True)
-        return tensor.to(device)
+        return tensor if kind == "cpu" else tensor.to(device)
     if isinstance(batch, dict):
         return {key: to_tensors(value, device) for key, value in batch.items()}
     return type(batch)(*(to_tensors(value, device) for value in batch))

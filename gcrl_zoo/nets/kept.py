@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Generic, Self, TypeVar
 
 import torch as th
 from torch import Tensor, nn
 
 T = TypeVar("T")
+version = attrgetter("_version")
 
 
 class KeepsWeights(nn.Module):
@@ -41,7 +43,7 @@ class Kept(Generic[T]):
         if th.is_grad_enabled():
             self._made_of = None  # an update follows, and fused optimizers do not tell a weight's version of it
             return self.make()
-        versions = sum([weight._version for weight in self.weights])  # they only grow
+        versions = sum(map(version, self.weights))  # they only grow
         if versions != self._made_of:
             self._made_of, self._value = versions, self.make()
         return self._value

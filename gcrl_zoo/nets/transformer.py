@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch as th
 from torch import Tensor, nn
@@ -20,8 +20,6 @@ from gcrl_zoo.nets.dropout import ByteDropout
 from gcrl_zoo.nets.feed_forward import feed_forward
 from gcrl_zoo.nets.kept import KeepsWeights, Kept
 
-#: Positions of tokens: a slice, or (Q,) integers.
-Wanted: TypeAlias = slice | Tensor
 ALL = slice(None)
 
 
@@ -140,8 +138,9 @@ class Block(KeepsWeights):
         first, second, widen, narrow = self.before_attention, self.before_feed_forward, self.widen, self.narrow
         self._norms = (first.weight, first.bias), (second.weight, second.bias)
         self._layers = widen.weight, widen.bias, narrow.weight, narrow.bias
+        self._remember, self._attend = self.attention.remember, self.attention.forward
 
-    def forward(self, x: Tensor, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
+    def forward(self, x: Tensor, hidden: Tensor, wanted: slice = ALL) -> Tensor:
         """
         :param x: (B, T, D)
         :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
@@ -149,9 +148,9 @@ class Block(KeepsWeights):
         :return: (B, Q, D)
         """
         normed = normalise(x, *self._norms[0])
-        return self.think(x, normed, self.attention.remember(normed), hidden, wanted)
+        return self.think(x, normed, self._remember(normed), hidden, wanted)
 
-    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
+    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: slice = ALL) -> Tensor:
         """
         :param x: (B, T, D), new tokens
         :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
@@ -161,14 +160,14 @@ class Block(KeepsWeights):
         :return: (B, Q, D)
         """
         normed = normalise(x, *self._norms[0])
-        memory[:, places] = self.attention.remember(normed)
+        memory[:, places] = self._remember(normed)
         return self.think(x, normed, memory, hidden, wanted)
 
-    def think(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: Wanted) -> Tensor:
+    def think(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: slice) -> Tensor:
         """Ask the memory, and work on the answer."""
         if wanted is not ALL:
-            x, normed, hidden = (pick(each, wanted) for each in (x, normed, hidden))
-        x = self.add(x, self.attention(normed, memory, hidden))
+            x, normed, hidden = x[:, wanted], normed[:, wanted], hidden[..., wanted, :]
+        x = self.add(x, self._attend(normed, memory, hidden))
         return self.add(x, feed_forward(normalise(x, *self._norms[1]), *self._layers))
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
@@ -196,19 +195,27 @@ class Transformer(KeepsWeights):
 
     def keep_weights(self) -> None:
         self._norms = (self.before.weight, self.before.bias), (self.after.weight, self.after.bias)
+        self._blocks = list(self.blocks)
 
-    def forward(self, tokens: Tensor, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
+    def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = ALL, early: slice | None = None) -> Tensor:
         """
         :param tokens: (B, T, D)
         :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
         :param wanted: the tokens whose output is needed; the last block computes no others
-        :return: (B, Q, D)
+        :param early: others whose output before the last block is needed as well, Q of them
+        :return: (B, Q, D), or (B, Q, 2, D) with the early ones first
         """
         x = self.dropout(normalise(tokens, *self._norms[0]))
-        *most, last = self.blocks
+        *most, last = self._blocks
         for block in most:
             x = block(x, hidden)
-        return normalise(last(x, hidden, wanted), *self._norms[1])
+        return self.finish(last(x, hidden, wanted), x, early)
+
+    def finish(self, x: Tensor, before: Tensor, early: slice | None) -> Tensor:
+        """Put what is needed together, from behind the last block and from before it."""
+        if early is not None:
+            x = th.stack((before[:, early], x), dim=2)
+        return normalise(x, *self._norms[1])
 
     def make_cache(self, n: int, places: int) -> Cache:
         """
@@ -218,7 +225,9 @@ class Transformer(KeepsWeights):
         widths = [block.attention.memory_width for block in self.blocks]
         return Cache([self.before.weight.new_zeros(n, places, width) for width in widths])
 
-    def step(self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: Wanted = ALL) -> Tensor:
+    def step(
+        self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: slice = ALL, early: slice | None = None
+    ) -> Tensor:
         """
         Go on where the last call stopped.
 
@@ -226,21 +235,17 @@ class Transformer(KeepsWeights):
         :param cache: of those before; it is written to
         :param hidden: (T, W) or (B, T, W), over the places of the cache once the new ones are in it
         :param wanted: the new tokens whose output is needed
-        :return: (B, Q, D)
+        :param early: as for ``forward``
+        :return: (B, Q, D), or (B, Q, 2, D)
         """
         x, memory, n = normalise(tokens, *self._norms[0]), cache.memory, tokens.shape[1]
         start = cache.written % memory[0].shape[1]
         places = slice(start, start + n)
-        *most, last = self.blocks
+        *most, last = self._blocks
         for block, its_memory in zip(most, memory, strict=False):
             x = block.step(x, its_memory, places, hidden)
         cache.written += n
-        return normalise(last.step(x, memory[-1], places, hidden, wanted), *self._norms[1])
-
-
-def pick(x: Tensor, wanted: Wanted) -> Tensor:
-    """(..., T, D) -> (..., Q, D)"""
-    return x[..., wanted, :] if isinstance(wanted, slice) else x.index_select(-2, wanted)
+        return self.finish(last.step(x, memory[-1], places, hidden, wanted), x, early)
 
 
 def normalise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

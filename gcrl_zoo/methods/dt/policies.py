@@ -38,8 +38,8 @@ class DTPolicy(WindowPolicy):
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
-    #: At how many of a step's tokens the output is needed: at the state, or at the return before it as well.
-    n_outputs = 1
+    #: Whether actions are chosen by what comes out at the return, too.
+    reads_returns = False
     #: How many actions are predicted at each step.
     n_actions = 1
 
@@ -70,16 +70,13 @@ class DTPolicy(WindowPolicy):
         self.tokens = StepTokens(self.head.encoding_dim, self.encoder.features_dim, embed_dim, max_timesteps)
         self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout)
         self.head.apply(initialise)
+        self.newest = slice(-1, None), slice(-2, -1) if self.reads_returns else None  # state and return
         # Nothing comes before the first return-to-go.
         self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)
-        # Without the first action, tokens of a step are at 3k - 1, 3k and 3k + 1.
-        places = TOKENS * th.arange(context_length)[:, None] + th.arange(TOKENS - 1)[-self.n_outputs :]
-        self.register_buffer("places", places.flatten(), persistent=False)
         self.optimizer = self.make_optimizer(lr_schedule)
 
     hidden: Tensor
     ring_hidden: Tensor
-    places: Tensor
 
     # ----------------------------------------------------------------- training
 
@@ -92,26 +89,25 @@ class DTPolicy(WindowPolicy):
         return self.represent_step(self.outputs(batch))
 
     def outputs(self, batch: Any) -> Tensor:
-        """(B, K, O, D), what the transformer makes of a batch"""
+        """(B, K, D) or (B, K, 2, D), what the transformer makes of a batch"""
         n, length = batch.timesteps.shape
         states = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
         before = self.head.encode(batch.actions[:, : length - 1].flatten(0, 1)).unflatten(0, (n, length - 1))
-        returns = batch.returns_to_go.unsqueeze(2) / self.return_scale
+        to_go = batch.returns_to_go.unsqueeze(2) / self.return_scale
         tokens = self.tokens(
-            F.pad(before, (0, 0, 1, 0)), returns, states.unflatten(0, (n, length)), batch.timesteps
+            F.pad(before, (0, 0, 1, 0)), to_go, states.unflatten(0, (n, length)), batch.timesteps
         ).flatten(1, 2)[:, 1:]
         size = tokens.shape[1]
-        # A slice is faster than places, where it says as much.
-        wanted = slice(1, None, TOKENS) if self.n_outputs == 1 else self.places[: self.n_outputs * length]
-        outputs = self.transformer(tokens, self.hidden[:size, :size], wanted)
-        return outputs.unflatten(1, (length, self.n_outputs))
+        returns, states = slice(0, None, TOKENS), slice(1, None, TOKENS)
+        early = returns if self.reads_returns else None
+        return self.transformer(tokens, self.hidden[:size, :size], wanted=states, early=early)
 
     def represent_step(self, outputs: Tensor) -> Tensor:
         """
-        :param outputs: (..., O, D)
+        :param outputs: (..., D) at states, or (..., 2, D) at returns and states
         :return: (..., D)
         """
-        return outputs.squeeze(-2)
+        return outputs
 
     # ------------------------------------------------------------------- acting
 
@@ -153,14 +149,14 @@ class DTPolicy(WindowPolicy):
             to_tensors(steps, self.device),
         )
         outputs, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
-        return self.represent_step(outputs), (*past, steps + 1)
+        return self.represent_step(outputs.squeeze(1)), (*past, steps + 1)
 
     def executed(self, state: State | None, actions: np.ndarray) -> State:
         assert state is not None
         return (*state[:-1], to_tensors(actions, self.device))
 
     def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
-        """(E, O, D), and the past to remember: (E, 3K - 1, D), the newest last"""
+        """(E, 1, D) or (E, 1, 2, D), and the past to remember: (E, 3K - 1, D), the newest last"""
         window = th.cat((past[0], tokens), dim=1)[:, TOKENS:]
         size = window.shape[1]
         there = np.minimum(TOKENS * steps + TOKENS - 1, size)  # (E,) tokens of this episode
@@ -170,10 +166,10 @@ class DTPolicy(WindowPolicy):
             missing = np.arange(longest) < longest - there[:, None]  # (E, T)
             hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
             hidden.diagonal(dim1=1, dim2=2).zero_()  # what is not there sees itself: softmax needs something
-        return self.transformer(window[:, -longest:], hidden, slice(-self.n_outputs, None)), [window]
+        return self.transformer(window[:, -longest:], hidden, *self.newest), [window]
 
     def _see_band(self, tokens: Tensor, past: list[Any], steps: np.ndarray) -> tuple[Tensor, list[Any]]:
-        """(E, O, D), and the past to remember"""
+        """(E, 1, D) or (E, 1, 2, D), and the past to remember"""
         cache, written = past
         assert isinstance(cache, Cache) and self.band is not None
         if cache.written != written:
@@ -187,7 +183,7 @@ class DTPolicy(WindowPolicy):
             missing = self.ring_distance[at] >= there[:, None]  # (E, W)
             hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
             hidden[:, 0, TOKENS * at] = 0  # no action came before the first state, but softmax needs something
-        return self.transformer.step(tokens, cache, hidden, slice(-self.n_outputs, None)), [cache, cache.written]
+        return self.transformer.step(tokens, cache, hidden, *self.newest), [cache, cache.written]
 
 
 def ring(band: int) -> tuple[np.ndarray, Tensor]:

@@ -32,7 +32,7 @@ class StepTokens(KeepsWeights):
         self.keep_weights()
 
     def keep_weights(self) -> None:
-        layers = self.action, self.return_to_go, self.state
+        layers, self._times = (self.action, self.return_to_go, self.state), (self.time.weight,)
         self.matrix = Kept(self.make_matrix, [weight for layer in layers for weight in (layer.weight, layer.bias)])
 
     def make_matrix(self) -> tuple[Tensor, Tensor]:
@@ -50,4 +50,4 @@ class StepTokens(KeepsWeights):
         """
         tokens = F.linear(th.cat((actions, returns_to_go, states), dim=-1), *self.matrix())
         times = (timesteps.unsqueeze(-1) + self.belongs).clamp_(0, self.last)
-        return tokens.view(*times.shape, self.width) + self.time(times)
+        return tokens.view(*times.shape, self.width) + F.embedding(times, self._times[0])

@@ -65,7 +65,7 @@ class GatedDTPolicy(DTPolicy):
             raise ValueError(
                 f"ensemble is {ensemble}; give a number in (0, 1], or None for the newest prediction alone."
             )
-        self.n_actions, self.n_outputs, self.ensemble = n_actions, 2 if gate else 1, ensemble
+        self.n_actions, self.reads_returns, self.ensemble = n_actions, gate, ensemble
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
         width = self.tokens.width
         self.gate = Gate(width) if gate else None
