@@ -45,6 +45,15 @@ def test_agrees_with_numpy(rows, dims, settings):
     assert {name: part.item() for name, part in parts.items()} == pytest.approx(expected_parts, rel=1e-9)
 
 
+def test_rows_behind_a_mask_do_not_count():
+    x, y = (th.tensor(z) for z in two(16, 4))
+    mask = th.arange(16) % 3 > 0
+    whole, parts = VICRegLoss()(x[mask], y[mask])
+    masked, masked_parts = VICRegLoss()(x, y, mask)
+    th.testing.assert_close(masked, whole)
+    th.testing.assert_close(masked_parts, parts)
+
+
 def test_divides_by_the_batch_that_came():
     """Not by a configured size: twice the same rows are the same data."""
     x, y = two(64, 3)

@@ -6,7 +6,7 @@ from torch import Tensor
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """
     :param values: (...)
-    :param mask: (...) bool, True where a value counts; somewhere at least
-    :return: scalar
+    :param mask: (...) bool, True where a value counts
+    :return: scalar, 0 if none does
     """
-    return (values * mask).sum() / mask.sum()
+    return (values * mask).sum() / mask.sum().clamp(min=1)

@@ -3,14 +3,21 @@
 import torch as th
 from torch import Tensor, nn
 
+from gcrl_zoo.losses.masked import masked_mean
 
-def covariance_matrix(z: Tensor) -> Tensor:
+
+def covariance_matrix(z: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     :param z: (B, D)
+    :param mask: (B,) bool, True where a row counts; None for everywhere
     :return: (D, D)
     """
-    centered = z - z.mean(0)
-    return centered.T @ centered / (z.shape[0] - 1)
+    if mask is None:
+        centered = z - z.mean(0)
+        return centered.T @ centered / (z.shape[0] - 1)
+    weights, n = mask.unsqueeze(1).to(z.dtype), mask.sum()
+    centered = (z - (z * weights).sum(0) / n.clamp(min=1)) * weights
+    return centered.T @ centered / (n - 1).clamp(min=1)
 
 
 def spread(z: Tensor) -> Tensor:
@@ -58,15 +65,17 @@ class VICRegLoss(nn.Module):
         super().__init__()
         self.invariance, self.variance, self.covariance, self.gamma = invariance, variance, covariance, gamma
 
-    def forward(self, x: Tensor, y: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """
         :param x: (B, D), B > 1
         :param y: (B, D)
+        :param mask: (B,) bool, True where a row counts; None for everywhere
         :return: the loss, and its unweighted terms ``invariance``, ``variance`` and ``covariance``
         """
-        covariance_x, covariance_y = covariance_matrix(x), covariance_matrix(y)
+        covariance_x, covariance_y = covariance_matrix(x, mask), covariance_matrix(y, mask)
+        apart = (x - y).square().mean(1)
         terms = {
-            "invariance": (x - y).square().mean(),
+            "invariance": apart.mean() if mask is None else masked_mean(apart, mask),
             "variance": (self._hinge(covariance_x) + self._hinge(covariance_y)) / 2,
             "covariance": self._decorrelation(covariance_x) + self._decorrelation(covariance_y),
         }

@@ -1,0 +1,75 @@
+"""A Decision Transformer whose representations of consecutive states agree, and do not collapse."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import GymEnv
+from torch import Tensor
+
+from gcrl_zoo.common.arguments import refuse_below, refuse_none, refuse_unknown
+from gcrl_zoo.losses.masked import masked_mean
+from gcrl_zoo.losses.vicreg import VICRegLoss, effective_rank, spread
+from gcrl_zoo.methods.dt.dt import DT
+from gcrl_zoo.methods.dt_vicreg.policies import DTVICRegPolicy
+
+
+class DTVICReg(DT):
+    """
+    "vicreg on temporal axis, consistency between vectors at t and t+1", an experiment of unpublished research notes.
+
+    Beside the loss on actions, VICReg (Bardes et al. 2022) on expanded representations of consecutive states. See
+    :class:`~gcrl_zoo.methods.dt.DT` for the rest.
+
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    :param action_weight: of the loss on actions
+    :param vicreg_weight: of the VICReg loss
+    :param vicreg: weights ``invariance``, ``variance``, ``covariance`` and ``gamma`` inside the VICReg loss
+    """
+
+    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
+        "MlpPolicy": DTVICRegPolicy,
+        "CnnPolicy": DTVICRegPolicy,
+        "MultiInputPolicy": DTVICRegPolicy,
+    }
+    policy: DTVICRegPolicy
+
+    def __init__(
+        self,
+        policy: str | type[BasePolicy],
+        env: GymEnv | str | None = None,
+        action_weight: float = 25.0,
+        vicreg_weight: float = 1.0,
+        vicreg: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.action_weight, self.vicreg_weight, self.vicreg = action_weight, vicreg_weight, vicreg
+        super().__init__(policy, env, **kwargs)
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        refuse_none(self, "action_weight", "vicreg_weight")
+        refuse_below(self, action_weight=0, vicreg_weight=0)
+        refuse_unknown(self.vicreg or {}, VICRegLoss, "weight inside `vicreg`")
+        self._vicreg = VICRegLoss(**(self.vicreg or {}))
+
+    def _excluded_save_params(self) -> list[str]:
+        return [*super()._excluded_save_params(), "_vicreg"]
+
+    def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        batch, policy = batches["played"], self.policy
+        with self.autocast():
+            z = policy.represent_windows(batch)  # (B, K, D)
+            params, expanded = policy.head(z).float(), policy.expander(z).float()
+        nll = masked_mean(policy.head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1)), batch.mask.flatten())
+        now, then = expanded[:, :-1].flatten(0, 1), expanded[:, 1:].flatten(0, 1)
+        vicreg, terms = self._vicreg(now, then, batch.mask[:, 1:].flatten())
+        return self.action_weight * nll + self.vicreg_weight * vicreg, {"nll": nll, **terms}
+
+    def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
+        """Have representations collapsed?"""
+        z = self.policy.expander(self.policy.represent_windows(batches["played"]))[:, 0]  # a step of each window
+        deviations = spread(z)
+        return {"spread_min": deviations.min(), "spread_mean": deviations.mean(), "effective_rank": effective_rank(z)}

@@ -1,0 +1,32 @@
+"""A Decision Transformer's policy with an expander that only training uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gymnasium import spaces
+from stable_baselines3.common.type_aliases import Schedule
+from torch import nn
+
+from gcrl_zoo.losses.vicreg import Expander
+from gcrl_zoo.methods.dt.policies import DTPolicy
+
+
+class DTVICRegPolicy(DTPolicy):
+    """
+    :param expander_dim: width of the expander; None for none, VICReg on the representations themselves
+    :param kwargs: of :class:`~gcrl_zoo.methods.dt.policies.DTPolicy`
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space,
+        action_space: spaces.Space,
+        lr_schedule: Schedule,
+        expander_dim: int | None = 256,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+        width = self.tokens.width
+        self.expander: nn.Module = nn.Identity() if expander_dim is None else Expander(width, expander_dim)
+        self.optimizer = self.make_optimizer(lr_schedule)

@@ -1,0 +1,18 @@
+"""What an Optuna trial may choose."""
+
+from typing import Any
+
+import optuna
+
+from gcrl_zoo.methods.dt.search_space import search_space as dt_search_space
+
+
+def search_space(trial: optuna.Trial) -> dict[str, Any]:
+    """
+    :param trial: asked for values, or a ``FixedTrial`` that repeats those of an earlier one
+    :return: hyperparameters
+    """
+    space = dt_search_space(trial)
+    space["action_weight"] = trial.suggest_float("action_weight", 1.0, 1000.0, log=True)
+    space["policy_kwargs"]["expander_dim"] = trial.suggest_categorical("expander_dim", [None, 128, 256])
+    return space
