@@ -15,7 +15,8 @@ BOX, DISCRETE = ACTION_SPACES["box"], ACTION_SPACES["discrete"]
 MATRIX = spaces.Box(np.float32(-3), np.float32(0.5), (2, 3))
 FIXED = spaces.Box(np.array([-1, 0.3], np.float32), np.array([3, 0.3], np.float32))  # the second one is always 0.3
 ROWS, WIDTH = 64, 6
-HEADS = [("auto", DISCRETE), *((kind, space) for kind in BOX_HEADS for space in (BOX, MATRIX, FIXED))]
+UNIT = spaces.Box(-1, 1, (2,), np.float32)  # needs no scaling
+HEADS = [("auto", DISCRETE), *((kind, space) for kind in BOX_HEADS for space in (BOX, UNIT, MATRIX, FIXED))]
 every_head = pytest.mark.parametrize(("kind", "space"), HEADS)
 
 
@@ -185,6 +186,16 @@ def test_absolute_error_is_that_of_the_unit_action():
     th.testing.assert_close(head.nll(params, draw(BOX)), (params - head.to_unit(draw(BOX))).abs().mean(-1))
     with pytest.raises(ValueError, match=r"^loss: 'l3' is unknown.* l2 or l1\.$"):
         make("deterministic", BOX, loss="l3")
+
+
+def test_squashed_actions_are_those_of_a_tanh():
+    head, _ = make("deterministic", BOX, squash=True)
+    plain, _ = make("deterministic", BOX)
+    plain.load_state_dict(head.state_dict())
+    z = 30 * th.randn(50, WIDTH)
+    th.testing.assert_close(head(z), plain(z).tanh())
+    assert (plain(z).abs() > 1).any()  # so that it makes a difference
+    th.testing.assert_close(head.to_unit(head.act(head(z))), head(z))
 
 
 @pytest.mark.parametrize("space", [BOX, MATRIX])

@@ -193,20 +193,25 @@ class BoxHead(ActionHead):
 
 class DeterministicHead(BoxHead):
     """
-    One action. Not squashed: a tanh would starve the gradient near the bounds, where good controllers live; the action
-    is clamped when acting.
+    One action, clamped when acting.
 
     :param loss: ``"l2"``, squared error, finds the mean of what was done; ``"l1"``, absolute error, the median, which
         sides with the majority where different controllers were at work
+    :param squash: by tanh, as some papers do; it starves the gradient near the bounds, where good controllers live
     """
 
     LOSSES: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {"l2": th.square, "l1": th.abs}
 
-    def __init__(self, features_dim: int, low: Tensor, high: Tensor, loss: str = "l2") -> None:
+    def __init__(self, features_dim: int, low: Tensor, high: Tensor, loss: str = "l2", squash: bool = False) -> None:
         super().__init__(features_dim, 1, low, high)
+        self.squash = squash
         if loss not in self.LOSSES:
             raise ValueError(f"loss: '{loss}' is unknown to the deterministic head; choose {' or '.join(self.LOSSES)}.")
         self.error = self.LOSSES[loss]
+
+    def forward(self, z: Tensor) -> Tensor:
+        params = super().forward(z)
+        return params.tanh() if self.squash else params
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
         return self.error(params - self.to_unit(actions)).mean(-1)
