@@ -55,7 +55,7 @@ CASE = Case(
             name="a few good episodes",
             env=lambda: make_env(1),
             timesteps=400,
-            settings={**QUICK, "dataset": mixed()},
+            settings={**QUICK, "dataset": mixed(40, good=8)},
             ablations=LITTLE,
             score=score,
             margin=8.0,
