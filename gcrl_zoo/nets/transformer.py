@@ -190,7 +190,6 @@ class Transformer(KeepsWeights):
         self.before, self.dropout = nn.LayerNorm(width), ByteDropout(dropout)
         self.blocks: Iterable[Any] = nn.ModuleList([Block(width, n_heads, dropout) for _ in range(n_layers)])
         self.after = nn.LayerNorm(width)
-        self.apply(initialise)
         self.keep_weights()
 
     def keep_weights(self) -> None:
@@ -264,11 +263,3 @@ def causal(n: int, band: int | None = None) -> Tensor:
     if band is not None:
         seen &= ahead > -band
     return th.where(seen, 0.0, -math.inf)
-
-
-def initialise(module: nn.Module) -> None:
-    """:param module: to begin as in GPT-2, if it is a layer of weights"""
-    if isinstance(module, nn.Linear | nn.Embedding):
-        nn.init.normal_(module.weight, std=0.02)
-    if isinstance(module, nn.Linear) and module.bias is not None:
-        nn.init.zeros_(module.bias)

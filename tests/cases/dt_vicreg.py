@@ -23,8 +23,8 @@ CASE = Case(
         Contest(
             name="a few good episodes",
             env=lambda: dt.make_env(1),
-            timesteps=400,
-            settings={**dt.QUICK, "dataset": mixed()},
+            timesteps=800,
+            settings={**dt.QUICK, "dataset": mixed(40, good=8)},
             ablations=dt.LITTLE,
             score=dt.score,
             margin=8.0,

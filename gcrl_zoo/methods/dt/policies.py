@@ -17,7 +17,7 @@ from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.window_policies import WindowPolicy
 from gcrl_zoo.methods.dt.tokens import TOKENS, StepTokens
-from gcrl_zoo.nets.transformer import Cache, Transformer, causal, initialise
+from gcrl_zoo.nets.transformer import Cache, Transformer, causal
 
 ATTENTIONS = ("window", "banded")
 
@@ -69,7 +69,6 @@ class DTPolicy(WindowPolicy):
             self.register_buffer("ring_hidden", ring_hidden, persistent=False)
         self.tokens = StepTokens(self.head.encoding_dim, self.encoder.features_dim, embed_dim, max_timesteps)
         self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout)
-        self.head.apply(initialise)
         self.newest = slice(-1, None), slice(-2, -1) if self.reads_returns else None  # state and return
         # Nothing comes before the first return-to-go.
         self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)

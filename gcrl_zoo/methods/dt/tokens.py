@@ -5,7 +5,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gcrl_zoo.nets.kept import KeepsWeights, Kept
-from gcrl_zoo.nets.transformer import initialise
 
 #: Tokens of a step: the action before it, return-to-go, state.
 TOKENS = 3
@@ -29,7 +28,7 @@ class StepTokens(KeepsWeights):
         self.width, self.last = width, max_timesteps - 1
         self.action, self.return_to_go = nn.Linear(action_dim, width), nn.Linear(1, width)
         self.state, self.time = nn.Linear(state_dim, width), nn.Embedding(max_timesteps, width)
-        self.time.apply(initialise)  # hardly anything, beside the state
+        nn.init.normal_(self.time.weight, std=0.02)  # hardly anything, beside the state
         self.register_buffer("belongs", th.tensor([-1, 0, 0]), persistent=False)
         self.keep_weights()
 

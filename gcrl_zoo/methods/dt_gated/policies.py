@@ -16,7 +16,6 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.methods.dt.policies import DTPolicy
-from gcrl_zoo.nets.transformer import initialise
 
 
 class Gate(nn.Module):
@@ -69,11 +68,8 @@ class GatedDTPolicy(DTPolicy):
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
         width = self.tokens.width
         self.gate = Gate(width) if gate else None
-        # Networks alike, each for an action further ahead.
+        # Alike at first, each for an action further ahead.
         self.later = nn.ModuleList([copy.deepcopy(self.head) for _ in range(n_actions - 1)])
-        for module in (self.gate, self.later):
-            if module is not None:
-                module.apply(initialise)
         self.optimizer = self.make_optimizer(lr_schedule)
 
     @property
