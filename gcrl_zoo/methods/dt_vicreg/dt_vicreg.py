@@ -40,8 +40,8 @@ class DTVICReg(DT):
         self,
         policy: str | type[BasePolicy],
         env: GymEnv | str | None = None,
-        action_weight: float = 25.0,
-        vicreg_weight: float = 1.0,
+        action_weight: float = 1.0,
+        vicreg_weight: float = 0.04,
         vicreg: Mapping[str, float] | None = None,
         **kwargs: Any,
     ) -> None:

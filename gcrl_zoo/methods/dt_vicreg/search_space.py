@@ -13,6 +13,6 @@ def search_space(trial: optuna.Trial) -> dict[str, Any]:
     :return: hyperparameters
     """
     space = dt_search_space(trial)
-    space["action_weight"] = trial.suggest_float("action_weight", 1.0, 1000.0, log=True)
+    space["vicreg_weight"] = trial.suggest_float("vicreg_weight", 1e-3, 1.0, log=True)
     space["policy_kwargs"]["expander_dim"] = trial.suggest_categorical("expander_dim", [None, 128, 256])
     return space
