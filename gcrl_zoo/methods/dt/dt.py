@@ -65,7 +65,8 @@ class DT(TrajectoryAlgorithm):
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch, head = batches["played"], self.policy.head
         with th.autocast(self.device.type, th.bfloat16, enabled=self.bf16):
-            params = head(self.policy.represent_windows(batch)).float()  # (B, K, P)
+            z = self.policy.represent_windows(batch)  # (B, K, D)
+        params = head(z.float())  # in full, since bfloat16 tells apart 256 actions only; (B, K, P)
         nll = head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1))
         loss = masked_mean(nll, batch.mask.flatten())
         return loss, {"nll": loss}
