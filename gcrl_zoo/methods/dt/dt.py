@@ -62,14 +62,14 @@ class DT(TrajectoryAlgorithm):
     def computing(self) -> AbstractContextManager[None]:
         return fast_matmul(self.device)
 
-    def autocast(self) -> AbstractContextManager[None]:
-        """In which networks compute their outputs."""
-        return th.autocast(self.device.type, th.bfloat16, enabled=self.bf16)
+    def represent(self, batch: Any) -> Tensor:
+        """(B, K, D) of windows, for heads to work on in full precision: bfloat16 tells apart 256 actions only."""
+        with th.autocast(self.device.type, th.bfloat16, enabled=self.bf16):
+            return self.policy.represent_windows(batch).float()
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch, head = batches["played"], self.policy.head
-        with self.autocast():
-            params = head(self.policy.represent_windows(batch)).float()  # (B, K, P)
+        params = head(self.represent(batch))  # (B, K, P)
         nll = head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1))
         loss = masked_mean(nll, batch.mask.flatten())
         return loss, {"nll": loss}

@@ -32,9 +32,8 @@ class GatedDT(DT):
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch, policy = batches["played"], self.policy
-        with self.autocast():
-            z = policy.represent_windows(batch)  # (B, K, D)
-            params = [head(z).float().flatten(0, 1) for head in policy.heads]  # (B * K, P) each
+        z = self.represent(batch)  # (B, K, D)
+        params = [head(z).flatten(0, 1) for head in policy.heads]  # (B * K, P) each
         later = [slice(i, i + z.shape[1]) for i in range(policy.n_actions)]
         mask = th.stack([batch.mask[:, steps].flatten() for steps in later])  # (n, B * K)
         errors = [

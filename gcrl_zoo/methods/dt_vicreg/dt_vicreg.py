@@ -60,9 +60,8 @@ class DTVICReg(DT):
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch, policy = batches["played"], self.policy
-        with self.autocast():
-            z = policy.represent_windows(batch)  # (B, K, D)
-            params, expanded = policy.head(z).float(), policy.expander(z).float()
+        z = self.represent(batch)  # (B, K, D)
+        params, expanded = policy.head(z), policy.expander(z)
         nll = masked_mean(policy.head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1)), batch.mask.flatten())
         now, then = expanded[:, :-1].flatten(0, 1), expanded[:, 1:].flatten(0, 1)
         vicreg, terms = self._vicreg(now, then, batch.mask[:, 1:].flatten())
