@@ -2,6 +2,7 @@
 
 import _compat_pickle
 import importlib
+import pickle
 import re
 import shutil
 import zipfile
@@ -15,6 +16,7 @@ import yaml
 from rl_zoo3.utils import ALGOS, linear_schedule
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
 
@@ -29,6 +31,7 @@ from gcrl_zoo.zoo.trust import (
     check_yaml,
 )
 from gcrl_zoo.zoo.trust.allowed import AGENT, STATISTICS, STOCK, WEIGHTS
+from gcrl_zoo.zoo.trust.pickles import check_pickle
 from gcrl_zoo.zoo.trust.settings import check_settings, is_plain
 
 from . import hostile
@@ -145,6 +148,23 @@ def test_honest_stock_agents_are_let_through(algorithm, env_id, tmp_path):
         tmp_path / "agent.zip"
     )
     check_agent(tmp_path / "agent.zip", {each: name for name, each in ALGOS.items()}[algorithm])
+
+
+class Looked:
+    """Pickled as something that is looked up by name, as members of enums are up to Python 3.11.3."""
+
+    def __init__(self, owner, name):
+        self.owner, self.name = owner, name
+
+    def __reduce__(self):
+        return getattr, (self.owner, self.name)
+
+
+def test_only_units_are_looked_up_by_name():
+    check_pickle(pickle.dumps(Looked(TrainFrequencyUnit, "STEP")), STOCK, "here")
+    for owner, name in [(TrainFrequencyUnit, "__class__"), (TrainFreq, "STEP"), (TrainFrequencyUnit.STEP, "EPISODE")]:
+        with pytest.raises(Untrusted, match=r"calls builtins.getattr in a way that no honest agent does"):
+            check_pickle(pickle.dumps(Looked(owner, name)), STOCK, "here")
 
 
 def test_an_agent_of_another_method_is_refused(tmp_path, honest):

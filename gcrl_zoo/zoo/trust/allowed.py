@@ -29,7 +29,7 @@ def never(_: Any) -> bool:
     return False
 
 
-# Nothing here looks up, imports or calls by a name that is given to it: whatever the arguments, no code of theirs runs.
+# Nothing FREE looks up, imports or calls by a name that is given to it: whatever the arguments, no code of theirs runs.
 FREE = Use()
 NAMED = Use(call=never)  # passed on as a class, never called
 # Made without arguments and filled by a state, as classes are by default. One of slots could set `__class__`.
@@ -101,10 +101,20 @@ WEIGHTS = {
     ("torch._utils", "_rebuild_tensor_v2"): Use(call=lambda args: math.prod(args[2]) <= args[0]),
     **{("torch", f"{name}Storage"): NAMED for name in STORAGES},
 }
+UNIT = "stable_baselines3.common.type_aliases", "TrainFrequencyUnit"
 # What agents of Stable-Baselines3 and its contrib package need beyond ours.
 STOCK = {
+    # Up to Python 3.11.3 a member of an enum is pickled by its name: the one name that is looked up, in the one class.
+    ("builtins", "getattr"): Use(
+        call=lambda args: (
+            isinstance(args[0], type)
+            and getattr(args[0], "name", "") == ".".join(UNIT)
+            and args[1:] in (("STEP",), ("EPISODE",))
+        ),
+        state=never,
+    ),
     ("stable_baselines3.common.type_aliases", "TrainFreq"): Use(call=lambda args: type(args[0]) is int),
-    ("stable_baselines3.common.type_aliases", "TrainFrequencyUnit"): FREE,
+    UNIT: FREE,
     ("stable_baselines3.her.her_replay_buffer", "HerReplayBuffer"): NAMED,
     ("sb3_contrib.common.recurrent.buffers", "RecurrentRolloutBuffer"): NAMED,
     ("sb3_contrib.common.recurrent.buffers", "RecurrentDictRolloutBuffer"): NAMED,
