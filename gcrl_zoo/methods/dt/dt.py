@@ -59,6 +59,14 @@ class DT(TrajectoryAlgorithm):
         best = played if self.top_fraction == 1 else played.best(self.top_fraction)
         return {"played": Windows(best, self.policy.context_length, ahead=self.policy.n_actions)}
 
+    def choose_target(self, watched: TrajectoryStore) -> float:
+        """
+        Own play asks for more than was ever reached, by the standard deviation of returns, as upside-down reinforcement
+        learning does (Srivastava et al. 2019): an agent that gets just what it asks for would never get beyond its best.
+        """
+        best = super().choose_target(watched)
+        return best + float(watched.returns.std()) if self.plays and self.target_return is None else best
+
     def computing(self) -> AbstractContextManager[None]:
         return fast_matmul(self.device)
 
