@@ -232,6 +232,17 @@ def test_what_is_asked_for_counts_down():
     assert model.policy.asks_for == "a return of 5 of the whole episode, counted down"
 
 
+@pytest.mark.parametrize("beyond", [True, False], ids=["own play", "dataset"])
+def test_own_play_asks_for_more_than_the_best_so_far(beyond):
+    """An agent that gets just what it asks for would else never do better."""
+    model = CASE.make() if beyond else CASE.make(dataset=make_store())
+    returns = model.learn(60 if beyond else 1)._runtime.samplers["played"].store.returns
+    assert returns.std() > 0
+    target = returns.max() + beyond * returns.std()
+    assert model.policy.target_return.item() == pytest.approx(target, rel=1e-5)
+    assert CASE.make(target_return=3.0).learn(60).policy.target_return == 3
+
+
 def test_returns_of_zero_are_no_scale():
     """Nor is what rounding leaves of them: any reward of acting would be enormous."""
     episodes = make_store("box", "discrete").episodes()

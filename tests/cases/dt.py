@@ -3,7 +3,7 @@ The case of dt.
 
 Scores of its contests (the tests take two and three seeds): asked for the best of the data it earns 14 to 16 of the
 chain's 16 with each of ten seeds, asked for nothing 0; from the best tenth of own play it earns 15 or 16 with each of
-five, from all of it 12, 0, 0, 0 and 14.
+five, from all of it 14, 0, 0, 0 and 13.
 """
 
 from functools import partial
