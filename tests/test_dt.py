@@ -16,6 +16,7 @@ from gcrl_zoo.data.samplers import WindowIndex
 from gcrl_zoo.methods.dt.policies import TOKENS
 from gcrl_zoo.nets.transformer import causal
 
+from .cases import dt_gated, dt_vicreg
 from .cases.dt import CASE
 from .envs import make_env, make_store
 
@@ -23,11 +24,14 @@ K = CASE.kwargs["policy_kwargs"]["context_length"]
 ATTENTIONS = ("window", "banded")
 
 
-def make(attention="window", observation="box", action="discrete", n_envs=1, **policy_kwargs):
+FAMILY = [pytest.param(case, id=case.name) for case in (CASE, dt_gated.CASE, dt_vicreg.CASE)]
+
+
+def make(attention="window", observation="box", action="discrete", n_envs=1, case=CASE, **policy_kwargs):
     """An agent with weights that matter: fresh ones hardly look around."""
-    env = CASE.env(observation, action, n_envs=n_envs)
+    env = case.env(observation, action, n_envs=n_envs)
     policy_kwargs = {"attention": attention, "max_timesteps": 50, **policy_kwargs}
-    model = CASE.make(env, dataset=make_store(observation, action), policy_kwargs=policy_kwargs).learn(2)
+    model = case.make(env, dataset=make_store(observation, action), policy_kwargs=policy_kwargs).learn(2)
     with th.no_grad():
         for parameter in model.policy.parameters():
             parameter.add_(0.3 * th.randn_like(parameter))
@@ -73,9 +77,10 @@ def causal_of(policy, n_steps):
     return causal(TOKENS * n_steps - 1, policy.band)
 
 
+@pytest.mark.parametrize("case", FAMILY)
 @pytest.mark.parametrize(("observation", "action"), [("box", "discrete"), ("dict", "box"), ("discrete", "box")])
-def test_acting_sees_the_windows_of_training(observation, action):
-    policy, store = make("window", observation, action).policy, episode_store(12, observation, action)
+def test_acting_sees_the_windows_of_training(case, observation, action):
+    policy, store = make("window", observation, action, case=case).policy, episode_store(12, observation, action)
     whole = window(store, 0, 12)
     seen = acted(policy, whole, 12)
     with th.no_grad():
@@ -85,10 +90,11 @@ def test_acting_sees_the_windows_of_training(observation, action):
             th.testing.assert_close(seen[t], expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("case", FAMILY)
 @pytest.mark.parametrize("n_layers", [1, 2, 3])
-def test_acting_in_bands_is_one_forward_over_the_whole_episode(n_layers):
+def test_acting_in_bands_is_one_forward_over_the_whole_episode(case, n_layers):
     """Far beyond the window."""
-    policy, length = make("banded", "box", "box", n_layers=n_layers).policy, 40
+    policy, length = make("banded", "box", "box", case=case, n_layers=n_layers).policy, 40
     store = episode_store(length, "box", "box")
     whole = window(store, 0, store.lengths[0])
     assert store.lengths[0] > 8 * K
