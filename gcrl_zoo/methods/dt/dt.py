@@ -62,7 +62,7 @@ class DT(TrajectoryAlgorithm):
     def choose_target(self, watched: TrajectoryStore) -> float:
         """
         Own play asks for more than was ever reached, by the standard deviation of returns, as upside-down reinforcement
-        learning does (Srivastava et al. 2019): an agent that gets just what it asks for would never get beyond its best.
+        learning does (Srivastava et al. 2019): who gets just what was asked for would never get beyond it.
         """
         best = super().choose_target(watched)
         return best + float(watched.returns.std()) if self.plays and self.target_return is None else best
