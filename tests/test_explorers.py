@@ -8,6 +8,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 
+from gcrl_zoo import DT
 from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import NoiseLevels, RandomPlay
 from gcrl_zoo.common.roles import Inputs
@@ -195,7 +196,8 @@ def test_learning_starts_with_random_play(case, source):
 
     uniform = (BOX.high - BOX.low) / np.sqrt(12)
     np.testing.assert_allclose(spread_of(800), uniform, rtol=0.1)
-    assert (spread_of(0) < 0.75 * uniform).all()
+    less = 0.75 if issubclass(case.algorithm, DT) else 0.5  # a fresh transformer, normalised at its end, is livelier
+    assert (spread_of(0) < less * uniform).all()
 
 
 @every_case
