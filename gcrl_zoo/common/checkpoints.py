@@ -15,8 +15,8 @@ from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_environment, check_store
-from gcrl_zoo.data.files import whole_file
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.data.whole_file import whole_file
 
 SelfPersistentAlgorithm = TypeVar("SelfPersistentAlgorithm", bound="PersistentAlgorithm")
 

@@ -3,44 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from gcrl_zoo.data.episode import Array, Episode
+from gcrl_zoo.data.whole_file import whole_file
 
 if TYPE_CHECKING:
     from gcrl_zoo.data.store import TrajectoryStore
 
 FORMAT = "gcrl_zoo trajectories 1"
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Write a file that is whole or not there: a run killed while saving loses nothing that was saved earlier.
-
-    :param path: of the file; missing folders are made
-    :return: to write to; it takes its name when the block ends without an error
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        # mkstemp makes private files; this one gets the permissions of any other new file.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(partial, 0o666 & ~umask)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
 
 
 def write(path: str | Path | IO[bytes], store: TrajectoryStore) -> None:
