@@ -36,7 +36,8 @@ def outcome(model):
         "updates": model._n_updates,
         "streams": model._runtime.streams.to_json(),
     }
-    return {"weights": weights_of(model), "optimizer": model.policy.optimizer.state_dict(), "counters": counters}
+    optimizers = {name: optimizer.state_dict() for name, optimizer in model.policy.optimizers.items()}
+    return {"weights": weights_of(model), "optimizers": optimizers, "counters": counters}
 
 
 def whole_and_halved(case, tmp_path, data=None, after_load=None, **settings):

@@ -16,7 +16,8 @@ CPU = th.device("cpu")
 
 def make(max_grad_norm=None):
     weight = th.nn.Parameter(th.tensor([3.0, 4.0]))
-    policy = SimpleNamespace(optimizer=th.optim.SGD([weight], lr=0.1))
+    optimizer = th.optim.SGD([weight], lr=0.1)
+    policy = SimpleNamespace(optimizers={"optimizer": optimizer})
     return weight, Updater(policy, max_grad_norm)
 
 

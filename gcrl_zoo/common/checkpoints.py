@@ -41,7 +41,7 @@ class PersistentAlgorithm(BaseAlgorithm):
 
     @property
     def data_needs(self) -> Needs:
-        """``needs``, where an argument does not change what is read of the data."""
+        """``needs`` of this agent; override it where they depend on arguments. The policy exists when it is read."""
         return self.needs
 
     def _excluded_save_params(self) -> list[str]:
@@ -52,7 +52,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         return [name for name in ("dataset", "stream") if isinstance(getattr(self, name), TrajectoryStore)]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", "policy.optimizer"], []
+        return ["policy", *(f"policy.{name}" for name in self.policy.optimizers)], []
 
     def save(
         self,
@@ -105,7 +105,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         :raises ValueError: the environment is wrapped in a way that the method cannot learn from
         """
         if isinstance(env, VecEnv):
-            check_environment(type(self).__name__, self.needs, self.observation_space, self.action_space, env)
+            check_environment(type(self).__name__, self.action_space, env)
         super().set_env(env, force_reset)
         self._runtime.collector = None  # it plays in the old one
 

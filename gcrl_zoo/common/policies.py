@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.preprocessing import is_image_space
-from stable_baselines3.common.type_aliases import PyTorchObs, Schedule
+from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
 from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.optimizers import OptimizedPolicy
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
@@ -78,7 +78,7 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: str = "auto",
     return BOX_HEADS[kind](features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
 
 
-class ConditionedPolicy(BasePolicy):
+class ConditionedPolicy(OptimizedPolicy):
     """
     A policy that acts on a state towards a goal or a return.
 
@@ -96,6 +96,8 @@ class ConditionedPolicy(BasePolicy):
     :param optimizer_kwargs: for the optimizer, without the learning rate
     """
 
+    #: Further keys of the observation that are commands: not stored, and given to networks as ``Inputs.extras``.
+    extra_commands: ClassVar[tuple[str, ...]] = ()
     return_scale: Tensor
     target_return: Tensor
 
@@ -118,7 +120,7 @@ class ConditionedPolicy(BasePolicy):
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_kwargs,
         )
-        self.roles = Roles.of(observation_space)
+        self.roles = Roles.of(observation_space, self.extra_commands)
         entries = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {}
         self._shapes = [(key, tuple(space.shape or ())) for key, space in entries.items()]
         encoders = {key: make_encoder(space, image_features) for key, space in self.roles.facts_space.spaces.items()}
@@ -128,10 +130,6 @@ class ConditionedPolicy(BasePolicy):
         self.head = make_action_head(action_space, representation_dim, action_head, **(action_head_kwargs or {}))
         self.register_buffer("return_scale", th.ones(1))
         self.register_buffer("target_return", th.zeros(1))
-
-    def make_optimizer(self, lr_schedule: Schedule) -> th.optim.Optimizer:
-        """Call it last in the constructor of a policy, when all its networks are there."""
-        return self.optimizer_class(self.parameters(), lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
     @abstractmethod
     def represent(self, inputs: Inputs) -> Tensor:

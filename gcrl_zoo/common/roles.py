@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,11 +21,11 @@ Observation = np.ndarray | dict[str, np.ndarray]
 
 class Inputs(NamedTuple):
     """
-    What a network sees. ``None`` means missing; how that looks to the network is the policy's affair.
+    What a network sees. ``None`` means missing; the policy decides how to encode a missing input.
 
-    ``state`` and ``goal`` are (B, ...) tensors by key, the others (B, 1). The three quantities that carry the word
-    return are never the same: ``episode_return`` is constant over an episode, ``return_to_go`` falls with each
-    reward.
+    ``state``, ``goal`` and ``extras`` are (B, ...) tensors by key, the others (B, 1). ``episode_return`` is constant
+    over an episode, ``return_to_go`` falls with each reward. ``extras`` holds further inputs of a method: in acting the
+    ``extra_commands`` of its policy, in training whatever ``compute_loss`` puts there.
     """
 
     state: Mapping[str, Tensor] | None = None
@@ -33,29 +33,33 @@ class Inputs(NamedTuple):
     episode_return: Tensor | None = None
     return_to_go: Tensor | None = None
     horizon: Tensor | None = None
+    extras: Mapping[str, Tensor] | None = None
 
 
 @dataclass(frozen=True)
 class Roles:
     """
-    The parts that the entries of an observation space play, told by their names: ``desired_goal`` and
-    ``return_to_go`` are commands, everything else is fact. Facts are stored; commands are only acted on.
+    The parts that the entries of an observation space play, by their names: ``desired_goal``, ``return_to_go`` and the
+    extra commands of a policy are commands, everything else is fact. Facts are stored; commands are only acted on.
 
     :param facts_space: the facts; a plain observation is a Dict with the single key ``"observation"``
     :param plain: whether the environment's observation is no Dict
     :param desired_goal: whether the environment asks for goals
     :param return_to_go: whether the environment asks for returns
+    :param extra_commands: further keys that are commands
     """
 
     facts_space: spaces.Dict
     plain: bool
     desired_goal: bool
     return_to_go: bool
+    extra_commands: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, space: spaces.Space) -> Roles:
+    def of(cls, space: spaces.Space, extra_commands: Collection[str] = ()) -> Roles:
         """
         :param space: a Dict of, or a single, Box, Discrete, MultiDiscrete or MultiBinary space
+        :param extra_commands: further keys that are commands; each must be an entry of the space
         :raises ValueError: the space holds something else, or an entry has a name that a store keeps for itself
         """
         plain = not isinstance(space, spaces.Dict)
@@ -78,8 +82,16 @@ class Roles:
                 f"Observation '{taken[0]}' has a name that the store of trajectories keeps for itself; "
                 "rename it by a wrapper, such as gymnasium.wrappers.TransformObservation."
             )
-        facts = {key: entry for key, entry in entries.items() if key not in (DESIRED_GOAL, RETURN_TO_GO)}
-        return cls(spaces.Dict(facts), plain, DESIRED_GOAL in entries, RETURN_TO_GO in entries)
+        for key in extra_commands:
+            if plain or key not in entries:
+                raise ValueError(
+                    f"The policy reads a command '{key}' from the observation, which has {', '.join(entries)}; "
+                    "add it with a wrapper."
+                )
+        commands = {DESIRED_GOAL, RETURN_TO_GO, *extra_commands}
+        facts = {key: entry for key, entry in entries.items() if key not in commands}
+        extras = tuple(extra_commands)
+        return cls(spaces.Dict(facts), plain, DESIRED_GOAL in entries, RETURN_TO_GO in entries, extras)
 
     @property
     def state_keys(self) -> tuple[str, ...]:
@@ -107,7 +119,7 @@ class Roles:
         What the network sees when it acts.
 
         :param observation: (B, ...) tensor, or tensors by key
-        :return: state, and goal and return-to-go where the environment commands them
+        :return: state, and goal, return-to-go and extras where the environment commands them
         """
         if isinstance(observation, Tensor):
             return Inputs(state={PLAIN: observation})
@@ -115,4 +127,5 @@ class Roles:
             state={key: observation[key] for key in self.state_keys},
             goal={ACHIEVED_GOAL: observation[DESIRED_GOAL]} if self.desired_goal else None,
             return_to_go=observation[RETURN_TO_GO] if self.return_to_go else None,
+            extras={key: observation[key] for key in self.extra_commands} if self.extra_commands else None,
         )

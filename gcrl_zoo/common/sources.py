@@ -44,16 +44,12 @@ class Needs(NamedTuple):
     without_rewards: str = "give data that has them"
 
 
-def check_environment(
-    name: str, needs: Needs, observation_space: spaces.Space, action_space: spaces.Space, env: VecEnv | None
-) -> None:
+def check_commands(name: str, needs: Needs, observation_space: spaces.Space) -> None:
     """
     :param name: of the method, for messages
-    :param needs: of the method
+    :param needs: of the agent
     :param observation_space: of the environment
-    :param action_space: of the environment
-    :param env: with all its wrappers; None where an agent is only loaded
-    :raises ValueError: one sentence that names what does not fit
+    :raises ValueError: the environment gives no goals or no returns, and the agent needs them
     """
     if needs.goals and not Roles.of(observation_space).desired_goal:
         raise ValueError(
@@ -65,6 +61,15 @@ def check_environment(
             f"{name} must see how much return is still to come, but the environment shows no 'return_to_go'; "
             "add it with `env_wrapper: gcrl_zoo.wrappers.ReturnToGo`."
         )
+
+
+def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None) -> None:
+    """
+    :param name: of the method, for messages
+    :param action_space: of the environment
+    :param env: with all its wrappers; None where an agent is only loaded
+    :raises ValueError: one sentence that names what does not fit
+    """
     if not isinstance(action_space, (spaces.Box, spaces.Discrete)):
         raise ValueError(
             f"{name} plays Box and Discrete actions, not {action_space}; change the action space by a wrapper."

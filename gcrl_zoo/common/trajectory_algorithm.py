@@ -31,11 +31,13 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
+from gcrl_zoo.common.optimizers import metric_of
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import (
     Needs,
     as_own_play,
     channels_first,
+    check_commands,
     check_environment,
     check_room,
     check_store,
@@ -202,6 +204,12 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """
         return self._runtime.samplers
 
+    def after_update(self) -> None:
+        """
+        Called after each optimizer step, in training's random stream: move a target network towards its source here,
+        under ``torch.no_grad()``. Networks that change here must be part of the policy, which saves them.
+        """
+
     def computing(self) -> AbstractContextManager[None]:
         """Around updates: settings of torch that are lent to them."""
         return nullcontext()
@@ -234,7 +242,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def _setup_model(self) -> None:
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
-        check_environment(type(self).__name__, self.needs, self.observation_space, self.action_space, self.env)
+        check_environment(type(self).__name__, self.action_space, self.env)
         refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
         self._check_numbers()
         NoiseLevels(self.action_space, np.random.default_rng(), self.noise_levels)  # refuses what is no level
@@ -245,6 +253,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.policy = self.policy_class(  # type: ignore[assignment]
             self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
         ).to(self.device)
+        self.policy.check_optimizers()
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
 
     def _check_numbers(self) -> None:
@@ -265,15 +274,16 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """In the constructor, where an error still reaches people: a search prunes those of ``learn``."""
         if self.env is None:
             return
-        runtime = self._runtime
-        runtime.dataset = self._open("dataset", self.data_needs)
+        runtime, needs = self._runtime, self.data_needs
+        check_commands(type(self).__name__, needs, self.observation_space)
+        runtime.dataset = self._open("dataset", needs)
         # A replay buffer with episodes was loaded, dataset included.
         if runtime.dataset is not None and self.plays and not self.replay_buffer.n_episodes:
             capacity = max(int(self.buffer_size), runtime.dataset.n_slots)
             self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
-        if self.stream is not None and not self.needs.stream:
+        if self.stream is not None and not needs.stream:
             raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
-        runtime.stream = self._open("stream", self.data_needs._replace(actions=False))
+        runtime.stream = self._open("stream", needs._replace(actions=False))
         if self.plays:
             check_room(self.env, self.replay_buffer.capacity, self.max_episode_steps)
         for name in self._left_out:
@@ -445,7 +455,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             new = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
             for old, fresh in zip(self.policy.parameters(), new.parameters(), strict=True):
                 old.copy_(fresh)
-        self.policy.optimizer.state.clear()
+        for optimizer in self.policy.optimizers.values():
+            optimizer.state.clear()
         self._refresh_samplers()
         self._update((1 - step / self.final_gradient_steps for step in range(self.final_gradient_steps)), 0)
 
@@ -463,6 +474,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
                 batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(update)}
                 runtime.updater.step(*self.compute_loss(batches))
                 self._n_updates += 1
+                self.after_update()
                 runtime.last_batches.update(batches)  # a phase may leave some out
 
     def _batch(self, sampler: Sampler) -> Any:
@@ -511,8 +523,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         rate = self.lr_schedule(self._current_progress_remaining)
         if update < self.warmup_steps:
             rate *= (update + 1) / self.warmup_steps
-        update_learning_rate(self.policy.optimizer, rate)
-        self.logger.record("train/learning_rate", rate)
+        for name, each in self.policy.learning_rates(rate).items():
+            update_learning_rate(getattr(self.policy, name), each)
+            self.logger.record(f"train/{metric_of('learning_rate', name)}", each)
 
     # ---------------------------------------------------------------------- log
 

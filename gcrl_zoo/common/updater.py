@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch as th
 from torch import Tensor
 
-from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.optimizers import OptimizedPolicy, metric_of
 
 
 class NonFiniteLoss(ValueError):
@@ -16,14 +16,17 @@ class Updater:
     """
     Clips and steps, and adds up metrics on the device: nothing here waits for the device until ``flush``.
 
-    :param policy: owner of the parameters and the optimizer
-    :param max_grad_norm: clip the gradient to this norm; None for no clipping
+    :param policy: owner of the parameters and the optimizers
+    :param max_grad_norm: clip the gradient of each optimizer to this norm; None for no clipping
     """
 
-    def __init__(self, policy: ConditionedPolicy, max_grad_norm: float | None) -> None:
+    def __init__(self, policy: OptimizedPolicy, max_grad_norm: float | None) -> None:
         self.policy = policy
         self.max_grad_norm = max_grad_norm
-        self.parameters = [p for group in policy.optimizer.param_groups for p in group["params"]]
+        self.parameters = {
+            name: [p for group in optimizer.param_groups for p in group["params"]]
+            for name, optimizer in policy.optimizers.items()
+        }
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
 
@@ -32,11 +35,18 @@ class Updater:
         :param loss: scalar
         :param metrics: scalars to average until the next ``flush``
         """
-        self.policy.optimizer.zero_grad(set_to_none=True)
+        optimizers = self.policy.optimizers
+        for optimizer in optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.max_grad_norm is not None:
-            metrics = {**metrics, "grad_norm": th.nn.utils.clip_grad_norm_(self.parameters, self.max_grad_norm)}
-        self.policy.optimizer.step()
+            norms = {
+                metric_of("grad_norm", name): th.nn.utils.clip_grad_norm_(self.parameters[name], self.max_grad_norm)
+                for name in optimizers
+            }
+            metrics = {**metrics, **norms}
+        for optimizer in optimizers.values():
+            optimizer.step()
         self.note({"loss": loss, **metrics})
 
     def note(self, metrics: dict[str, Tensor]) -> None:
