@@ -4,6 +4,7 @@ from gcrl_zoo.data.episode import Array, Episode, EpisodeBuilder, EpisodeError
 from gcrl_zoo.data.samplers import GoalBatch, GoalPairs, Sampler, StepBatch, Steps, WindowBatch, Windows
 from gcrl_zoo.data.sources import open_store
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.data.transitions import TransitionBatch, Transitions
 
 __all__ = [
     "Array",
@@ -16,6 +17,8 @@ __all__ = [
     "StepBatch",
     "Steps",
     "TrajectoryStore",
+    "TransitionBatch",
+    "Transitions",
     "WindowBatch",
     "Windows",
     "open_store",
