@@ -1,17 +1,19 @@
 """RL Zoo's ExperimentManager, taught to find our hyperparameters. Stock algorithms keep stock behaviour to the bit."""
 
 import functools
+import json
 import sys
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.environments import register_extras
-from gcrl_zoo.zoo.hyperparams import Block, check_keys, compose, find_preset, own_file
+from gcrl_zoo.zoo.hyperparams import SOURCES, Block, check_keys, compose, find_preset, own_file
 
 
 def patch(exp_manager: ModuleType) -> None:
@@ -35,7 +37,8 @@ def patch(exp_manager: ModuleType) -> None:
         default = Path(self.config) == stock_folder / f"{self.algo}.yml"  # what it becomes without -conf
         preset = None if default else find_preset(method, self.config)
         if default or preset:
-            source, block = compose(method, preset, self.env_name.gym_id, atari=self._is_atari)
+            given = _sources(self)
+            source, block = compose(method, preset, self.env_name.gym_id, atari=self._is_atari, given=given)
             with _importable(source, {self.env_name.gym_id: block}):
                 self.config = source
                 hyperparams, saved = stock(self)
@@ -49,6 +52,19 @@ def patch(exp_manager: ModuleType) -> None:
         return hyperparams, saved
 
     manager.read_hyperparameters = read_hyperparameters
+
+
+def _sources(manager: Any) -> set[str]:
+    """What the run learns from, by ``-params`` or as the agent of ``-i`` remembers it: some of dataset and stream."""
+    remembered: dict[str, Any] = {}
+    if manager.continue_training:
+        with (
+            suppress(BadZipFile, KeyError, ValueError),
+            ZipFile(manager.trained_agent) as agent,
+        ):  # SB3 says what is wrong
+            remembered = json.loads(agent.read("data"))
+    told = {**remembered, **(manager.custom_hyperparams or {})}
+    return {source for source in SOURCES if told.get(source) is not None}
 
 
 @contextmanager

@@ -1,16 +1,22 @@
 """
 Which hyperparameters a run gets: our YAML files, the presets laid over them, and a check of every key.
 
+A block is named after its environment, or ``default``. A block whose numbers only fit learning from a dataset is called
+``Hopper-v5 with dataset``; it is used only if a ``dataset`` is given, and then before the block ``Hopper-v5``. The same
+holds for ``stream``.
+
 A preset is a delta. ``-conf exp6`` starts from the block of the environment in ``NAME.yml`` (else its ``default``) and
 lays over it the preset's ``default`` block, then its block of the environment. A preset may begin with
 ``extends: OTHER``, or a list of others: those are laid first, in their order. Mappings are merged key by key; any other
 value, ``null`` included, replaces what was there. An id of ours, such as ``gcrl_zoo/PointMaze_UMaze-v3``, takes
-the block of the environment inside where it has none of its own, without the wrapper, which it brings.
+the block of the environment inside if it has no block itself, without the wrapper, which it brings.
 """
 
 import difflib
+import functools
 import importlib
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +35,8 @@ ZOO_KEYS = frozenset(
 ZOO_ARGUMENTS = frozenset("env tensorboard_log seed verbose device _init_setup_model".split())
 REQUIRED = ("policy", "n_timesteps")
 EXTENDS = "extends"
+SOURCES = ("dataset", "stream")  # arguments that a block may depend on, by the end of its name
+WITH = " with "
 
 
 def find_preset(method: Method, conf: str) -> Path | None:
@@ -65,7 +73,9 @@ def _is_own_module(name: str) -> bool:
         return False
 
 
-def compose(method: Method, preset: Path | None, env_id: str, *, atari: bool = False) -> tuple[str, Block]:
+def compose(
+    method: Method, preset: Path | None, env_id: str, *, atari: bool = False, given: Collection[str] = ()
+) -> tuple[str, Block]:
     """
     The block of one environment.
 
@@ -73,26 +83,59 @@ def compose(method: Method, preset: Path | None, env_id: str, *, atari: bool = F
     :param preset: file of the delta to lay over it
     :param env_id: the environment
     :param atari: whether a block called ``atari`` comes before ``default``, as in RL Zoo
+    :param given: those of ``SOURCES`` that the user gives
     :return: where it came from, for people; and the block
+    :raises ValueError: no block of the file, or of the preset, is for this run
     """
-    base = read_blocks(method.yaml)
-    key = _own_key(base, env_id) or next((key for key in (*["atari"] * atari, "default") if key in base), None)
-    if key is None:
+    base, names = read_blocks(method.yaml), _names(env_id)
+    files = [(layer, read_blocks(layer)) for layer in (layers(method, preset) if preset is not None else [])]
+    changes = [
+        _read(layer, delta, key, env_id)
+        for layer, delta in files
+        for key in (*_fitting(delta, ("default",), given)[::-1], *_fitting(delta, names, given)[::-1])
+    ]
+    if preset is not None and not changes:
+        others = ", ".join(key for _, delta in files for key in delta)
+        needed = [told for _, delta in files for told in _needed(delta, ("default", *names), given)]
+        raise ValueError(
+            f"The preset {preset.stem} of {method.name} is for {others}, not for {env_id}" + "".join(needed[:1]) + "."
+        )
+    deltas = [values for _, values in changes]
+    named: Block = functools.reduce(merge, deltas, {})  # a preset may name its dataset
+    given = {*given, *(source for source in SOURCES if named.get(source) is not None)}
+    keys = _fitting(base, (*names, *["atari"] * atari, "default"), given)
+    if not keys:
         raise ValueError(
             f"{method.yaml} has neither a block for {env_id} nor a default; write one and pass it by -conf."
         )
-    source, block = _read(method.yaml, base, key, env_id)
-    fits = preset is None
-    for layer in layers(method, preset) if preset is not None else []:
-        delta = read_blocks(layer)
-        for key in ("default", _own_key(delta, env_id)):
-            if key in delta:
-                told, changes = _read(layer, delta, key, env_id)
-                source, block, fits = f"{source} + {told}", merge(block, changes), True
-    if preset is not None and not fits:
-        others = ", ".join(read_blocks(preset))
-        raise ValueError(f"The preset {preset.stem} of {method.name} is for {others}, not for {env_id}.")
-    return source, block
+    told, block = _read(method.yaml, base, keys[0], env_id)
+    left_out = _needed(base, names, given) if not _fitting(base, names, given) else []
+    source = " + ".join((told, *(told for told, _ in changes))) + "".join(left_out)
+    return source, functools.reduce(merge, deltas, block)
+
+
+def _names(env_id: str) -> tuple[str, ...]:
+    """The environments whose blocks fit: an id of ours takes that of the environment inside if it has none itself."""
+    return (env_id, WRAPPED[env_id].inside) if env_id in WRAPPED else (env_id,)
+
+
+def _fitting(blocks: dict[str, Block], names: Collection[str], given: Collection[str]) -> list[str]:
+    """The keys of the first name that has any which fit the run; those that depend on what is given come first."""
+    endings = (*(f"{WITH}{source}" for source in SOURCES if source in given), "")
+    for name in names:
+        if keys := [name + ending for ending in endings if name + ending in blocks]:
+            return keys
+    return []
+
+
+def _needed(blocks: dict[str, Block], names: Collection[str], given: Collection[str]) -> list[str]:
+    """For people: which blocks do not fit only because the user gives no dataset or stream."""
+    return [
+        f" (the block '{name}{WITH}{source}' needs a {source}: -params {source}:\"'ID'\")"
+        for name in names
+        for source in SOURCES
+        if source not in given and f"{name}{WITH}{source}" in blocks
+    ]
 
 
 def layers(method: Method, preset: Path, within: tuple[str, ...] = ()) -> list[Path]:
@@ -116,16 +159,10 @@ def layers(method: Method, preset: Path, within: tuple[str, ...] = ()) -> list[P
     return [*found, preset]
 
 
-def _own_key(blocks: dict[str, Block], env_id: str) -> str | None:
-    """The block of an environment; an id of ours without one of its own takes that of the environment inside."""
-    inside = [WRAPPED[env_id].inside] if env_id in WRAPPED else []
-    return next((key for key in (env_id, *inside) if key in blocks), None)
-
-
 def _read(path: Path, blocks: dict[str, Block], key: str, env_id: str) -> tuple[str, Block]:
     """Where a block came from, and the block: without what an id of ours has already, if it is of the one inside."""
     block = blocks[key]
-    if env_id in WRAPPED and key == WRAPPED[env_id].inside:
+    if env_id in WRAPPED and key.partition(WITH)[0] == WRAPPED[env_id].inside:
         block = {name: value for name, value in block.items() if name not in ("env_wrapper", "env_kwargs")}
     return f"{path}[{key}]", block
 
