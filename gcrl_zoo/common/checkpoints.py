@@ -11,6 +11,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
+from gcrl_zoo.common.actions import refuse_unbounded
 from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.run_state import RandomStreams
@@ -43,6 +44,12 @@ class PersistentAlgorithm(BaseAlgorithm):
     def data_needs(self) -> Needs:
         """``needs`` of this agent; override it where they depend on arguments. The policy exists when it is read."""
         return self.needs
+
+    @staticmethod
+    def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
+        """Each environment that is given passes here, before SB3 asserts what it needs of it."""
+        refuse_unbounded(env.action_space)
+        return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def _excluded_save_params(self) -> list[str]:
         # A store handed over as an argument would be pickled into the zip whole; an id or a path is kept.

@@ -105,9 +105,10 @@ class Collector:
         if not self.discrete and not np.isfinite(wanted).all():
             raise self._breakdown()
         actions = explorer.perturb(wanted, self.episode_starts)
+        sent = self.policy.to_action_space(actions)
         if actions is not wanted:
-            self.memory = self.policy.executed(self.memory, actions)
-        return actions
+            self.memory = self.policy.executed(self.memory, sent)
+        return sent
 
     def _breakdown(self) -> ValueError:
         """Before the environment is sent NaN actions, which it would answer in some way of its own."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from gymnasium import spaces
 
+from gcrl_zoo.common.actions import ToActionSpace
 from gcrl_zoo.common.arguments import is_number, shown
 from gcrl_zoo.common.roles import Inputs
 
@@ -28,7 +29,7 @@ class Explorer(Protocol):
         """
         :param actions: (E, ...) of the policy; not changed in place
         :param episode_starts: (E,)
-        :return: actions to send to the environments
+        :return: actions to send to the environments; the same array where nothing is changed
         """
         return actions
 
@@ -73,13 +74,14 @@ class RandomPlay(Explorer):
 
     def __init__(self, action_space: spaces.Space, rng: np.random.Generator, hold: float = 1) -> None:
         self.space, self.rng, self.held = action_space, rng, Held(rng, hold)
+        self.to_action_space = ToActionSpace(action_space)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
-        return self.held(self._uniform(actions.shape), episode_starts)
+        return self.to_action_space(self.held(self._uniform(actions.shape), episode_starts))
 
     def _uniform(self, shape: tuple[int, ...]) -> np.ndarray:
         if isinstance(self.space, spaces.Discrete):
-            return self.rng.integers(self.space.n, size=shape) + int(self.space.start)
+            return self.rng.integers(int(self.space.n), size=shape) + int(self.space.start)
         assert isinstance(self.space, spaces.Box)
         return self.rng.uniform(self.space.low, self.space.high, size=shape).astype(np.float32)
 
@@ -111,6 +113,8 @@ class NoiseLevels(RandomPlay):
         self.levels = np.asarray(given, dtype=np.float32)
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
         self._calm = False
+        if isinstance(action_space, spaces.Box):  # halved first, since high - low may be beyond the dtype
+            self._half_range = action_space.high / 2 - action_space.low / 2
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
         new = len(self._level) != len(actions)
@@ -122,12 +126,9 @@ class NoiseLevels(RandomPlay):
             return actions
         if isinstance(self.space, spaces.Discrete):
             return self._replaced(actions, int(self.space.start) - 1, episode_starts)
-        assert isinstance(self.space, spaces.Box)
-        low, high = self.space.low, self.space.high
         level = self._level.reshape((-1,) + (1,) * (actions.ndim - 1))
         noise = self.held(self.rng.standard_normal(actions.shape, dtype=np.float32), episode_starts)
-        # np.clip takes twice as long
-        return np.minimum(np.maximum(actions + noise * level * (high - low) / 2, low), high)
+        return self.to_action_space(actions + noise * level * self._half_range)
 
     def _replaced(self, actions: np.ndarray, none: int, episode_starts: np.ndarray) -> np.ndarray:
         """:param none: stands for the policy's own action, so that whether and by what it is replaced is one draw"""
@@ -136,4 +137,4 @@ class NoiseLevels(RandomPlay):
         drawn = self.held(fresh, episode_starts)
         # An episode without noise has no use for what was drawn before it began, while all others were calm as well.
         wild = (drawn != none) & (self._level > 0)
-        return np.where(wild, drawn, actions) if True in wild else actions
+        return self.to_action_space(np.where(wild, drawn, actions)) if True in wild else actions

@@ -12,6 +12,7 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
+from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
 from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.optimizers import OptimizedPolicy
@@ -22,6 +23,8 @@ from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, Determini
 
 #: What a policy remembers between two steps of an episode; only the policy looks inside.
 State = tuple[Any, ...]
+
+NO_STARTS = np.zeros(0, dtype=bool)
 
 BOX_HEADS: dict[str, type[ActionHead]] = {
     "deterministic": DeterministicHead,
@@ -74,7 +77,8 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: str = "auto",
             f"action_head: {kind} does not fit the action space {space}; choose one of {', '.join(BOX_HEADS)}."
         )
     refuse_unknown(kwargs, BOX_HEADS[kind], f"action_head_kwargs entry of the head {kind}")
-    low, high = th.as_tensor(space.low).float(), th.as_tensor(space.high).float()
+    refuse_unbounded(space)
+    low, high = th.as_tensor(space.low), th.as_tensor(space.high)
     return BOX_HEADS[kind](features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
 
 
@@ -127,6 +131,7 @@ class ConditionedPolicy(OptimizedPolicy):
         # A goal is encoded as the state that it names, with the same weights and statistics.
         self.encoder = DictEncoder(encoders)
         self.goal_encoder = DictEncoder({key: encoders[key] for key in self.roles.goal_keys})
+        self.to_action_space = ToActionSpace(action_space)
         self.head = make_action_head(action_space, representation_dim, action_head, **(action_head_kwargs or {}))
         self.register_buffer("return_scale", th.ones(1))
         self.register_buffer("target_return", th.zeros(1))
@@ -213,8 +218,44 @@ class ConditionedPolicy(OptimizedPolicy):
         """
         return state
 
+    def predict(
+        self,
+        observation: Observation,
+        state: State | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, State | None]:
+        """
+        :param observation: of one environment or of E
+        :param state: as returned by the last call; None at the beginning of an episode
+        :param episode_start: (E,) where an episode begins; None for nowhere (but everywhere without a ``state``)
+        :param deterministic: the most likely action instead of a sample
+        :return: actions, inside the action space and of its dtype, and the memory for the next call
+        """
+        self.set_training_mode(False)
+        tensors, vectorised = self.obs_to_tensor(observation)
+        inputs = self.command(self.roles.inputs(tensors))
+        state, starts = self._memory(inputs, state, episode_start)
+        with th.inference_mode():
+            chosen, state = self.step(inputs, state, starts, deterministic)
+        actions = self.to_action_space(chosen.cpu().numpy())
+        return (actions if vectorised else actions.squeeze(axis=0)), state
+
+    def _memory(
+        self, inputs: Inputs, state: State | None, episode_start: np.ndarray | None
+    ) -> tuple[State | None, np.ndarray]:
+        """The state and the episode starts that :meth:`step` takes; a policy without memory reads neither."""
+        return state, NO_STARTS
+
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
-        return self.act(self.command(self.roles.inputs(observation)), deterministic)
+        """
+        :param observation: (B, ...) on the device, each as an episode begins
+        :param deterministic: the most likely action instead of a sample
+        :return: (B, A) or (B,)
+        """
+        inputs = self.command(self.roles.inputs(observation))
+        state, starts = self._memory(inputs, None, None)
+        return self.step(inputs, state, starts, deterministic)[0]
 
     # -------------------------------------------------------------- statistics
 

@@ -102,7 +102,7 @@ class ActionHead(nn.Module, ABC):
         """
         :param params: (B, P)
         :param deterministic: the most likely action instead of a sample
-        :return: (B, A) or (B,), environment units, always inside the action space
+        :return: (B, A) float32 or (B,) int64, environment units, inside the action space up to the rounding of float32
         """
 
 
@@ -146,25 +146,30 @@ class BoxHead(ActionHead):
     """
     Shared by the heads for continuous actions (``Box``): they work in [-1, 1] per dimension.
 
-    :param low: (A,) smallest action
+    :param low: (A,) smallest action, finite; of the dtype of the action space
     :param high: (A,) largest action
     """
 
     center: Tensor
     half_range: Tensor
     unit: Tensor
+    low: Tensor
+    high: Tensor
 
     def __init__(self, features_dim: int, params_per_dim: int, low: Tensor, high: Tensor) -> None:
         super().__init__(features_dim, params_per_dim * low.numel())
         self.shape = low.shape
-        self.register_buffer("center", (high + low).flatten() / 2)
-        half_range = (high - low).flatten() / 2
+        self.half_precision = low.dtype == th.float16
+        # Most spaces are [-1, 1] and need no scaling; acting takes microseconds.
+        self.in_unit = bool((low == -1).all() and (high == 1).all())
+        low, high = low.flatten().double(), high.flatten().double()  # high - low may be beyond float32
+        half_range = ((high - low) / 2).float()
+        self.register_buffer("center", ((high + low) / 2).float())
         self.register_buffer("half_range", half_range)
         # A dimension that allows one value only has no range to divide by; there the action is that value.
         self.register_buffer("unit", th.where(half_range > 0, half_range, 1.0), persistent=False)
-        self.in_unit = bool(
-            (low == -1).all() and (high == 1).all()
-        )  # so most spaces are, and acting counts in microseconds
+        self.register_buffer("low", low.float(), persistent=False)
+        self.register_buffer("high", high.float(), persistent=False)
 
     @property
     def encoding_dim(self) -> int:
@@ -182,9 +187,17 @@ class BoxHead(ActionHead):
         return actions if self.in_unit else (actions - self.center) / self.unit
 
     def to_env(self, actions: Tensor) -> Tensor:
-        """[-1, 1] (B, A), clamped, to environment units (B, *shape)."""
+        """
+        Convert [-1, 1] (B, A) to environment units (B, *shape). What lies outside is clamped, before scaling and after
+        it, since scaling rounds. The result is float32, but each value is one that the dtype of the space has, so a
+        memory of what was chosen equals what the environment gets.
+        """
         actions = actions.clamp(-1, 1)
-        return (actions if self.in_unit else actions * self.half_range + self.center).view(-1, *self.shape)
+        if not self.in_unit:
+            actions = (actions * self.half_range + self.center).clamp(self.low, self.high)
+        if self.half_precision:
+            actions = actions.half().float()
+        return actions.view(-1, *self.shape)
 
     def distance(self, params: Tensor, other: Tensor) -> Tensor:
         apart = self.to_unit(self.act(params, deterministic=True)) - self.to_unit(self.act(other, deterministic=True))

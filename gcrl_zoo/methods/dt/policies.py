@@ -122,8 +122,8 @@ class DTPolicy(WindowPolicy):
     def initial_state(self, n_envs: int) -> State:
         """Embedded tokens so far (or a cache of what layers made of them), steps so far, and the action before."""
         steps, space = np.zeros(n_envs, dtype=np.int64), self.action_space
-        nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0), space.dtype)
-        actions = to_tensors(nothing, self.device)
+        nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0))
+        actions = to_tensors(self.to_action_space.kept(nothing), self.device)
         if self.band is None:
             size, width = TOKENS * self.context_length - 1, self.tokens.width
             return self.target_return.new_zeros(n_envs, size, width), steps, actions
@@ -152,7 +152,7 @@ class DTPolicy(WindowPolicy):
 
     def executed(self, state: State | None, actions: np.ndarray) -> State:
         assert state is not None
-        return (*state[:-1], to_tensors(actions, self.device))
+        return (*state[:-1], to_tensors(self.to_action_space.kept(actions), self.device))
 
     def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
         """(E, 1, D) or (E, 1, 2, D), and the past to remember: (E, 3K - 1, D), the newest last"""
