@@ -1,11 +1,19 @@
 """Roles: which part of an observation is fact and which is command."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch as th
 from gymnasium import spaces
+from gymnasium.wrappers import TransformObservation
+from stable_baselines3.common.vec_env import DummyVecEnv
 
+from gcrl_zoo import BC
 from gcrl_zoo.common.roles import Roles
+from gcrl_zoo.methods.bc import BCPolicy
+
+from .envs import PointEnv
 
 BOX = spaces.Box(-1, 1, (2,))
 
@@ -76,3 +84,46 @@ def test_facts_and_inputs_leave_the_observation_alone():
 def test_what_cannot_be_stored_is_refused(space, words):
     with pytest.raises(ValueError, match=rf"^[^\n]*{words}[^\n]*\.$"):
         Roles.of(space)
+
+
+def test_extra_commands_are_given_to_networks_and_not_stored():
+    keys = ("observation", "speed_limit", "weather")
+    roles, seen = Roles.of(dict_of(*keys), ["speed_limit"]), observation(*keys)
+    assert set(roles.facts(seen)) == set(roles.state_keys) == set(roles.goal_keys) == {"observation", "weather"}
+    inputs = roles.inputs(tensors(seen))
+    assert set(inputs.state) == {"observation", "weather"}
+    assert list(inputs.extras) == ["speed_limit"] and (inputs.extras["speed_limit"] == 1).all()
+    assert Roles.of(dict_of(*keys)).inputs(tensors(seen)).extras is None
+
+
+@pytest.mark.parametrize("space", [BOX, dict_of("observation")])
+def test_an_extra_command_that_the_environment_does_not_give(space):
+    with pytest.raises(ValueError, match=r"^[^\n]*command 'speed_limit'[^\n]*has observation;[^\n]*\.$"):
+        Roles.of(space, ["speed_limit"])
+
+
+class SpeedPolicy(BCPolicy):
+    """Acts on a command of its environment."""
+
+    extra_commands = ("speed_limit",)
+    seen: ClassVar[list] = []
+
+    def represent(self, inputs):
+        self.seen.append(None if inputs.extras is None else list(inputs.extras))
+        return super().represent(inputs)
+
+
+def test_an_agent_acts_on_an_extra_command_and_does_not_store_it():
+    space = spaces.Dict({"speed_limit": spaces.Box(0, 1, (1,))})
+
+    def limited():
+        env = PointEnv("goal")
+        both = spaces.Dict({**env.observation_space, **space})
+        return TransformObservation(env, lambda seen: {**seen, "speed_limit": np.ones(1, np.float32)}, both)
+
+    env = DummyVecEnv([limited])
+    model = BC(SpeedPolicy, env, learning_starts=0, train_freq=12, gradient_steps=2, device="cpu", seed=0).learn(48)
+    assert model.replay_buffer.n_episodes and "speed_limit" not in model.replay_buffer.observation_keys
+    SpeedPolicy.seen.clear()
+    model.predict(env.reset())
+    assert SpeedPolicy.seen == [["speed_limit"]]
