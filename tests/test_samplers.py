@@ -299,6 +299,6 @@ def test_goal_pairs_refuse_nonsense(arguments: dict[str, Any], sentence: str) ->
 
 
 def test_windows_refuse_nonsense() -> None:
-    for length, ahead in ((0, 1), (1, 0)):
-        with pytest.raises(ValueError, match=f"at least 1, but they are {length} and {ahead}"):
+    for length, ahead, name in ((0, 1, "length of windows"), (1, 0, "number of actions ahead")):
+        with pytest.raises(ValueError, match=f"^The {name} is 0; give a whole number of at least 1"):
             Windows(told_store(3), length, ahead)

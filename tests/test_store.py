@@ -321,7 +321,7 @@ def test_an_episode_must_fit_the_capacity() -> None:
     assert_holds(store, [told_episode(0, 4)])
     store.append(told_episode(1, 9))
     assert_holds(store, [told_episode(1, 9)])
-    with pytest.raises(ValueError, match="capacity of own play is 1"):
+    with pytest.raises(ValueError, match=r"of own play is 1; give a whole number of at least 2"):
         TrajectoryStore(capacity=1)
 
 

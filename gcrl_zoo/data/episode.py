@@ -4,59 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array: TypeAlias = npt.NDArray[Any]
-DType: TypeAlias = np.dtype[Any]
+from gcrl_zoo.data.arrays import (
+    FLOAT,
+    INT,
+    LARGEST,
+    Array,
+    DType,
+    EpisodeError,
+    action_dtype,
+    checked,
+    observation_dtype,
+    reward_dtype,
+)
+from gcrl_zoo.data.checks import optional_whole, whole
 
-FLOAT: DType = np.dtype(np.float32)
-INT: DType = np.dtype(np.int64)
-
-
-class EpisodeError(ValueError):
-    """A fault in one episode, told as a sentence that can be retold with a better name for the episode.
-
-    :param fault: what is wrong and what to do, as a verb phrase ("holds nan in ...")
-    :param where: the subject of the sentence
-    """
-
-    def __init__(self, fault: str, where: str = "The episode") -> None:
-        super().__init__(fault, where)  # both are args, so that the error survives pickling between processes
-        self.fault = fault
-        self.where = where
-
-    def __str__(self) -> str:
-        return f"{self.where} {self.fault}."
-
-    def at(self, where: str) -> EpisodeError:
-        """The same fault under a more precise name, such as ``"Episode 7 of gcrl/hopper/mixed-v0"``."""
-        return EpisodeError(self.fault, where)
-
-
-def observation_dtype(dtype: DType) -> DType:
-    """The dtype in which facts are kept: float32, int64, bool, or uint8 (images).
-
-    :raises ValueError: for anything that is no number
-    """
-    if dtype.kind == "f":
-        return FLOAT
-    if dtype.kind not in "biu":
-        raise ValueError(f"dtype {dtype}")
-    return dtype if dtype in (np.bool_, np.uint8) else INT
-
-
-def action_dtype(dtype: DType) -> DType:
-    """The dtype in which actions are kept: float32 for boxes, int64 for choices."""
-    kept = observation_dtype(dtype)
-    return FLOAT if kept == FLOAT else INT
-
-
-def reward_dtype(dtype: DType) -> DType:
-    """The dtype in which rewards are kept: float32."""
-    return FLOAT
+__all__ = ["FLOAT", "INT", "Array", "DType", "Episode", "EpisodeBuilder", "EpisodeError"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,12 +46,16 @@ class Episode:
     extras: dict[str, Array] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        _check_mapping(self.observations, "observations")
+        _check_mapping(self.extras, "extras")
         if not self.observations:
             raise EpisodeError("has no observations; give at least one key")
-        facts = {key: _checked(value, f"observation '{key}'") for key, value in self.observations.items()}
-        extras = {key: _checked(value, f"extra '{key}'") for key, value in self.extras.items()}
-        actions = None if self.actions is None else _checked(self.actions, "action", action_dtype)
-        rewards = None if self.rewards is None else _checked(self.rewards, "reward", reward_dtype)
+        facts = {key: checked(value, f"observation '{key}'") for key, value in self.observations.items()}
+        extras = {key: checked(value, f"extra '{key}'") for key, value in self.extras.items()}
+        actions = None if self.actions is None else checked(self.actions, "action", action_dtype)
+        rewards = None if self.rewards is None else checked(self.rewards, "reward", reward_dtype)
+        if not isinstance(self.terminated, (bool, np.bool_)):
+            raise EpisodeError(f"has {self.terminated!r} as terminated; give True (a terminal state) or False (cut)")
 
         slots = len(next(iter(facts.values())))
         if slots < 2:
@@ -99,6 +69,9 @@ class Episode:
             _check_length("rewards", rewards, slots - 1, slots)
             if rewards.ndim != 1:
                 raise EpisodeError(f"has rewards of shape {rewards.shape}; give one number per step")
+            # Bounds every return and every difference of two returns, which are kept as float32, too.
+            if np.abs(rewards).sum(dtype=np.float64) > LARGEST[FLOAT]:
+                raise EpisodeError(f"has rewards whose sum exceeds {LARGEST[FLOAT]:.3g} (float32); scale them down")
 
         # A frozen dataclass can only be completed through object.__setattr__.
         canonical = {"observations": facts, "actions": actions, "rewards": rewards, "extras": extras}
@@ -116,23 +89,15 @@ class Episode:
         return 0.0 if self.rewards is None else float(self.rewards.sum(dtype=np.float64))
 
 
-def _checked(value: Any, name: str, dtype_of: Callable[[DType], DType] = observation_dtype) -> Array:
-    """``value`` as an array of its canonical dtype, all of it finite."""
-    array: Array = np.asarray(value)
-    try:
-        observation_dtype(array.dtype)  # refuses anything that is no number
-        dtype = dtype_of(array.dtype)
-    except ValueError as error:
-        raise EpisodeError(f"holds {name} values that are no numbers ({error}); give plain numeric arrays") from None
-    if array.ndim == 0:
-        raise EpisodeError(f"holds a single number as {name}; give one entry per step")
-    with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the next line reports
-        array = array.astype(dtype, copy=False)
-    if dtype == FLOAT and not np.isfinite(array).all():
-        step = int(np.argwhere(~np.isfinite(array))[0, 0])
-        bad = array[step].ravel()[~np.isfinite(array[step]).ravel()][0]
-        raise EpisodeError(f"holds {bad} in {name} at step {step}; repair the recording or leave this episode out")
-    return array
+def _check_mapping(columns: Any, name: str) -> None:
+    """Refuse anything but a dict of columns with printable names, which files keep."""
+    if not isinstance(columns, Mapping):
+        raise EpisodeError(
+            f"has {name} of type {type(columns).__name__}; give a dict of arrays, such as {{'observation': array}}"
+        )
+    for key in columns:
+        if not isinstance(key, str) or not key or not key.isprintable():
+            raise EpisodeError(f"has the key {key!r} in {name}; give names of printable characters")
 
 
 def _check_length(name: str, array: Array, expected: int, slots: int) -> None:
@@ -151,14 +116,12 @@ class EpisodeBuilder:
 
     :param n_envs: number of environments E
     :param max_episode_steps: cuts (truncates) episodes of this length, so that endless ones get finished, too
+    :raises ValueError: one of the two is no whole number of at least 1
     """
 
     def __init__(self, n_envs: int, max_episode_steps: int | None = None) -> None:
-        if n_envs < 1:
-            raise ValueError(f"An EpisodeBuilder needs at least one environment, but n_envs is {n_envs}.")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps is {max_episode_steps}; give None or a number of steps above 0.")
-        self.max_episode_steps = max_episode_steps
+        n_envs = whole(n_envs, "n_envs (number of environments)")
+        self.max_episode_steps = optional_whole(max_episode_steps, "max_episode_steps")
         self._envs = np.arange(n_envs)
         self._lengths: Array = np.zeros(n_envs, dtype=np.int64)
         self._capacity = 0
@@ -262,7 +225,9 @@ class EpisodeBuilder:
     def _buffer(self, values: Array, dtype_of: Callable[[DType], DType] = observation_dtype) -> Array:
         """An empty buffer for values of shape (E, ...)."""
         values = np.asarray(values)
-        return np.empty((self._capacity, *values.shape), dtype=dtype_of(values.dtype))
+        # uint64 is kept until the episode checks that int64 holds its values.
+        dtype = values.dtype if values.dtype == np.uint64 else dtype_of(values.dtype)
+        return np.empty((self._capacity, *values.shape), dtype=dtype)
 
     def _grow(self) -> None:
         """Double the capacity of all buffers."""

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
+from gcrl_zoo.data.checks import boolean, is_real, optional_whole, whole
 from gcrl_zoo.data.episode import Array
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -24,7 +25,10 @@ class Sampler(Protocol[IndexT, BatchT]):
     """
 
     def draw(self, rng: np.random.Generator, n: int) -> IndexT:
-        """Choose n samples; the only place with randomness."""
+        """Choose n samples; the only place with randomness.
+
+        :raises ValueError: n is no whole number of at least 1, or the store holds no episodes
+        """
         ...
 
     def gather(self, index: IndexT) -> BatchT:
@@ -95,10 +99,11 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
     random       uniform over all slots of the store
     ===========  ==============================================================================
 
-    :param max_horizon: for ``future`` and ``geometric``: the goal lies at most so many steps ahead
-    :param discount: for ``geometric``
+    :param max_horizon: for ``future`` and ``geometric``: the goal lies at most so many steps ahead; at least 1
+    :param discount: for ``geometric``, in [0, 1)
     :param goal_keys: observation keys that make up the goal; None: all of them
     :param successors: read what came right after each step as well
+    :raises ValueError: an argument is out of its range
     """
 
     def __init__(
@@ -110,26 +115,24 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         goal_keys: Sequence[str] | None = None,
         successors: bool = False,
     ) -> None:
-        if strategy not in get_args(Strategy):
-            raise ValueError(f"The goal strategy '{strategy}' is unknown; choose {', '.join(get_args(Strategy))}.")
+        if not isinstance(strategy, str) or strategy not in get_args(Strategy):
+            raise ValueError(f"The goal strategy {strategy!r} is unknown; choose {', '.join(get_args(Strategy))}.")
         if max_horizon is not None and strategy not in ("future", "geometric"):
             raise ValueError(f"The goal strategy '{strategy}' has no horizon; set max_horizon ({max_horizon}) to None.")
-        if max_horizon is not None and max_horizon < 1:
-            raise ValueError(f"max_horizon is {max_horizon}; give at least 1, or None for no limit.")
-        if not 0 <= discount < 1:
-            raise ValueError(f"The discount of geometric goals is {discount}; give a number in [0, 1).")
+        if not is_real(discount) or not 0 <= discount < 1:
+            raise ValueError(f"The discount of geometric goals is {discount!r}; give a number in [0, 1).")
         self.store = store
         self.strategy = strategy
-        self.max_horizon = max_horizon
+        self.max_horizon = optional_whole(max_horizon, "max_horizon")
         self.discount = discount
-        self.goal_keys = goal_keys
-        self.successors = successors
+        self.goal_keys = _goal_keys(goal_keys, store)
+        self.successors = boolean(successors, "successors")
 
     def draw(self, rng: np.random.Generator, n: int) -> GoalIndex:
         """Choose n steps and a goal for each."""
         store, strategy = self.store, self.strategy
         steps = _uniform_steps(store, rng, n)
-        last = store.last.take(steps)
+        n, last = len(steps), store.last.take(steps)
         if strategy == "final":
             return GoalIndex(steps, last)
         if strategy == "random":
@@ -198,18 +201,17 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
     Were it the beginning that is uniform, the first steps of an episode would hardly ever be in a window, and acting
     begins there.
 
-    :param length: K, the number of observations
+    :param length: K, the number of observations, at least 1
     :param ahead: how many actions are wanted for each observation, its own included, as for action chunks; the batch
-        then has K + ahead - 1 actions
+        then has K + ahead - 1 actions; at least 1
+    :raises ValueError: an argument is out of its range
     """
 
     def __init__(self, store: TrajectoryStore, length: int, ahead: int = 1) -> None:
-        if length < 1 or ahead < 1:
-            raise ValueError(f"Windows need length and ahead of at least 1, but they are {length} and {ahead}.")
         self.store = store
-        self.length = length
-        self.ahead = ahead
-        self._offsets = np.arange(length + ahead - 1)
+        self.length = whole(length, "The length of windows")
+        self.ahead = whole(ahead, "The number of actions ahead")
+        self._offsets = np.arange(self.length + self.ahead - 1)
 
     def draw(self, rng: np.random.Generator, n: int) -> WindowIndex:
         """Choose n windows."""
@@ -236,6 +238,18 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
         )
 
 
+def _goal_keys(keys: Sequence[str] | None, store: TrajectoryStore) -> tuple[str, ...] | None:
+    """Keys that the store has; an empty store is not asked, since its first episode brings them."""
+    if keys is None:
+        return None
+    known = store.observation_keys
+    listed = isinstance(keys, Sequence) and not isinstance(keys, str) and all(isinstance(key, str) for key in keys)
+    if not listed or not keys or (known and not {*keys} <= {*known}):
+        have = ", ".join(known) or "none yet"
+        raise ValueError(f"goal_keys is {keys!r}; give a list of observation keys of {store.name} ({have}), or None.")
+    return tuple(keys)
+
+
 def _uniform(rng: np.random.Generator, n: int, bounds: Array | int) -> Array:
     """n integers, each uniform over 0 ... bound - 1; faster than ``rng.integers`` where bounds differ."""
     return (rng.random(n) * bounds).astype(np.intp)
@@ -243,7 +257,7 @@ def _uniform(rng: np.random.Generator, n: int, bounds: Array | int) -> Array:
 
 def _uniform_steps(store: TrajectoryStore, rng: np.random.Generator, n: int) -> Array:
     """(B,) slots, uniform over all steps."""
-    steps = store.steps
+    n, steps = whole(n, "The number of samples"), store.steps
     if not len(steps):
         raise ValueError(f"A batch was drawn from {store.name}, but it holds no episodes yet.")
     return steps.take(_uniform(rng, n, len(steps))).astype(np.intp)

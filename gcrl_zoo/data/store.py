@@ -12,6 +12,7 @@ import numpy as np
 from gymnasium import Space
 
 from gcrl_zoo.data import files
+from gcrl_zoo.data.checks import is_real, is_whole, optional_whole, whole
 from gcrl_zoo.data.columns import SLOT, Columns, Rows
 from gcrl_zoo.data.episode import FLOAT, INT, Array, Episode, EpisodeError
 from gcrl_zoo.data.tape import Tape
@@ -40,8 +41,7 @@ class TrajectoryStore:
         observation_space: Space[Any] | None = None,
         action_space: Space[Any] | None = None,
     ) -> None:
-        if capacity is not None and capacity < 2:
-            raise ValueError(f"The capacity of {name} is {capacity} slots; the shortest episode needs 2.")
+        capacity = optional_whole(capacity, f"The capacity (slots) of {name}", least=2)
         self.capacity = capacity
         self.name = name
         self.observation_space = observation_space
@@ -71,10 +71,12 @@ class TrajectoryStore:
         """A store of these episodes; errors name the episode.
 
         :param n_slots: slots that a lazy iterable will need, so that memory is taken only once
+        :raises ValueError: an episode has a fault, which the message names, or an argument is out of its range
         """
         store = cls(capacity, name, observation_space, action_space)
+        n_slots = optional_whole(n_slots, "n_slots", least=0)
         if n_slots is None and isinstance(episodes, Sequence):
-            n_slots = sum(episode.length + 1 for episode in episodes)
+            n_slots = sum(episode.length + 1 for episode in episodes if isinstance(episode, Episode))
         if n_slots is not None:
             n_slots = n_slots if capacity is None else min(n_slots, capacity)
             store._slots.reserve(n_slots)
@@ -189,7 +191,13 @@ class TrajectoryStore:
         return Rows(self._slots, slots, self._check_readable)
 
     def episode(self, i: int) -> Episode:
-        """A copy of the i-th episode; a negative number counts from the newest."""
+        """A copy of the i-th episode; a negative number counts from the newest.
+
+        :raises ValueError: there is no such episode
+        """
+        if not is_whole(i, -self.n_episodes) or i >= self.n_episodes:
+            raise ValueError(f"Episode {i!r} of {self.name} was asked for, but it has {self.n_episodes} episodes.")
+        i = int(i)
         last, length = int(self.final_slots[i]), int(self.lengths[i])
         slots = np.arange(last - length, last + 1)
         return Episode(
@@ -205,7 +213,12 @@ class TrajectoryStore:
         return (self.episode(i) for i in range(self.n_episodes))
 
     def append(self, episode: Episode) -> None:
-        """Add an episode; those for which there is no room any more leave, oldest first."""
+        """Add an episode; those for which there is no room any more leave, oldest first.
+
+        :raises ValueError: the store is read-only, or the episode does not fit
+        """
+        if not isinstance(episode, Episode):
+            raise ValueError(f"{self.name} keeps objects of the class Episode; a {type(episode).__name__} was given.")
         if self._read_only:
             raise ValueError(f"{self.name} is read-only, being a view or a shared dataset; append to a copy() of it.")
         length = episode.length
@@ -230,10 +243,11 @@ class TrajectoryStore:
 
         It shows the store as it is now: using it after the store has changed is an error.
 
-        :param fraction: of the episodes, rounded up, so that there is at least one
+        :param fraction: of the episodes, in (0, 1], rounded up to at least one episode
+        :raises ValueError: the fraction is out of its range, or the store has no rewards or no episodes
         """
-        if not 0 < fraction <= 1:
-            raise ValueError(f"The best fraction {fraction} of {self.name} was asked for; give a number in (0, 1].")
+        if not is_real(fraction) or not 0 < fraction <= 1:
+            raise ValueError(f"The best fraction {fraction!r} of {self.name} was asked for; give a number in (0, 1].")
         if not self.has_rewards or not self.n_episodes:
             missing = "rewards" if self.n_episodes else "episodes"
             raise ValueError(f"The best episodes of {self.name} were asked for, but it holds no {missing}.")
@@ -244,8 +258,10 @@ class TrajectoryStore:
     def newest(self, count: int) -> TrajectoryStore:
         """A view of the newest episodes, which shows the store as it is now, as :meth:`best` does.
 
-        :param count: of episodes, at least 1
+        :param count: of episodes, at least 1; a store that has fewer shows all
+        :raises ValueError: the count is no whole number of at least 1
         """
+        count = whole(count, f"The number of newest episodes of {self.name}")
         return self._choose(np.arange(self.n_episodes)[-count:], f"the newest of {self.name}")
 
     def _choose(self, chosen: Array, name: str) -> TrajectoryStore:

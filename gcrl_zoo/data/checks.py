@@ -1,0 +1,55 @@
+"""Checks of the arguments of stores and samplers. Each one raises a single sentence."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+import numpy as np
+
+
+def is_real(value: Any) -> bool:
+    """Whether a value is a finite number; booleans and text are none."""
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+
+
+def is_whole(value: Any, least: int) -> bool:
+    """Whether a value is a whole number of at least ``least``, such as 3 or 1e3."""
+    return is_real(value) and value == int(value) and value >= least
+
+
+def whole(value: Any, name: str, least: int = 1) -> int:
+    """Check a whole number.
+
+    :param value: what the user gave; booleans, fractions and text are refused
+    :param name: of the argument, for the message
+    :param least: the smallest number that is allowed
+    :return: the number as an int
+    :raises ValueError: the value is no whole number, or too small
+    """
+    if not is_whole(value, least):
+        raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}.")
+    return int(value)
+
+
+def optional_whole(value: Any, name: str, least: int = 1) -> int | None:
+    """Check a whole number that may be None; the parameters are those of :func:`whole`.
+
+    :raises ValueError: the value is neither
+    """
+    if value is not None and not is_whole(value, least):
+        raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}, or None for no limit.")
+    return None if value is None else int(value)
+
+
+def boolean(value: Any, name: str) -> bool:
+    """Check True or False; text is refused, since any text that is not empty counts as true in Python.
+
+    :param value: what the user gave
+    :param name: of the argument, for the message
+    :raises ValueError: the value is neither True nor False
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} is {value!r}; give True or False.")
+    return bool(value)
