@@ -5,7 +5,7 @@ import torch as th
 from gymnasium import spaces
 
 from gcrl_zoo import BC
-from gcrl_zoo.common.optimizers import metric_of
+from gcrl_zoo.common.optimized_policy import metric_of
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.methods.bc import BCPolicy
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
 from gcrl_zoo.common.arguments import refuse_unknown
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.optimizers import OptimizedPolicy
+from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder

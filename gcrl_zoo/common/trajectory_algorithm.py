@@ -31,7 +31,7 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
-from gcrl_zoo.common.optimizers import metric_of
+from gcrl_zoo.common.optimized_policy import metric_of
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import (
     Needs,
