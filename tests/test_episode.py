@@ -61,7 +61,7 @@ def _with(array: Any, step: int, value: float) -> Any:
         ({"actions": np.zeros((6, 3))}, "has actions of length 6, but 5 belong to its 6 observations"),
         ({"actions": _with(np.zeros((5, 3)), 2, -np.inf)}, "-inf in action at step 2"),
         ({"rewards": np.zeros(4)}, "has rewards of length 4, but 5 belong"),
-        ({"rewards": np.zeros((5, 1))}, "rewards of shape \\(5, 1\\)"),
+        ({"rewards": np.zeros((5, 2))}, "rewards of shape \\(5, 2\\)"),
         ({"rewards": _with(np.zeros(5), 3, np.inf)}, "holds inf in reward at step 3"),
         ({"rewards": _with(np.zeros(5), 1, 1e300)}, "holds inf in reward at step 1"),  # beyond float32
         ({"extras": {"commanded": np.zeros(5)}}, "has extra 'commanded' of length 5, but 6 belong"),

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
+from gcrl_zoo.common.data_layout import fit_layout
 from gcrl_zoo.common.roles import Roles
-from gcrl_zoo.common.sources import channels_first
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.methods.gcsl import GCSL
 from gcrl_zoo.methods.gcsl_vicreg import GCSLVICReg
@@ -32,7 +32,7 @@ def test_images_of_a_dataset_are_turned_as_sb3_turns_those_of_an_environment():
     first = make_store("image")
     shape = first.take("observation", first.steps[:1]).shape[1:]
     roles = Roles.of(spaces.Box(0, 255, shape, np.uint8))
-    turned = channels_first(channels_last(first), roles)
+    turned = fit_layout(channels_last(first), roles)
     assert turned.name == "camera"
     for a, b in zip(first.episodes(), turned.episodes(), strict=True):
         np.testing.assert_array_equal(a.observations["observation"], b.observations["observation"])
@@ -42,19 +42,19 @@ def test_images_of_a_dataset_are_turned_as_sb3_turns_those_of_an_environment():
 def test_what_fits_already_is_not_copied():
     store = make_store("image")
     shape = store.take("observation", store.steps[:1]).shape[1:]
-    assert channels_first(store, Roles.of(spaces.Box(0, 255, shape, np.uint8))) is store
+    assert fit_layout(store, Roles.of(spaces.Box(0, 255, shape, np.uint8))) is store
     vectors = make_store("box")
-    assert channels_first(vectors, Roles.of(PointEnv("box").observation_space)) is vectors
+    assert fit_layout(vectors, Roles.of(PointEnv("box").observation_space)) is vectors
 
 
 def test_images_are_turned_once_anew_when_there_are_more_and_forgotten_with_their_dataset():
     camera = channels_last(make_store("image"))
     roles = Roles.of(spaces.Box(0, 255, (1, 36, 36), np.uint8))
-    turned = channels_first(camera, roles)
-    assert channels_first(camera, roles) is turned
+    turned = fit_layout(camera, roles)
+    assert fit_layout(camera, roles) is turned
     camera.append(camera.episode(0))
-    assert channels_first(camera, roles).n_episodes == camera.n_episodes == turned.n_episodes + 1
-    alive = weakref.ref(channels_first(camera, roles)), weakref.ref(camera)
+    assert fit_layout(camera, roles).n_episodes == camera.n_episodes == turned.n_episodes + 1
+    alive = weakref.ref(fit_layout(camera, roles)), weakref.ref(camera)
     del camera, turned
     gc.collect()
     assert [each() for each in alive] == [None, None]

@@ -13,9 +13,11 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.actions import refuse_unbounded
 from gcrl_zoo.common.arguments import refuse_unknown
+from gcrl_zoo.common.data_checks import check_store
+from gcrl_zoo.common.data_layout import as_own_play, fit_layout
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.sources import Needs, check_environment, check_store
+from gcrl_zoo.common.sources import Needs, check_environment
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.data.whole_file import whole_file
 
@@ -132,8 +134,10 @@ class PersistentAlgorithm(BaseAlgorithm):
         store = TrajectoryStore.load(path)
         if not store.n_episodes:  # a run that only studied a dataset saves such a one
             return
-        check_store(store, self.policy.roles, self.action_space, self.data_needs, "replay buffer")
-        self.replay_buffer = store.copy(capacity=self.replay_buffer.capacity)
+        roles = self.policy.roles
+        store = fit_layout(store, roles, self.action_space)
+        check_store(store, roles, self.action_space, self.data_needs, "replay buffer")
+        self.replay_buffer = as_own_play(store, roles, self.replay_buffer.capacity)
 
     def _restore_run(self) -> None:
         """``load`` has reseeded everything; put the random streams back where the checkpoint left them."""

@@ -28,21 +28,14 @@ from gcrl_zoo.common.arguments import (
 )
 from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.collector import Collector
+from gcrl_zoo.common.data_checks import check_store
+from gcrl_zoo.common.data_layout import as_own_play, fit_layout, with_achieved_goals
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.optimized_policy import metric_of
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.sources import (
-    Needs,
-    as_own_play,
-    channels_first,
-    check_commands,
-    check_environment,
-    check_room,
-    check_store,
-    with_achieved_goals,
-)
+from gcrl_zoo.common.sources import Needs, check_commands, check_environment, check_room
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.samplers import Sampler
@@ -304,7 +297,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         state = source, source.version if isinstance(source, TrajectoryStore) else None, self.env
         opened = self._runtime.opened
         if argument not in opened or opened[argument][0] != state:
-            store = channels_first(open_store(source), self.policy.roles)
+            store = fit_layout(open_store(source), self.policy.roles, self.action_space if needs.actions else None)
             store = with_achieved_goals(store, self.policy.roles, self.env, argument)
             check_store(store, self.policy.roles, self.action_space, needs, argument)
             opened[argument] = state, store

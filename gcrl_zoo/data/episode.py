@@ -34,7 +34,7 @@ class Episode:
 
     :param observations: (T+1, ...) for each key of the observation space; a plain space has the key ``"observation"``
     :param actions: (T, A) float32 in the units of the environment, (T,) int64, or None: the episode was only watched
-    :param rewards: (T,) float32 as the environment gave them, or None
+    :param rewards: (T,) or (T, 1) as the environment gave them, kept as (T,) float32; or None
     :param terminated: True when the environment reached a terminal state, False when the episode was cut (truncated)
     :param extras: (T+1, ...) further facts, such as the return that was commanded at each step
     """
@@ -56,6 +56,8 @@ class Episode:
         rewards = None if self.rewards is None else checked(self.rewards, "reward", reward_dtype)
         if not isinstance(self.terminated, (bool, np.bool_)):
             raise EpisodeError(f"has {self.terminated!r} as terminated; give True (a terminal state) or False (cut)")
+        if rewards is not None and rewards.shape[1:] == (1,):
+            rewards = rewards[:, 0]
 
         slots = len(next(iter(facts.values())))
         if slots < 2:

@@ -9,16 +9,17 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium import Space
+from gymnasium import Space, spaces
 from gymnasium.envs.registration import EnvSpec
 
 from gcrl_zoo.data.episode import Episode, EpisodeError
 from gcrl_zoo.data.minari import check_spaces, unreadable
+from gcrl_zoo.data.spaces import same_values
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
@@ -81,7 +82,11 @@ class MinariWriter:
         self.n_episodes += 1
         self.n_steps += checked.length
         self.total_return += checked.episode_return
-        self._pending.append(episode)
+        kept = {
+            "observations": _cast(self.storage.observation_space, columns),
+            "actions": _cast(self.storage.action_space, episode.actions),
+        }
+        self._pending.append(replace(episode, **kept))
         self._bytes += sum(column.nbytes for column in facts.values())
         if self._bytes > PENDING_BYTES:
             self.flush()
@@ -212,16 +217,48 @@ def _storage(
         ("observations", storage.observation_space, observation_space),
         ("actions", storage.action_space, action_space),
     ):
-        if recorded != given:
+        if not same_values(recorded, given):
             raise ValueError(
                 f"'{dataset_id}' cannot be appended to: its {what} are {recorded}, the environment's are {given}."
             )
+    _check_stored(dataset_id, storage)
     more = about.metadata()
     more["author"] |= metadata.get("author", set())
     for key in ("algorithm_name", "description"):
         more[key] = "; ".join(dict.fromkeys(filter(None, (metadata.get(key), more[key]))))
     storage.update_metadata(more)
     return storage
+
+
+def _check_stored(dataset_id: str, storage: MinariStorage) -> None:
+    """Episodes that other programs wrote may have other shapes than their spaces; ours would not go together with them.
+
+    :raises ValueError: the first episode has
+    """
+    for episode in storage.get_episodes(range(min(storage.total_episodes, 1))):
+        for what, space in (("observations", storage.observation_space), ("actions", storage.action_space)):
+            for key, part, column in _columns(space, episode[what]):
+                if np.shape(column)[1:] != part.shape:
+                    raise ValueError(
+                        f"'{dataset_id}' cannot be appended to: its {what}{key} are stored in shape "
+                        f"{np.shape(column)[1:]}, but those of its space {part} have shape {part.shape}; record a new "
+                        "dataset."
+                    )
+
+
+def _columns(space: Space[Any], values: Any) -> Iterator[tuple[str, Space[Any], Any]]:
+    """The parts of an observation or action: how to name it in a message, its space, and its column."""
+    if isinstance(space, spaces.Dict):
+        yield from ((f" '{key}'", part, values[key]) for key, part in space.items() if key in values)
+    else:
+        yield "", space, values
+
+
+def _cast(space: Space[Any], values: Any) -> Any:
+    """Columns in the types of a dataset, which may be others than those of an environment with the same values."""
+    if isinstance(space, spaces.Dict):
+        return {key: _cast(part, values[key]) for key, part in space.items()}
+    return np.asarray(values, dtype=space.dtype)
 
 
 def _make_namespace(dataset_id: str) -> None:

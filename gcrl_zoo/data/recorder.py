@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
@@ -9,8 +10,12 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from gcrl_zoo.data.episode import Array
+
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
+
+OBSERVATION, ACTION = "The environment's observation", "The agent's action"
 
 
 class Recording:
@@ -65,15 +70,15 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
             self._number, self._seed = self.recording.begin()
         np.random.seed(self._seed)  # OGBench draws from there
         observation, info = self.env.reset(seed=self._seed, options=options)
-        self._observations = [_copy(self.observation_space, observation)]
+        self._observations = [_copy(self.observation_space, observation, OBSERVATION)]
         self._steps: list[tuple[Any, float, bool, bool]] = []
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Act, and note what was done and what came of it."""
-        done = np.array(action, dtype=self.action_space.dtype)  # before the environment can change it
+        done = _copy(self.action_space, action, ACTION)  # before the environment can change it
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._observations.append(_copy(self.observation_space, observation))
+        self._observations.append(_copy(self.observation_space, observation, OBSERVATION))
         self._steps.append((done, float(reward), bool(terminated), bool(truncated)))
         if terminated or truncated:
             assert self._number is not None
@@ -101,8 +106,17 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
         )
 
 
-def _copy(space: gym.Space[Any], observation: Any) -> Any:
-    """An observation in the types of its space, which the environment cannot change any more."""
+def _copy(space: gym.Space[Any], value: Any, what: str) -> Any:
+    """An observation or action in the type and shape of its space, which the environment cannot change any more.
+
+    :param what: for messages: "The environment's observation"
+    :raises ValueError: it has another shape
+    """
     if isinstance(space, spaces.Dict):
-        return {key: _copy(part, observation[key]) for key, part in space.items()}
-    return np.array(observation, dtype=space.dtype)
+        return {key: _copy(part, value[key], f"{what} '{key}'") for key, part in space.items()}
+    array: Array = np.array(value, dtype=space.dtype)
+    if array.shape == space.shape:
+        return array
+    if array.size == 1 and space.shape is not None and math.prod(space.shape) == 1:
+        return array.reshape(space.shape)
+    raise ValueError(f"{what} has shape {array.shape}, but its space is {space}, of shape {space.shape}; repair it.")

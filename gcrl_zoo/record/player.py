@@ -22,6 +22,7 @@ from tqdm import tqdm
 from gcrl_zoo.common.explorers import NoiseLevels
 from gcrl_zoo.data.minari_writer import MinariWriter
 from gcrl_zoo.data.recorder import Recorder, Recording
+from gcrl_zoo.data.spaces import same_values
 
 
 class Player:
@@ -49,10 +50,10 @@ class Player:
         set_random_seed(int(rng.integers(2**31)))
         self.noise: NoiseLevels | None = None
         played = getattr(model, "action_space", self.space)
-        if played != self.space:
+        if not same_values(played, self.space):
             raise ValueError(f"The agent plays {played}, but the environment takes {self.space}; give it its own one.")
         seen = getattr(model, "observation_space", env.observation_space)
-        if _form(seen) != _form(env.observation_space):
+        if not _same_form(seen, env.observation_space):
             raise ValueError(
                 f"The agent observes {seen}, but the environment shows {env.observation_space}; give it its own one, "
                 f"wrappers included."
@@ -94,12 +95,16 @@ class Player:
         return actions
 
 
-def _form(space: spaces.Space[Any]) -> Any:
-    """What a policy needs of observations. Bounds may differ, as they do between Gymnasium's versions."""
-    if isinstance(space, spaces.Dict):
-        return {key: _form(part) for key, part in space.items()}
-    if not isinstance(space, spaces.Box):
-        return space
+def _same_form(a: spaces.Space[Any], b: spaces.Space[Any]) -> bool:
+    """Whether a policy for one can see the other. Bounds of Boxes may differ, as between Gymnasium's versions."""
+    if isinstance(a, spaces.Dict) and isinstance(b, spaces.Dict):
+        return a.spaces.keys() == b.spaces.keys() and all(_same_form(a[key], b[key]) for key in a.spaces)
+    if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
+        return _shape(a) == _shape(b)
+    return same_values(a, b)
+
+
+def _shape(space: spaces.Box) -> tuple[int, ...]:
     if is_image_space(space) and not is_image_space_channels_first(space):  # SB3 transposes those by itself
         return *space.shape[2:], *space.shape[:2]
     return space.shape

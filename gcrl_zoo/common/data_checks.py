@@ -1,0 +1,125 @@
+"""Compares what a dataset holds with the spaces of the environment, before anything is trained."""
+
+from __future__ import annotations
+
+import numpy as np
+from gymnasium import spaces
+
+from gcrl_zoo.common.roles import Roles
+from gcrl_zoo.common.sources import Needs
+from gcrl_zoo.data.episode import FLOAT, Array
+from gcrl_zoo.data.spaces import bounds, same_values
+from gcrl_zoo.data.store import TrajectoryStore
+
+
+def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space, needs: Needs, argument: str) -> None:
+    """
+    :param store: the data
+    :param roles: of the environment's observation space
+    :param action_space: of the environment
+    :param needs: of the method, for this source
+    :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
+    :raises ValueError: one sentence that names what does not fit
+    """
+    check_observations(store, roles, argument)
+    if needs.rewards and not store.has_rewards:
+        raise ValueError(
+            f"{argument} '{store.name}' holds no rewards, which this method needs; {needs.without_rewards}."
+        )
+    if needs.actions:
+        if not store.has_actions:
+            raise ValueError(
+                f"{argument} '{store.name}' holds no actions, which this method learns from; "
+                "give it as `stream` to a method that only watches, such as gcsl_vicreg."
+            )
+        _check_actions(store, action_space, argument)
+
+
+def check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> None:
+    """
+    :param store: the data
+    :param roles: of the environment's observation space
+    :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
+    :raises ValueError: an observation is missing, or of another shape, or has values that the environment's cannot have
+    """
+    wanted = {key: tuple(space.shape or ()) for key, space in roles.facts_space.spaces.items()}
+    found = shapes_of(store)
+    if not wanted.items() <= found.items():
+        hints = [
+            _one_hot(store, key, store.slots, space) for key, space in roles.facts_space.spaces.items() if key in found
+        ]
+        raise ValueError(
+            f"{argument} '{store.name}' does not fit the environment: its observations are {_describe(found)}, "
+            f"the environment's are {_describe(wanted)}{next(filter(None, hints), '')}."
+        )
+    for key, space in roles.facts_space.spaces.items():
+        _check_values(store, key, store.slots, space, argument)
+
+
+def shapes_of(store: TrajectoryStore) -> dict[str, tuple[int, ...]]:
+    """The shape of one entry of each observation."""
+    return {key: store.take(key, np.zeros(1, dtype=np.int64)).shape[1:] for key in store.observation_keys}
+
+
+def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument: str) -> None:
+    """What is there counts, whatever the dataset declares; a declared space must hold the same values, too."""
+    actions = store.take("actions", store.steps[:1])
+    shape, whole = actions.shape[1:], actions.dtype != FLOAT
+    problem = f"{argument} '{store.name}' does not fit the environment: its actions are"
+    if store.action_space is not None and not same_values(store.action_space, action_space):
+        raise ValueError(f"{problem} {store.action_space}, the environment's are {action_space}.")
+    if shape != action_space.shape or whole != isinstance(action_space, spaces.Discrete):
+        hint = _one_hot(store, "actions", store.steps, action_space)
+        if shape == action_space.shape:
+            hint = f"; if these are the same actions, store them as {'float32' if whole else 'int64'}"
+        raise ValueError(
+            f"{problem} {'integers' if whole else 'float32 vectors'} of shape {shape}, the environment's are "
+            f"{action_space}{hint}."
+        )
+    _check_values(store, "actions", store.steps, action_space, argument)
+
+
+def _one_hot(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space) -> str:
+    """What to do about one-hot choices, for the end of a sentence; empty where there are none."""
+    if not isinstance(space, spaces.Discrete) or store.take(column, slots[:1]).shape[1:] != (space.n,):
+        return ""
+    values = store.take(column, slots)
+    if not (np.isin(values, (0, 1)).all() and (values.sum(axis=1) == 1).all()):
+        return ""
+    start = f" + {space.start}" if space.start else ""
+    return f"; they are one-hot: store `{column}.argmax(axis=1){start}` instead"
+
+
+def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space, argument: str) -> None:
+    """A value that the space does not offer would be an index error, or silently another value, in training."""
+    if isinstance(space, spaces.Box) and (column == "actions" or space.dtype.kind not in "iu"):
+        return
+    what = "actions hold" if column == "actions" else f"observation '{column}' holds"
+    problem = f"{argument} '{store.name}' does not fit the environment: its {what}"
+    found = store.take(column, slots[:1]).dtype
+    if found.kind == "f":
+        raise ValueError(
+            f"{problem} {found}, the environment's are whole numbers, {space}; convert them without loss "
+            "(pixels to 0 ... 255, say)."
+        )
+    if isinstance(space, spaces.Box) and found == space.dtype:
+        return
+    values = store.take(column, slots)
+    low, high = _limits(space)
+    outside = values[(values < low) | (values > high)]
+    if outside.size:
+        raise ValueError(f"{problem} {outside.flat[0]}, the environment's are {space}.")
+
+
+def _limits(space: spaces.Space) -> tuple[Array, Array]:
+    """The smallest and the largest whole number of a space; for a Box, of its type, since bounds are often rough."""
+    if isinstance(space, spaces.Box):
+        info = np.iinfo(space.dtype)
+        return np.array(info.min), np.array(info.max)
+    allowed = bounds(space)
+    assert allowed is not None
+    return allowed.low, allowed.high
+
+
+def _describe(shapes: dict[str, tuple[int, ...]]) -> str:
+    return ", ".join(f"'{key}' of shape {shape}" for key, shape in shapes.items())

@@ -1,0 +1,153 @@
+"""Brings data into the form of the environment, where that loses nothing and needs no guess."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import is_image_space
+from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage, is_vecenv_wrapped
+
+from gcrl_zoo.common.data_checks import check_observations, shapes_of
+from gcrl_zoo.common.roles import ACHIEVED_GOAL, Roles
+from gcrl_zoo.data.episode import FLOAT, Array, Episode
+from gcrl_zoo.data.spaces import same_values
+from gcrl_zoo.data.store import TrajectoryStore
+
+
+@dataclass(frozen=True)
+class Change:
+    """
+    What to change in a column.
+
+    :param shape: of one entry, for a single number that is stored as ``()``, ``(1,)``, ...; None: as it is
+    :param channels_first: turn (H, W, C) into (C, H, W)
+    :param floats: turn whole numbers into float32
+    """
+
+    shape: tuple[int, ...] | None = None
+    channels_first: bool = False
+    floats: bool = False
+
+    def of(self, column: Array) -> Array:
+        """:param column: (T, ...)"""
+        if self.shape is not None:
+            column = column.reshape(len(column), *self.shape)
+        if self.channels_first:
+            column = np.moveaxis(column, -1, 1)
+        return column.astype(FLOAT) if self.floats else column
+
+
+def fit_layout(store: TrajectoryStore, roles: Roles, action_space: spaces.Space | None = None) -> TrajectoryStore:
+    """
+    Datasets keep images as cameras make them, (H, W, C), where SB3 shows (C, H, W); and a single number, such as a
+    Discrete action, may be stored as ``(T,)`` or ``(T, 1)``.
+
+    :param store: a dataset
+    :param roles: of the environment's observation space, as SB3 shows it
+    :param action_space: of the environment; None where actions are not read
+    :return: the store itself where it has the environment's layout, else a copy that has
+    """
+    changes = _changes(store, roles, action_space)
+    if not changes:
+        return store
+    state = store.version, tuple(changes.items())
+    if store not in _changed or _changed[store][0] != state:
+        _changed[store] = state, _apply(store, changes)
+    return _changed[store][1]
+
+
+# A hyperparameter search asks for the same copy in each trial; kept as long as the dataset itself.
+_changed: WeakKeyDictionary[TrajectoryStore, tuple[tuple[int, tuple[tuple[str, Change], ...]], TrajectoryStore]]
+_changed = WeakKeyDictionary()
+
+
+def _changes(store: TrajectoryStore, roles: Roles, action_space: spaces.Space | None) -> dict[str, Change]:
+    """By column."""
+    wanted: dict[str, spaces.Space] = dict(roles.facts_space.spaces)
+    found = shapes_of(store)
+    if action_space is not None and store.has_actions:
+        wanted["actions"] = action_space
+        found["actions"] = store.take("actions", store.steps[:1]).shape[1:]
+    changes = {key: _change(found[key], space) for key, space in wanted.items() if key in found}
+    if "actions" in changes and isinstance(action_space, spaces.Box) and store.action_space is not None:
+        # Whole numbers are choices, unless the dataset says that they are amounts.
+        whole = store.take("actions", store.steps[:1]).dtype != FLOAT
+        changes["actions"] = replace(changes["actions"], floats=whole and same_values(store.action_space, action_space))
+    return {key: change for key, change in changes.items() if change != Change()}
+
+
+def _change(found: tuple[int, ...], space: spaces.Space) -> Change:
+    wanted = tuple(space.shape or ())
+    if found == wanted:
+        return Change()
+    if math.prod(found) == math.prod(wanted) == 1:
+        return Change(shape=wanted)
+    turned = len(found) == 3 and is_image_space(space) and wanted == (found[-1], *found[:-1])
+    return Change(channels_first=turned)
+
+
+def _apply(store: TrajectoryStore, changes: Mapping[str, Change]) -> TrajectoryStore:
+    def changed() -> Iterator[Episode]:
+        for episode in store.episodes():
+            actions = episode.actions
+            if actions is not None and "actions" in changes:
+                actions = changes["actions"].of(actions)
+            columns = {key: changes.get(key, Change()).of(column) for key, column in episode.observations.items()}
+            yield replace(episode, observations=columns, actions=actions)
+
+    return TrajectoryStore.from_episodes(
+        changed(), name=store.name, action_space=store.action_space, n_slots=store.n_slots
+    ).freeze()
+
+
+def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argument: str) -> TrajectoryStore:
+    """
+    A dataset that was recorded without goals, for an environment whose wrapper gives it goals.
+
+    :param store: a dataset, its images as SB3 shows them
+    :param roles: of the environment's observation space
+    :param env: whose goal wrapper, if any, knows what an observation achieves (``achieved_goal_of``)
+    :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
+    :return: the store itself, or a copy with the column that the environment has and the dataset lacks
+    :raises ValueError: its observations are not those of the environment
+    """
+    lacking = roles.desired_goal and ACHIEVED_GOAL not in store.observation_keys
+    if not lacking or not env.has_attr("achieved_goal_of"):
+        return store
+    entries = {key: space for key, space in roles.facts_space.spaces.items() if key != ACHIEVED_GOAL}
+    check_observations(store, replace(roles, facts_space=spaces.Dict(entries)), argument)
+    turned = is_vecenv_wrapped(env, VecTransposeImage)  # outside of the goal wrapper, which sees what a camera makes
+    images = [key for key, space in entries.items() if turned and is_image_space(space)]
+    turn_back = turned and is_image_space(roles.facts_space[ACHIEVED_GOAL])
+
+    def with_goals(episode: Episode) -> Episode:
+        facts = {**episode.observations, **{key: np.moveaxis(episode.observations[key], 1, -1) for key in images}}
+        (achieved,) = env.env_method("achieved_goal_of", facts, indices=0)
+        achieved = np.moveaxis(achieved, -1, 1) if turn_back else achieved
+        return replace(episode, observations={**episode.observations, ACHIEVED_GOAL: achieved})
+
+    return TrajectoryStore.from_episodes(
+        map(with_goals, store.episodes()), name=store.name, action_space=store.action_space, n_slots=store.n_slots
+    ).freeze()
+
+
+def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int | None) -> TrajectoryStore:
+    """
+    A copy that own episodes can be appended to: recorded commands (``desired_goal``) and extras are left out, and
+    numbers have the type of the environment's.
+
+    :param store: a checked dataset
+    :param roles: of the environment's observation space
+    :param capacity: slots of the copy; None for no limit
+    """
+    types = {key: space.dtype for key, space in roles.facts_space.spaces.items()}
+    episodes = (
+        replace(episode, observations={k: episode.observations[k].astype(t) for k, t in types.items()}, extras={})
+        for episode in store.episodes()
+    )
+    return TrajectoryStore.from_episodes(episodes, capacity, store.name, n_slots=store.n_slots)
