@@ -18,12 +18,14 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
-from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
+from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, SmallImageEncoder, VectorEncoder
 from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
 
 #: What a policy remembers between two steps of an episode; only the policy looks inside.
 State = tuple[Any, ...]
 
+#: Small images whose mean and standard deviation are computed; all of a large dataset would take gigabytes.
+MANY_IMAGES = 10_000
 NO_STARTS = np.zeros(0, dtype=bool)
 
 BOX_HEADS: dict[str, type[ActionHead]] = {
@@ -51,7 +53,8 @@ def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
         return OneHotEncoder(space.nvec.flatten().tolist(), space.start.flatten().tolist())
     assert space.shape is not None
     if is_image_space(space) or is_image_stack(space):
-        return ImageEncoder(space.shape, image_features)
+        fits = ImageEncoder.fits(space.shape)
+        return ImageEncoder(space.shape, image_features) if fits else SmallImageEncoder(space.shape)
     return VectorEncoder(space.shape)
 
 
@@ -261,7 +264,7 @@ class ConditionedPolicy(OptimizedPolicy):
 
     def fit_statistics(self, store: TrajectoryStore) -> None:
         """
-        Scale vector observations by the moments of the data.
+        Scale vectors and small images by the moments of the data.
 
         :param store: trajectories, of which only observations are read
         """
@@ -269,6 +272,9 @@ class ConditionedPolicy(OptimizedPolicy):
             if isinstance(encoder, VectorEncoder):
                 mean, std = store.moments(key)
                 encoder.fit(th.as_tensor(mean), th.as_tensor(std))
+            elif isinstance(encoder, SmallImageEncoder):
+                slots = store.slots[:: 1 + len(store.slots) // MANY_IMAGES]
+                encoder.fit(th.as_tensor(store.take(key, slots)))
 
     def set_return_scale(self, scale: float) -> None:
         """:param scale: returns are divided by it before a network sees them"""

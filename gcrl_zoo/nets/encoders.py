@@ -50,6 +50,39 @@ class VectorEncoder(nn.Module):
         return (observation.flatten(1).float() - self.mean) / self.std
 
 
+class SmallImageEncoder(nn.Module):
+    """
+    Flattens images that are too small for :class:`ImageEncoder`, such as the 7 x 7 x 3 symbols of MiniGrid, and scales
+    all pixels by one mean and one standard deviation. A pixel that rarely changes is thus not magnified, and symbols
+    (0 to 10) are as large as grey levels (0 to 255).
+
+    :param shape: of one image or of a stack of them, any layout
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.features_dim = int(th.Size(shape).numel())
+        self.register_buffer("mean", th.zeros(1))
+        self.register_buffer("std", th.ones(1))
+
+    @th.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """:param images: (N, ...) uint8 of the data, any device"""
+        std, mean = th.std_mean(images.float(), correction=0)
+        self.mean.fill_(mean)
+        self.std.fill_(std if std > 0 else 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """
+        :param image: (B, ...) uint8
+        :return: (B, O) float32
+        """
+        return (image.flatten(1).float() - self.mean) / self.std
+
+
 class OneHotEncoder(nn.Module):
     """
     One-hot vectors of a ``Discrete`` (one category) or ``MultiDiscrete`` (several) observation.
@@ -81,21 +114,25 @@ class ImageEncoder(nn.Module):
     The three convolutions of Mnih et al. (2015) on channel-first uint8 images, or on stacks of S images of either
     layout, whose frames become further channels.
 
-    :param shape: (C, H, W), (S, C, H, W) or (S, H, W, C), where channels are fewer than pixels
+    :param shape: (C, H, W), (S, C, H, W) or (S, H, W, C), where channels are fewer than pixels; see :meth:`fits`
     :param features_dim: width of the output
     """
 
     MIN_SIDE = 36  # smaller images vanish in the convolutions
 
+    @classmethod
+    def fits(cls, shape: Sequence[int]) -> bool:
+        """:param shape: as for the constructor; False for images that :class:`SmallImageEncoder` is for"""
+        return min(shape[1:3] if cls._is_channels_last(shape) else shape[-2:]) >= cls.MIN_SIDE
+
+    @staticmethod
+    def _is_channels_last(shape: Sequence[int]) -> bool:
+        return len(shape) == 4 and shape[3] < shape[1]
+
     def __init__(self, shape: Sequence[int], features_dim: int = 256) -> None:
         super().__init__()
-        self.channels_last = len(shape) == 4 and shape[3] < shape[1]
+        self.channels_last = self._is_channels_last(shape)
         shape = self._folded(th.empty(1, *shape, device="meta")).shape[1:]
-        if min(shape[1:]) < self.MIN_SIDE:
-            raise ValueError(
-                f"Images of {shape[1]} x {shape[2]} pixels are smaller than {self.MIN_SIDE} x {self.MIN_SIDE}; "
-                "enlarge them with gymnasium.wrappers.ResizeObservation."
-            )
         self.features_dim = features_dim
         self.convolutions = nn.Sequential(
             nn.Conv2d(shape[0], 32, kernel_size=8, stride=4),
