@@ -225,6 +225,6 @@ def test_scales_and_targets_can_be_changed_when_loading(case, tmp_path):
 def test_another_environment_is_played_in_from_then_on(case):
     model = case.make(case.env()).learn(60)
     new = case.env()
-    model.set_env(new, force_reset=False)
+    model.set_env(new)
     model.learn(30, reset_num_timesteps=False)
     assert len(new.envs[0].unwrapped.seen) >= 30

@@ -74,7 +74,8 @@ class PersistentAlgorithm(BaseAlgorithm):
         :param exclude: attributes to leave out
         :param include: attributes to keep though they are left out by default
         """
-        self._random_streams = self._runtime.streams.to_json()
+        if not self.resume:  # else the run has yet to be restored, from the streams of its checkpoint
+            self._random_streams = self._runtime.streams.to_json()
         self._left_out = self._handed_over()
         if not isinstance(path, (str, pathlib.Path)):
             super().save(path, exclude, include)
@@ -110,13 +111,17 @@ class PersistentAlgorithm(BaseAlgorithm):
     def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
         """
         :param env: to learn on in
-        :param force_reset: start it anew
+        :param force_reset: reset it before the next training. False continues the episodes that are under way in the
+            same environment; another one is taken to be where the last observation was made, and new episodes begin
+            there
         :raises ValueError: the environment is wrapped in a way that the method cannot learn from
         """
         if isinstance(env, VecEnv):
             check_environment(type(self).__name__, self.action_space, env)
+        old = self.env
         super().set_env(env, force_reset)
-        self._runtime.collector = None  # it plays in the old one
+        if force_reset or self.env is not old:
+            self._runtime.collector = None
 
     def _open_data(self) -> None:
         raise NotImplementedError

@@ -53,10 +53,17 @@ class Collector:
 
     def start(self, observation: Observation) -> None:
         """
-        Forget what was under way.
+        Begin new episodes here; those that are under way are dropped.
 
-        :param observation: fresh from ``env.reset()``
+        :param observation: of all environments, as ``env.reset()`` returned it or where they are now
+        :raises ValueError: the observation is that of another number of environments
         """
+        (found,) = {len(each) for each in self.roles.facts(observation).values()}
+        if found != self.env.num_envs:
+            raise ValueError(
+                f"The last observation is that of {found} environments, but training has {self.env.num_envs} now; "
+                "reset them with `force_reset=True`."
+            )
         self.episode_starts = np.ones(self.env.num_envs, dtype=bool)
         self._at_start = self._before_cut = np.zeros((self.env.num_envs, 1))
         self.obs = self._see(observation, self.episode_starts)

@@ -15,9 +15,10 @@ import torch as th
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
-from stable_baselines3.common.utils import update_learning_rate
+from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
 from torch import Tensor
 
+from gcrl_zoo.common import interrupts
 from gcrl_zoo.common.arguments import (
     refuse_below,
     refuse_no_number,
@@ -26,14 +27,16 @@ from gcrl_zoo.common.arguments import (
     refuse_not_whole,
     refuse_unknown,
 )
+from gcrl_zoo.common.callback_locals import CallbackLocals
 from gcrl_zoo.common.checkpoints import PersistentAlgorithm
-from gcrl_zoo.common.collector import Collector
+from gcrl_zoo.common.collector import Collector, Step
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout, with_achieved_goals
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.optimized_policy import metric_of
+from gcrl_zoo.common.play_length import as_timesteps, as_train_freq
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_commands, check_environment, check_room
 from gcrl_zoo.common.updater import Updater
@@ -90,7 +93,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     :param batch_size: rows that each sampler draws for an update
     :param buffer_size: observations of own play to keep; whole old episodes are dropped beyond
     :param learning_starts: steps of uniformly random play at first
-    :param train_freq: steps of each environment between two rounds of training
+    :param train_freq: steps of each environment between two rounds of training, or a pair of a number and
+        ``"step"`` or ``"episode"``: ``(1, "episode")`` trains after each episode
     :param gradient_steps: updates in a round; -1 for as many as environment steps were played
     :param final_gradient_steps: updates after the last step of own play, of networks that begin anew with all that was
         played; the learning rate runs through its schedule once more. What a network learned first from little data
@@ -125,7 +129,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         batch_size: int = 256,
         buffer_size: int = 1_000_000,
         learning_starts: int = 1000,
-        train_freq: int = 250,
+        train_freq: int | tuple[int, str] = 250,
         gradient_steps: int = -1,
         final_gradient_steps: int = 0,
         max_grad_norm: float | None = 1.0,
@@ -250,10 +254,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
 
     def _check_numbers(self) -> None:
-        counts = ("batch_size", "train_freq", "gradient_steps", "final_gradient_steps", "warmup_steps")
+        as_train_freq(self.train_freq)  # raises an error where it is wrong
+        counts = ("batch_size", "gradient_steps", "final_gradient_steps", "warmup_steps")
         large = ("buffer_size", "learning_starts")
         refuse_none(self, *counts, *large, "noise_hold")
-        refuse_below(self, batch_size=2, train_freq=1, gradient_steps=-1, final_gradient_steps=0, warmup_steps=0)
+        refuse_below(self, batch_size=2, gradient_steps=-1, final_gradient_steps=0, warmup_steps=0)
         refuse_below(self, buffer_size=2, learning_starts=0, max_episode_steps=1, noise_hold=1)
         refuse_not_whole(self, *counts)
         refuse_not_whole(self, *large, "max_episode_steps", float_too=True)
@@ -313,17 +318,16 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     ) -> tuple[int, BaseCallback]:
         if self.env is None:
             raise ValueError("Training needs an environment, even from a dataset: call `set_env` or load with `env=`.")
+        total_timesteps = as_timesteps(total_timesteps)
         self._open_data()
         if self.resume:
             self._restore_run()
             reset_num_timesteps, total_timesteps = False, total_timesteps - self.num_timesteps
-        fresh = reset_num_timesteps or self._last_obs is None or self._runtime.collector is None
-        if fresh:
-            self._last_obs = None  # SB3 then resets the environment
+        resets = reset_num_timesteps or self._last_obs is None
         total_timesteps, callback = super()._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        if fresh:
+        if resets or self._runtime.collector is None:
             self._runtime.collector = Collector(self.env, self.policy, self.max_episode_steps)
             self._runtime.collector.start(self._last_obs)
         self._runtime.last_dump = self.num_timesteps
@@ -331,27 +335,33 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     # -------------------------------------------------------------------- learn
 
+    @interrupts.handled()
     def learn(
         self: SelfTrajectoryAlgorithm,
         total_timesteps: int,
         callback: MaybeCallback = None,
         log_interval: int | None = 1000,
-        tb_log_name: str = "run",
+        tb_log_name: str | None = None,
         reset_num_timesteps: bool = True,
         progress_bar: bool = False,
     ) -> SelfTrajectoryAlgorithm:
         """
+        Train. Ctrl-C and SIGTERM stop training between two updates with a ``KeyboardInterrupt``; the agent can then be
+        saved and resumed.
+
         :param total_timesteps: environment steps of own play, or gradient steps from a dataset
-        :param callback: called after each timestep of all environments
+        :param callback: called after each timestep of all environments; each round of own play is a rollout
         :param log_interval: timesteps between two log lines; None for none
-        :param tb_log_name: name of the run in TensorBoard
+        :param tb_log_name: name of the run in TensorBoard; default: the name of the class
         :param reset_num_timesteps: count from zero
         :param progress_bar: show one
+        :raises ValueError: ``total_timesteps`` is negative or no number
         """
+        tb_log_name = tb_log_name or type(self).__name__
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar
         )
-        callback.on_training_start(locals(), globals())
+        callback.on_training_start(CallbackLocals(locals(), self.plays), globals())
         advance = self._play if self.plays else self._study
         while self.num_timesteps < total_timesteps and advance(callback):
             if log_interval is not None and self.num_timesteps - self._runtime.last_dump >= log_interval:
@@ -364,7 +374,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             why = f"`learning_starts` is {self.learning_starts}"
             if self.num_timesteps >= self.learning_starts:
                 why = "no episode ended (see `max_episode_steps`), or `gradient_steps` is 0"
-            warnings.warn(f"Nothing was learned in {self.num_timesteps} steps: {why}.", stacklevel=2)
+            warnings.warn(f"Nothing was learned in {self.num_timesteps} steps: {why}.", stacklevel=3)
         callback.on_training_end()
         return self
 
@@ -372,36 +382,66 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """
         A timestep from a dataset: as many updates as there are environments, so that the progress bar, ``eval_freq``
         and checkpoints, which all count environments, agree.
+
+        :return: whether to go on
         """
-        self.train(self.n_envs)
-        self.num_timesteps += self.n_envs
+        with interrupts.postponed():
+            self.train(self.n_envs)
+            self.num_timesteps += self.n_envs
         infos: list[dict[str, Any]] = [{} for _ in range(self.n_envs)]
         callback.update_locals({"self": self, "dones": np.zeros(self.n_envs, dtype=bool), "infos": infos})
         return callback.on_step()
 
     def _play(self, callback: BaseCallback) -> bool:
-        """A round: ``train_freq`` steps in each environment, then updates."""
-        collector = self._runtime.collector
-        assert collector is not None
+        """
+        A round of own play: a rollout, then updates.
+
+        :return: whether to go on
+        """
         start = self.num_timesteps
-        left = -(-(self._total_timesteps - start) // self.n_envs)
-        self.policy.set_training_mode(False)
-        explorer = self._explorer()
-        for _ in range(min(self.train_freq, left)):
-            with self._runtime.streams.torch_stream():
-                step = collector.step(explorer)
-            self.num_timesteps += self.n_envs
-            self._last_obs, self._last_episode_starts = step.new_obs, step.dones
-            self._update_info_buffer(step.infos, step.dones)
-            for episode in step.episodes:
-                self._keep(episode)
-            self._episode_num += len(step.episodes)
-            callback.update_locals({"self": self, **step._asdict()})
-            if not callback.on_step():
-                return False
+        if not self.collect_rollouts(callback):
+            return False
         if self.num_timesteps >= self.learning_starts and self.replay_buffer.n_episodes > 0:
             self.train(self.num_timesteps - start if self.gradient_steps < 0 else self.gradient_steps, since=start)
         return True
+
+    def collect_rollouts(self, callback: BaseCallback) -> bool:
+        """
+        Play for ``train_freq``, at most to the end of training.
+
+        :param callback: called at each step, and at the beginning and the end; finds the variables of SB3's off-policy
+            algorithms in ``self.locals``
+        :return: whether to go on: False once the callback returned False
+        """
+        train_freq, n_steps, n_episodes = as_train_freq(self.train_freq), 0, 0
+        given = {"self": self, "env": self.env, "replay_buffer": self.replay_buffer, "train_freq": train_freq}
+        self.policy.set_training_mode(False)
+        explorer = self._explorer()
+        callback.on_rollout_start()
+        while self.num_timesteps < self._total_timesteps and should_collect_more_steps(train_freq, n_steps, n_episodes):
+            with interrupts.postponed():
+                step = self._step(explorer)
+            n_steps += 1
+            n_episodes += len(step.episodes)
+            collected = {"num_collected_steps": n_steps, "num_collected_episodes": n_episodes}
+            callback.update_locals({**given, **collected, **step._asdict()})
+            if not callback.on_step():
+                return False
+        callback.on_rollout_end()
+        return True
+
+    def _step(self, explorer: Explorer) -> Step:
+        """Step all environments; count the step and keep the episodes that it finished."""
+        assert self._runtime.collector is not None
+        with self._runtime.streams.torch_stream():
+            step = self._runtime.collector.step(explorer)
+        self.num_timesteps += self.n_envs
+        self._last_obs, self._last_episode_starts = step.new_obs, step.dones
+        self._update_info_buffer(step.infos, step.dones)
+        for episode in step.episodes:
+            self._keep(episode)
+        self._episode_num += len(step.episodes)
+        return step
 
     def _keep(self, episode: Episode) -> None:
         """Own play that began with a dataset without rewards goes on without."""
@@ -444,12 +484,12 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def _learn_anew(self) -> None:
         """Fresh weights go into the parameters that the optimizer knows; statistics are buffers, and stay."""
-        with self._runtime.streams.torch_stream(), th.no_grad():
+        with interrupts.postponed(), self._runtime.streams.torch_stream(), th.no_grad():
             new = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
             for old, fresh in zip(self.policy.parameters(), new.parameters(), strict=True):
                 old.copy_(fresh)
-        for optimizer in self.policy.optimizers.values():
-            optimizer.state.clear()
+            for optimizer in self.policy.optimizers.values():
+                optimizer.state.clear()
         self._refresh_samplers()
         self._update((1 - step / self.final_gradient_steps for step in range(self.final_gradient_steps)), 0)
 
@@ -458,17 +498,21 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         :param progress: for each update, the part that remains of the learning rate's schedule
         :param since_start: updates that the networks have behind them
         """
+        self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
+        with self._runtime.streams.torch_stream(), self.computing():
+            for update, left in enumerate(progress, since_start):
+                with interrupts.postponed():
+                    self._update_once(left, update)
+
+    def _update_once(self, progress_remaining: float, update: int) -> None:
         runtime = self._runtime
         assert runtime.updater is not None
-        self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
-        with runtime.streams.torch_stream(), self.computing():
-            for update, left in enumerate(progress, since_start):
-                self._set_learning_rate(left, update)
-                batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(update)}
-                runtime.updater.step(*self.compute_loss(batches))
-                self._n_updates += 1
-                self.after_update()
-                runtime.last_batches.update(batches)  # a phase may leave some out
+        self._set_learning_rate(progress_remaining, update)
+        batches = {name: self._batch(runtime.samplers[name]) for name in self.phase(update)}
+        runtime.updater.step(*self.compute_loss(batches))
+        self._n_updates += 1
+        self.after_update()
+        runtime.last_batches.update(batches)  # a phase may leave some out
 
     def _batch(self, sampler: Sampler) -> Any:
         return to_tensors(sampler.gather(sampler.draw(self._runtime.streams.numpy, self.batch_size)), self.device)
