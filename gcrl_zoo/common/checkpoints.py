@@ -18,6 +18,7 @@ from gcrl_zoo.common.data_layout import as_own_play, fit_layout
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_environment
+from gcrl_zoo.data.sources import is_handed_over
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.data.whole_file import whole_file
 
@@ -37,7 +38,7 @@ class PersistentAlgorithm(BaseAlgorithm):
     dataset: Any
     own_play: bool | None
     resume: bool
-    #: Arguments that were stores, which the zip does not hold: learning on needs another decision.
+    #: Arguments that were objects, which the zip does not hold: learning on needs another decision.
     _left_out: tuple[str, ...] | list[str] = ()
     #: Not part of the zip; see :class:`~gcrl_zoo.common.trajectory_algorithm.Runtime`.
     _runtime: Any
@@ -54,11 +55,11 @@ class PersistentAlgorithm(BaseAlgorithm):
         return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 
     def _excluded_save_params(self) -> list[str]:
-        # A store handed over as an argument would be pickled into the zip whole; an id or a path is kept.
+        # An object handed over as an argument would be pickled into the zip whole; an id or a path is kept.
         return [*super()._excluded_save_params(), "_runtime", *self._handed_over()]
 
     def _handed_over(self) -> list[str]:
-        return [name for name in ("dataset", "stream") if isinstance(getattr(self, name), TrajectoryStore)]
+        return [name for name in ("dataset", "stream") if is_handed_over(getattr(self, name))]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
         return ["policy", *(f"policy.{name}" for name in self.policy.optimizers)], []

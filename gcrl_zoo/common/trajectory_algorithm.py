@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import pathlib
+import os
 import warnings
 from abc import abstractmethod
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 import torch as th
@@ -42,11 +42,14 @@ from gcrl_zoo.common.sources import Needs, check_commands, check_environment, ch
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.samplers import Sampler
-from gcrl_zoo.data.sources import open_store
+from gcrl_zoo.data.sources import as_kept, open_store
 from gcrl_zoo.data.store import TrajectoryStore
 
+if TYPE_CHECKING:
+    from minari import MinariDataset
+
 SelfTrajectoryAlgorithm = TypeVar("SelfTrajectoryAlgorithm", bound="TrajectoryAlgorithm")
-Dataset = str | pathlib.Path | TrajectoryStore
+Dataset: TypeAlias = "str | os.PathLike[str] | TrajectoryStore | MinariDataset"
 
 
 #: Returns no larger than this are what rounding leaves of zero: no scale.
@@ -85,7 +88,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     :param policy: policy class or alias
     :param env: environment or id; None only to load an agent that acts
-    :param dataset: trajectories with actions: Minari id, path or store
+    :param dataset: trajectories with actions: Minari id, path, store, or ``minari.MinariDataset``
     :param stream: trajectories that are only watched; default: the dataset or own play, without its actions
     :param own_play: learn from own play; default: only without a dataset
     :param learning_rate: number or schedule
@@ -241,6 +244,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
         check_environment(type(self).__name__, self.action_space, self.env)
         refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
+        self.dataset, self.stream = as_kept(self.dataset), as_kept(self.stream)
         self._check_numbers()
         NoiseLevels(self.action_space, np.random.default_rng(), self.noise_levels)  # refuses what is no level
         self._setup_lr_schedule()
@@ -287,7 +291,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         for name in self._left_out:
             if getattr(self, name) is None:
                 raise ValueError(
-                    f"This agent learned from a `{name}` handed over as a store, which is not saved with it: "
+                    f"This agent learned from a `{name}` handed over as an object, which is not saved with it: "
                     f"load it with `{name}=`, or with `{name}=None` to go on without."
                 )
         if self.dataset is None and not self.plays:
@@ -299,7 +303,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if source is None:
             return None
         assert self.env is not None
-        state = source, source.version if isinstance(source, TrajectoryStore) else None, self.env
+        grown = source.version if isinstance(source, TrajectoryStore) else getattr(source, "total_episodes", None)
+        state = source, grown, self.env
         opened = self._runtime.opened
         if argument not in opened or opened[argument][0] != state:
             store = fit_layout(open_store(source), self.policy.roles, self.action_space if needs.actions else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -64,8 +65,36 @@ def read_minari(folder: Path) -> TrajectoryStore:
         dataset = MinariDataset(folder)
     except Exception as error:  # whatever is wrong with the files: Minari's reason is the best there is
         raise unreadable(folder, error) from error
+    return read_episodes(dataset)
+
+
+def is_minari(value: Any) -> bool:
+    """Whether this is a ``minari.MinariDataset``. Whoever has one has imported Minari."""
+    cls = getattr(sys.modules.get("minari"), "MinariDataset", None)
+    return cls is not None and isinstance(value, cls)
+
+
+def is_whole(dataset: MinariDataset) -> bool:
+    """
+    Whether a dataset has all episodes of its files, in their order: it is not filtered.
+
+    :raises ValueError: the files cannot be read
+    """
+    try:
+        return np.array_equal(dataset.episode_indices, np.arange(dataset.storage.total_episodes))
+    except Exception as error:
+        raise unreadable(Path(dataset.storage.data_path), error) from error
+
+
+def read_episodes(dataset: MinariDataset) -> TrajectoryStore:
+    """The episodes of a Minari dataset, only those in its ``episode_indices``.
+
+    :param dataset: may be filtered
+    """
     name, space = dataset.id, dataset.observation_space
     check_spaces(name, space, dataset.action_space)
+    if not is_whole(dataset):
+        name = f"{name} ({dataset.total_episodes} of {dataset.storage.total_episodes} episodes)"
     try:
         return TrajectoryStore.from_episodes(
             _episodes(dataset),
@@ -77,7 +106,7 @@ def read_minari(folder: Path) -> TrajectoryStore:
     except EpisodeError:
         raise
     except Exception as error:
-        raise unreadable(folder, error) from error
+        raise unreadable(Path(dataset.storage.data_path), error) from error
 
 
 def _episodes(dataset: MinariDataset) -> Iterator[Episode]:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from gcrl_zoo.data.minari import dataset_folder, read_minari
+from gcrl_zoo.data.minari import dataset_folder, is_minari, is_whole, read_episodes, read_minari
 from gcrl_zoo.data.ogbench import is_ogbench, missing, ogbench_file, read_ogbench
 from gcrl_zoo.data.store import TrajectoryStore
+
+if TYPE_CHECKING:
+    from minari import MinariDataset
+
+VERSIONED = re.compile(r"-v\d+$")
+"""Ends the ids of Minari: a path that looks like one, and is none, is looked for as an id."""
 
 # Hyperparameter search builds the model anew for each trial, several at a time in one process: read once, share.
 _opened: dict[Path, tuple[int, TrajectoryStore]] = {}
 
 
-def open_store(dataset: str | Path | TrajectoryStore) -> TrajectoryStore:
+def open_store(dataset: str | os.PathLike[str] | TrajectoryStore | MinariDataset) -> TrajectoryStore:
     """The episodes of a dataset, checked. Those of a file or folder are read once per process, and are read-only.
 
     :param dataset: a store; the path of a file that :meth:`TrajectoryStore.save` wrote, or of an OGBench dataset; the
-        path of a Minari dataset (the folder that contains ``data``, or ``data`` itself); or the id of a dataset that
-        Minari or OGBench has downloaded
+        path of a Minari dataset (the folder that contains ``data``, or ``data`` itself); the id of a dataset that
+        Minari or OGBench has downloaded; or a ``minari.MinariDataset``, of which the episodes in its
+        ``episode_indices`` are read
     :raises ValueError: one sentence on what is wrong and what to do
     """
-    store = dataset if isinstance(dataset, TrajectoryStore) else _open(_locate(dataset))
+    store = _store_of(dataset)
     if not store.n_episodes:
         raise ValueError(f"The dataset {store.name} is empty; record some episodes first.")
     if store.lengths.max() == 1:
@@ -32,17 +41,34 @@ def open_store(dataset: str | Path | TrajectoryStore) -> TrajectoryStore:
     return store
 
 
-def _locate(dataset: str | Path) -> Path:
+def _store_of(dataset: Any) -> TrajectoryStore:
+    if isinstance(dataset, TrajectoryStore):
+        return dataset
+    if isinstance(dataset, (str, os.PathLike)) and isinstance(os.fspath(dataset), str):
+        return _open(_locate(dataset))
+    if is_minari(dataset):
+        return (
+            _open(Path(dataset.storage.data_path).resolve()) if is_whole(dataset) else read_episodes(dataset).freeze()
+        )
+    raise ValueError(f"{dataset!r:.80} is no dataset; give an id, a path, a TrajectoryStore or a minari.MinariDataset.")
+
+
+def _locate(dataset: str | os.PathLike[str]) -> Path:
     """The file, or the ``data`` folder of a Minari dataset."""
-    path = Path(dataset).expanduser()
-    if path.is_file():
+    path = Path(os.path.expanduser(dataset))
+    if os.path.isfile(path):  # False, not an error, for a name that no file can have
         return path.resolve()
     for folder in (path, path / "data"):
-        if (folder / "metadata.json").is_file():
+        if os.path.isfile(folder / "metadata.json"):
             return folder.resolve()
-    if isinstance(dataset, str) and not dataset.startswith((".", "~", os.sep)) and path.suffix != ".npz":
-        return _of_id(dataset).resolve()
-    if path.is_dir():
+    text = dataset if isinstance(dataset, str) else path.as_posix()
+    if not text.startswith((".", "~", "/", os.sep)) and path.suffix != ".npz":
+        try:
+            return _of_id(text).resolve()
+        except ValueError:
+            if isinstance(dataset, str) or VERSIONED.search(text):
+                raise
+    if os.path.isdir(path):
         raise ValueError(f"The folder {path} holds no Minari dataset; give the folder that contains its 'data' folder.")
     raise ValueError(f"There is no file or folder {path}; give an existing path or the id of a dataset.")
 
@@ -56,6 +82,27 @@ def _of_id(dataset_id: str) -> Path:
         return dataset_folder(dataset_id)
     except ValueError as error:
         raise missing(dataset_id) or error from None
+
+
+def as_kept(dataset: Any) -> Any:
+    """
+    What an agent's zip keeps of a dataset that was given as an argument.
+
+    :param dataset: as for :func:`open_store`, or None
+    :return: the id of a ``minari.MinariDataset`` whose episodes the id opens, all of them; else the argument itself
+    """
+    if not is_minari(dataset) or not is_whole(dataset):
+        return dataset
+    try:
+        found = dataset_folder(dataset.id)
+    except ValueError:
+        return dataset
+    return dataset.id if found.resolve() == Path(dataset.storage.data_path).resolve() else dataset
+
+
+def is_handed_over(dataset: Any) -> bool:
+    """:param dataset: as for :func:`open_store`, or None; whether it is an object, which no id or path opens again"""
+    return dataset is not None and not isinstance(dataset, (str, os.PathLike))
 
 
 def _open(path: Path) -> TrajectoryStore:
