@@ -12,10 +12,10 @@ CHECKED := gcrl_zoo wrappers hyperparams tests benchmarks
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-gpu pytest lint type docs format clean
+.PHONY: help install train test test-gpu pytest lint type docs readme format clean
 
 help:
-	@echo "make train | test | test-gpu | format | lint | type | pytest | docs | install | clean"
+	@echo "make train | test | test-gpu | format | lint | type | pytest | docs | readme | install | clean"
 
 install: $(INSTALLED)
 
@@ -48,6 +48,9 @@ type: $(INSTALLED)
 
 docs: $(INSTALLED)
 	python -m sphinx -W --keep-going docs docs/_build
+
+readme: $(INSTALLED)
+	python docs/methods_table.py
 
 format: $(INSTALLED)
 	ruff check --fix $(CHECKED)

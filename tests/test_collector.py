@@ -31,32 +31,43 @@ class Listener(Explorer):
     """Writes down what it hears."""
 
     def __init__(self):
-        self.starts, self.asked = [], []
+        self.starts = []
 
     def command(self, inputs, episode_starts):
         self.starts.append(episode_starts.copy())
-        self.asked.append(inputs.return_to_go[:, 0].numpy().copy())
         return inputs
 
 
+def counted_by(policy):
+    """What the wrapper counted, at each step, before the policy adds its own command."""
+    counts, command = [], policy.command
+
+    def note(inputs):
+        counts.append(inputs.return_to_go[:, 0].numpy().copy())
+        return command(inputs)
+
+    policy.command = note
+    return counts
+
+
 def listen(case, steps, target, cut=10):
-    """Starts and commands over some steps of two endless environments."""
+    """Starts and counts over some steps of two endless environments."""
     env = DummyVecEnv([lambda: case.wrap(ReturnToGo(Endless(), target))] * 2)
     policy = case.make(env).policy
-    policy.command = lambda inputs: inputs  # the wrapper's own count
+    counts = counted_by(policy)
     collector, listener = Collector(env, policy, max_episode_steps=cut), Listener()
     collector.start(env.reset())
     episodes = [episode for _ in range(steps) for episode in collector.step(listener).episodes]
-    return np.array(listener.starts), np.array(listener.asked), episodes
+    return np.array(listener.starts), np.array(counts), episodes
 
 
 @every_case
 @pytest.mark.parametrize("target", [0.0, 25.0])
 def test_a_cut_starts_an_episode_for_everybody(case, target):
-    starts, asked, episodes = listen(case, steps=35, target=target)
+    starts, counts, episodes = listen(case, steps=35, target=target)
     expected = np.arange(35) % 10 == 0
     np.testing.assert_array_equal(starts, np.stack([expected, expected], axis=1))
-    np.testing.assert_array_equal(asked[:, 0], target + np.arange(35) % 10)
+    np.testing.assert_array_equal(counts[:, 0], target + np.arange(35) % 10)
     assert [episode.length for episode in episodes] == [10] * 6 and not any(each.terminated for each in episodes)
 
 
@@ -64,13 +75,13 @@ def test_a_cut_starts_an_episode_for_everybody(case, target):
 def test_what_the_environment_ends_is_counted_anew(case):
     env = DummyVecEnv([lambda: case.wrap(ReturnToGo(gym.wrappers.TimeLimit(Endless(), 7), 3.0))])
     policy = case.make(env).policy
-    policy.command = lambda inputs: inputs
+    counts = counted_by(policy)
     collector, listener = Collector(env, policy, max_episode_steps=5), Listener()
     collector.start(env.reset())
     for _ in range(14):
         collector.step(listener)
-    count = [3.0, 4.0, 5.0, 6.0, 7.0, 3.0, 4.0]  # cut after five steps, ended after seven
-    np.testing.assert_array_equal(np.array(listener.asked)[:, 0], count * 2)
+    expected = [3.0, 4.0, 5.0, 6.0, 7.0, 3.0, 4.0]  # cut after five steps, ended after seven
+    np.testing.assert_array_equal(np.array(counts)[:, 0], expected * 2)
 
 
 @every_case

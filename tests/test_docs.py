@@ -1,11 +1,14 @@
 """README and docs tell the truth: their Python runs, their links lead somewhere, Sphinx has nothing to say."""
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from gcrl_zoo.registry import HYPERPARAMS, discover
 
 from .throw_away import ROOT
 
@@ -14,6 +17,7 @@ PAGES = [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if "_bu
 BUILT_ELSEWHERE = DOCS / "add_a_method.md"  # tests/test_registration.py trains what it shows
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PAGE = re.compile(r"^````.*?^````$", re.MULTILINE | re.DOTALL)  # a page as an example on a page
 LINK = re.compile(r"\[[^][]*\]\(([^()\s]+)\)")
 
 
@@ -33,12 +37,12 @@ def blocks() -> list:
 
 def prose(page: Path) -> str:
     """The page without its code."""
-    return re.sub(r"`[^`\n]+`", "", FENCE.sub("", page.read_text()))
+    return re.sub(r"`[^`\n]+`", "", FENCE.sub("", PAGE.sub("", page.read_text())))
 
 
 def anchors(page: Path) -> set[str]:
     """What may stand behind ``#`` in a link to this page: its headings, as GitHub and MyST write them."""
-    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", PAGE.sub("", page.read_text())), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
 
 
@@ -66,6 +70,14 @@ def test_the_documentation_builds(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-d", tmp_path / "cache", DOCS, tmp_path]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_the_readme_has_the_table_of_methods():
+    script = runpy.run_path(str(DOCS / "methods_table.py"))
+    text = (ROOT / "README.md").read_text()
+    assert script["readme"](text) == text, "run `make readme`"
+    rows = re.findall(r"^\| `(\w+)` \| [A-Z].{20,}? \| \w.*? \| \[docs\]", script["table"](), re.MULTILINE)
+    assert rows == sorted(name for name, method in discover().items() if method.hyperparams == HYPERPARAMS)
 
 
 def test_these_tests_see_what_they_should():

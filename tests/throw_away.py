@@ -37,7 +37,8 @@ def add_method(house: Path, name: str = "ninth", source: str = SOURCE, yaml: str
 def add_method_of_docs(house: Path) -> None:
     """Write the files of docs/add_a_method.md: each code block there that starts with its path."""
     page = (ROOT / "docs" / "add_a_method.md").read_text()
-    for path, text in re.findall(r"^```\w+\n# (\S+/\S+)\n(.*?)^```", page, re.MULTILINE | re.DOTALL):
+    block = r"^(`{3,4})\w+\n# (\S+/\S+)\n(.*?)^\1$"
+    for _, path, text in re.findall(block, page, re.MULTILINE | re.DOTALL):
         assert not (house / path).exists()
-        (house / path).parent.mkdir(exist_ok=True)
+        (house / path).parent.mkdir(parents=True, exist_ok=True)
         (house / path).write_text(text)
