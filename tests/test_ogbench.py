@@ -138,15 +138,25 @@ def test_a_minari_dataset_may_have_the_name_of_one_of_ogbench(home: Path) -> Non
 
 ROWS = columns()
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "observations": ({"observations": None}, r"lacks 'observations'; an OGBench dataset has observations, actions, "),
-    "actions": ({"actions": None}, r"lacks 'actions'; an "),
-    "terminals": ({"terminals": None}, r"lacks 'terminals'; an "),
-    "short": ({"actions": ROWS["actions"][:-1]}, r"has 'actions' of shape \(13, 2\) beside 'terminals' of shape \(14,"),
-    "number": ({"observations": np.zeros(())}, r"has 'observations' of shape \(\) beside "),
-    "column": ({"terminals": ROWS["terminals"][:, None]}, r"has '\w+' of shape .* beside 'terminals' of shape \(14, 1"),
+    "observations": (
+        {"observations": None},
+        r"holds no trajectories .* has actions \(float32 of shape \(14, 2\)\), qpos ",
+    ),
+    "actions": ({"actions": None}, r"holds no trajectories .*; OGBench: observations, actions, terminals \(and qpos, "),
+    "terminals": ({"terminals": None}, r"holds no trajectories .* D4RL: observations, actions, rewards, terminals, "),
+    "short": (
+        {"actions": ROWS["actions"][:-1]},
+        r"has 'actions' of shape \(13, 2\), but its longest column has 14 rows",
+    ),
+    "number": ({"observations": np.zeros(())}, r"has 'observations' of shape \(\), but "),
+    "column": ({"terminals": np.zeros((14, 2))}, r"has 'terminals' of shape \(14, 2\); give one number per row"),
     "no end": ({"terminals": np.zeros(14)}, r"breaks off within a trajectory, since 'terminals' is not 1 in its last "),
-    "no rows": ({k: v[:0] for k, v in ROWS.items()}, r"breaks off within a trajectory"),
-    "odd": ({"terminals": ROWS["terminals"] * 0.5}, r"has 0\.5 in 'terminals'; give 1 where a trajectory ends"),
+    "no rows": ({k: v[:0] for k, v in ROWS.items()}, r"has no rows in 'observations'"),
+    "odd": ({"terminals": ROWS["terminals"] * 0.5}, r"has 0\.5 in 'terminals'; give 1 in rows that it marks and 0 "),
+    "text": (
+        {"observations": np.full((14, 2), "a")},
+        r"has 'observations' of dtype <U1; give a column of plain numbers",
+    ),
     "pickle": ({"actions": np.array([None] * 14)}, r"cannot be read \(Object arrays.*\); download or save it anew"),
 }
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-import zipfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from gcrl_zoo.data.episode import Array, Episode
+from gcrl_zoo.data.arrays import Array
+from gcrl_zoo.data.containers import Container, check_numbers, read_flags
+from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.store import TrajectoryStore
 
 FOLDER = "~/.ogbench/data"  # ogbench.utils.DEFAULT_DATASET_DIR
 COLUMNS = ("observations", "actions", "terminals")
+UNREAD = ("qpos", "qvel", "button_states")
+LAYOUT = f"OGBench: {', '.join(COLUMNS)} (and {', '.join(UNREAD)})"
 FAMILIES = "pointmaze|antmaze|humanoidmaze|antsoccer|cube|scene|puzzle|powderworld"
 DATASET_ID = re.compile(
     rf"(?P<name>(visual-)?({FAMILIES})(-\w+)*?)(?P<made>-(singletask|oraclerep)(-task\d)?)?(?P<version>-v\d+)(-val)?"
@@ -46,71 +48,30 @@ def missing(dataset_id: str) -> ValueError | None:
     )
 
 
-def is_ogbench(path: Path) -> bool:
-    """Whether a file has arrays by OGBench's names, which files of :meth:`TrajectoryStore.save` do not have.
-
-    :raises ValueError: when an ``.npz`` file is cut off
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return not {"observations.npy", "terminals.npy"}.isdisjoint(archive.namelist())
-    except zipfile.BadZipFile as error:
-        if path.suffix == ".npz":
-            raise _unreadable(path, error) from error
-        return False
+def is_ogbench(keys: Collection[str]) -> bool:
+    """Whether a file has all arrays of this layout, and no others."""
+    return {*keys} - {*UNREAD} == {*COLUMNS}
 
 
-def read_ogbench(path: Path) -> TrajectoryStore:
-    """All trajectories of an OGBench file, each as an episode that was cut: actions, no rewards, one observation.
+def read_ogbench(arrays: Container) -> TrajectoryStore:
+    """All trajectories, each as an episode that was cut: actions, no rewards, one observation.
 
-    :param path: of an ``.npz`` file with ``observations`` (N, ...), ``actions`` (N, ...) and ``terminals`` (N,), which
-        is 1 in the last row of each trajectory; ``qpos``, ``qvel`` and ``button_states`` are left out
+    :param arrays: with ``observations`` (N, ...), ``actions`` (N, ...) and ``terminals`` (N,), which is 1 in the last
+        row of each trajectory; ``qpos``, ``qvel`` and ``button_states`` are not read
     :raises ValueError: one sentence that names the file and what is wrong with it
     """
-    arrays = _read(path)
-    return TrajectoryStore.from_episodes(_episodes(arrays), name=str(path), n_slots=len(arrays["terminals"]))
-
-
-def _read(path: Path) -> dict[str, Array]:
-    """The columns of a file, checked to be of one length and to end with a trajectory."""
-    try:
-        with np.load(path, allow_pickle=False) as entries:
-            absent = [column for column in COLUMNS if column not in entries]
-            arrays: dict[str, Array] = {column: entries[column] for column in COLUMNS if not absent}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise _unreadable(path, error) from error
-    if absent:
-        raise ValueError(f"{path} lacks '{absent[0]}'; an OGBench dataset has {', '.join(COLUMNS)}.")
-    terminals = arrays["terminals"]
-    for column, array in arrays.items():
-        if array.shape[:1] != (terminals.size,) or terminals.ndim > 1:
-            raise ValueError(
-                f"{path} has '{column}' of shape {array.shape} beside 'terminals' of shape {terminals.shape}; "
-                f"give one entry per row, those of final observations included."
-            )
-    odd = terminals[~np.isin(terminals, (0, 1))]
-    if odd.size:
-        raise ValueError(f"{path} has {odd[0]} in 'terminals'; give 1 where a trajectory ends and 0 elsewhere.")
-    if not terminals[-1:].any():
+    n_rows = check_numbers(arrays, COLUMNS)
+    lasts = np.flatnonzero(read_flags(arrays, "terminals"))
+    if not len(lasts) or lasts[-1] != n_rows - 1:
         raise ValueError(
-            f"{path} breaks off within a trajectory, since 'terminals' is not 1 in its last row; "
+            f"{arrays.name} breaks off within a trajectory, since 'terminals' is not 1 in its last row; "
             f"download it anew, or mark where each trajectory ends."
         )
-    return arrays
+    return TrajectoryStore.from_episodes(_episodes(arrays, lasts), name=arrays.name, n_slots=n_rows)
 
 
-def _episodes(arrays: Mapping[str, Array]) -> Iterator[Episode]:
-    """Cut the rows behind each terminal, of which the last row of a trajectory holds an observation only."""
-    start = 0
-    for last in np.flatnonzero(arrays["terminals"]).tolist():
-        yield Episode(
-            observations={"observation": arrays["observations"][start : last + 1]},
-            actions=arrays["actions"][start:last],
-            rewards=None,
-        )
-        start = last + 1
-
-
-def _unreadable(path: Path, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return ValueError(f"{path} cannot be read ({reason}); download or save it anew.")
+def _episodes(arrays: Container, lasts: Array) -> Iterator[Episode]:
+    """Cut the rows behind each terminal; the last row of a trajectory holds an observation only."""
+    observations, actions = arrays.rows("observations"), arrays.rows("actions")
+    for n in np.diff(lasts, prepend=-1).tolist():
+        yield Episode({"observation": observations(n)}, actions(n)[:-1], rewards=None)

@@ -7,8 +7,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gcrl_zoo.data.formats import read_file
 from gcrl_zoo.data.minari import dataset_folder, is_minari, is_whole, read_episodes, read_minari
-from gcrl_zoo.data.ogbench import is_ogbench, missing, ogbench_file, read_ogbench
+from gcrl_zoo.data.ogbench import missing, ogbench_file
 from gcrl_zoo.data.store import TrajectoryStore
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _opened: dict[Path, tuple[int, TrajectoryStore]] = {}
 def open_store(dataset: str | os.PathLike[str] | TrajectoryStore | MinariDataset) -> TrajectoryStore:
     """The episodes of a dataset, checked. Those of a file or folder are read once per process, and are read-only.
 
-    :param dataset: a store; the path of a file that :meth:`TrajectoryStore.save` wrote, or of an OGBench dataset; the
+    :param dataset: a store; the path of a file of :meth:`TrajectoryStore.save`, OGBench or D4RL; the
         path of a Minari dataset (the folder that contains ``data``, or ``data`` itself); the id of a dataset that
         Minari or OGBench has downloaded; or a ``minari.MinariDataset``, of which the episodes in its
         ``episode_indices`` are read
@@ -114,6 +115,4 @@ def _open(path: Path) -> TrajectoryStore:
 
 
 def _read(path: Path) -> TrajectoryStore:
-    if path.is_dir():
-        return read_minari(path)
-    return read_ogbench(path) if is_ogbench(path) else TrajectoryStore.load(path, name=str(path))
+    return read_minari(path) if path.is_dir() else read_file(path)

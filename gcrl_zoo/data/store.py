@@ -306,9 +306,13 @@ class TrajectoryStore:
         """The store that :meth:`save` wrote; spaces are not part of the file.
 
         :param name: what messages call the store; None: as before
+        :raises ValueError: one sentence that names the file and what is wrong with it
         """
-        header, episodes = files.read(path)
-        return cls.from_episodes(episodes, header["capacity"], name or header["name"], n_slots=header["n_slots"])
+        with files.opened(path) as saved:
+            source = str(path) if isinstance(path, (str, Path)) else "the file object"
+            store = cls.from_episodes(saved.episodes, saved.capacity, source, n_slots=saved.n_slots)
+        store.name = saved.name if name is None else name
+        return store
 
     def _view(self, name: str) -> TrajectoryStore:
         """A read-only store on the same memory."""

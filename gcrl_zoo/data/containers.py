@@ -1,0 +1,120 @@
+"""Files of named arrays, whatever their format: what is in them is known before anything is loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import prod
+from typing import NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+
+from gcrl_zoo.data.arrays import Array, DType
+from gcrl_zoo.data.memory import told
+
+Rows: TypeAlias = Callable[[int], Array]
+"""Reads the next n rows of an array."""
+
+NUMBERS = "biuf"
+HARMLESS = 2**28  # bytes
+EXPANSION = 256  # observations of real data sets compress by less
+
+
+class Form(NamedTuple):
+    """Shape and dtype of an array in a file."""
+
+    shape: tuple[int, ...]
+    dtype: DType
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return prod(self.shape) * self.dtype.itemsize
+
+    def __str__(self) -> str:
+        return f"{self.dtype} of shape {self.shape}"
+
+
+class Container(Protocol):
+    """An open file of arrays. All errors are ValueErrors of one sentence with its name."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def forms(self) -> Mapping[str, Form]:
+        """Of all arrays in the file."""
+        ...
+
+    def rows(self, key: str) -> Rows:
+        """Read an array from its first row on, so that it need not be held as a whole."""
+        ...
+
+
+def read(container: Container, key: str) -> Array:
+    """Load a whole array."""
+    return container.rows(key)(container.forms[key].shape[0])
+
+
+def unreadable(name: object, reason: object) -> ValueError:
+    """The error for a damaged file, or one that cannot be trusted.
+
+    :param name: of the file
+    :param reason: in a few words, or the exception of a library
+    """
+    text = " ".join(str(reason).split()).rstrip(".") or type(reason).__name__
+    return ValueError(f"{name} cannot be read ({text}); download or save it anew.")
+
+
+def check_expansion(name: str, declared: int, stored: int) -> None:
+    """Refuse a small file that would fill the memory.
+
+    :param name: of the file
+    :param declared: bytes of all arrays as the file declares them
+    :param stored: size of the file in bytes
+    """
+    if declared > max(HARMLESS, EXPANSION * stored):
+        raise unreadable(
+            name, f"it declares arrays of {told(declared)}, which is more than {EXPANSION} times its own size"
+        )
+
+
+def check_numbers(container: Container, keys: Iterable[str]) -> int:
+    """Check that columns have one row each per step, and hold plain numbers.
+
+    :return: the number of rows
+    :raises ValueError: a sentence that names the file and the column
+    """
+    keys = list(keys)
+    n_rows = max((container.forms[key].shape[:1] or (0,))[0] for key in keys)
+    for key in keys:
+        shape, dtype = container.forms[key]
+        if shape[:1] != (n_rows,):
+            raise ValueError(
+                f"{container.name} has '{key}' of shape {shape}, but its longest column has {n_rows} rows; "
+                f"give one entry per row in every column."
+            )
+        if dtype.kind not in NUMBERS:
+            raise ValueError(f"{container.name} has '{key}' of dtype {dtype}; give a column of plain numbers.")
+    if not n_rows:
+        raise ValueError(f"{container.name} has no rows in '{keys[0]}'; record some episodes first.")
+    return n_rows
+
+
+def read_flags(container: Container, key: str) -> Array:
+    """Load a column that marks rows: (N,) or (N, 1) numbers, each 0 or 1.
+
+    :return: (N,) bool
+    :raises ValueError: a sentence that names the file and the column
+    """
+    n_rows, *rest = container.forms[key].shape
+    if rest not in ([], [1]):
+        raise ValueError(
+            f"{container.name} has '{key}' of shape {container.forms[key].shape}; give one number per row."
+        )
+    flags = read(container, key).reshape(n_rows)
+    odd = flags[~np.isin(flags, (0, 1))]
+    if odd.size:
+        raise ValueError(f"{container.name} has {odd[0]} in '{key}'; give 1 in rows that it marks and 0 elsewhere.")
+    return flags.astype(np.bool_)
