@@ -209,7 +209,7 @@ def test_the_wrapper_is_asked_for():
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"attention": "sparse"}, "window or banded"),
+        ({"attention": "sparse"}, "'window' or 'banded'"),
         ({"context_length": 0}, "context_length is 0"),
         ({"n_heads": 3}, "3 heads cannot share"),
         ({"n_layers": 0}, "n_layers is 0"),

@@ -218,8 +218,8 @@ def test_a_target_horizon_given_to_load_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"goal_strategy": "futur"}, ("'futur'", "future, final, episode, geometric, random")),
-        ({"goal_strategy": None}, ("'None'", "future")),
+        ({"goal_strategy": "futur"}, ("'futur'", "'future', 'final', 'episode', 'geometric' or 'random'")),
+        ({"goal_strategy": None}, ("None", "future")),
         ({"goal_strategy": "final", "max_horizon": 5}, ("'final'", "max_horizon")),
         ({"goal_strategy": "episode", "max_horizon": 5}, ("'episode'", "max_horizon")),
         ({"goal_strategy": "random", "max_horizon": 5}, ("'random'", "max_horizon")),

@@ -184,7 +184,7 @@ def test_absolute_error_sides_with_the_majority():
 def test_absolute_error_is_that_of_the_unit_action():
     head, params = make("deterministic", BOX, loss="l1")
     th.testing.assert_close(head.nll(params, draw(BOX)), (params - head.to_unit(draw(BOX))).abs().mean(-1))
-    with pytest.raises(ValueError, match=r"^loss: 'l3' is unknown.* l2 or l1\.$"):
+    with pytest.raises(ValueError, match=r"loss is 'l3'; give 'l2' or 'l1'\.$"):
         make("deterministic", BOX, loss="l3")
 
 

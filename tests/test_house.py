@@ -34,8 +34,8 @@ MAY_IMPORT = {
 KNOWS = {
     "data": {"numpy", "gymnasium", "h5py", "minari"},
     "wrappers": {"numpy", "gymnasium"},
-    "nets": {"torch"},
-    "losses": {"torch"},
+    "nets": {"torch", "annotated_types"},
+    "losses": {"torch", "annotated_types"},
 }
 ZOO_ONLY = {"rl_zoo3", "huggingface_sb3"}
 TOP = {"zoo", "record", "publish", "train"}

@@ -183,7 +183,7 @@ def test_all_forms_of_train_freq(given, expected):
     ids=repr,
 )  # fmt: skip
 def test_a_train_freq_that_is_none(value):
-    with pytest.raises(ValueError, match=r"^train_freq is [^\n]*; give [^\n]*\(1, 'episode'\)\.$"):
+    with pytest.raises(ValueError, match=r"^train_freq is [^\n]*; give [^\n]*\(1, 'episode'\)[^\n]*\.$"):
         as_train_freq(value)
 
 

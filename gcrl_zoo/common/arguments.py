@@ -1,138 +1,163 @@
-"""A mistyped hyperparameter must be named, with what was probably meant; one of the wrong kind is refused at once."""
+"""
+The arguments of algorithms and policies: which there are, and what each allows.
+
+The signature of a constructor is the only description: ``batch_size: Annotated[int, Ge(2), Unit("rows")]``. The checks,
+the messages and the tables of parameters in ``docs/methods`` come from it. Arguments without an annotation are not
+checked.
+"""
 
 from __future__ import annotations
 
 import difflib
 import inspect
-import math
-from collections.abc import Iterable
-from numbers import Integral, Real
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, NamedTuple, Never, get_type_hints
 
-import numpy as np
+import gymnasium as gym
+import torch as th
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.vec_env import VecEnv
+
+from gcrl_zoo.common.annotations import Allowed, Example, Nested, WholeFloats
+from gcrl_zoo.common.values import check
+
+# --------------------------------------------------------------------------------- what arguments have in common
+# Upper limits are far beyond what anybody needs: they refuse typing errors that would fill the memory or hang.
+
+#: How many of something; 0 for none.
+Count = Annotated[int, Ge(0), Le(10**12)]
+PositiveInt = Annotated[int, Ge(1), Le(10**12)]
+#: Takes 1e6 for 1000000. Whoever uses it converts it with ``int``.
+LargeCount = Annotated[int, Ge(0), Le(10**12), WholeFloats()]
+NonNegative = Annotated[float, Ge(0)]
+Positive = Annotated[float, Gt(0)]
+#: How much of a whole.
+Fraction = Annotated[float, Gt(0), Le(1)]
+#: Of a geometric distribution or series.
+Discount = Annotated[float, Ge(0), Lt(1)]
+#: Width of a layer.
+Width = Annotated[int, Ge(1), Le(16384)]
+#: Widths of hidden layers, of which there may be none.
+HiddenWidths = Annotated[Sequence[Width], MaxLen(64), Example("[256, 256]")]
+Widths = Annotated[Sequence[Width], MinLen(1), MaxLen(64), Example("[256, 256]")]
+
+
+#: Arguments of another constructor, such as ``policy_kwargs``.
+Options = Annotated[Mapping[str, Any], Allowed("a mapping from names to values")]
+Policy = Annotated[str | type[BasePolicy], Allowed("the name of a policy, such as 'MlpPolicy', or its class")]
+Environment = Annotated[gym.Env | VecEnv | str, Allowed("an environment or its id")]
+
+
+def has_device(device: th.device | str) -> bool:
+    """:param device: whether this machine has it; SB3 uses the CPU where CUDA is missing"""
+    if device == "auto":
+        return True
+    try:
+        kind = th.device(device).type
+        if kind != "cuda" or th.cuda.is_available():
+            th.empty(0, device=device)
+    except (AssertionError, NotImplementedError, RuntimeError):
+        return False
+    return True
+
+
+Device = Annotated[
+    th.device | str, Allowed("a device that this machine has, such as 'auto', 'cpu' or 'cuda'", has_device)
+]
+
+
+def arguments_of(cls: type) -> Nested:
+    """:param cls: metadata of a mapping whose entries are arguments of this class"""
+    return Nested(lambda name, value: check_arguments(cls, value, f"entry of {name}", f"{name}: "))
+
+
+# ------------------------------------------------------------------------------------------- those of a constructor
+
+
+class Argument(NamedTuple):
+    """
+    :param annotation: what is allowed; ``inspect.Parameter.empty`` where the signature does not say
+    :param default: ``inspect.Parameter.empty`` where there is none
+    :param owner: class whose constructor names it
+    """
+
+    annotation: Any
+    default: Any
+    owner: type
+
+
+@cache
+def arguments(cls: type) -> Mapping[str, Argument]:
+    """
+    Arguments that a constructor takes by keyword, when each class of the hierarchy names only its own and hands the
+    rest on as ``**kwargs``. A ``**kwargs: Never`` takes no more.
+
+    :param cls: class to construct
+    :return: by name, those of the class before those of its ancestors
+    """
+    found: dict[str, Argument] = {}
+    for ancestor in cls.__mro__:
+        constructor = vars(ancestor).get("__init__")
+        if constructor is None:
+            continue
+        parameters = list(inspect.signature(constructor).parameters.values())[1:]  # without self
+        annotations = _annotations(constructor)
+        for each in parameters:
+            if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
+                annotation = annotations.get(each.name, each.empty)
+                found.setdefault(each.name, Argument(annotation, each.default, ancestor))
+        rest = [each.name for each in parameters if each.kind is each.VAR_KEYWORD]
+        if not rest or annotations.get(rest[0]) is Never:
+            break
+    return found
+
+
+def _annotations(constructor: Any) -> dict[str, Any]:
+    try:
+        return get_type_hints(constructor, include_extras=True)
+    except NameError:  # of a name that only a type checker knows, in somebody else's class, which is then not checked
+        return {}
 
 
 def accepted_arguments(cls: type) -> set[str]:
-    """
-    Names that a constructor takes by keyword, when each class of the hierarchy names only its own arguments and
-    hands the rest on as ``**kwargs``.
+    """:param cls: class to construct; see :func:`arguments`"""
+    return set(arguments(cls))
 
+
+def check_arguments(
+    cls: type, values: Mapping[str, Any], what: str, prefix: str = "", given: Collection[str] = ()
+) -> None:
+    """
     :param cls: class to construct
+    :param values: arguments by name
+    :param what: what a person calls such an argument, e.g. "hyperparameter of gcsl_vicreg"
+    :param prefix: put before the name in messages on values
+    :param given: names that the caller gives by itself
+    :raises TypeError: the class takes no such argument
+    :raises ValueError: a value that its annotation does not allow
     """
-    names: set[str] = set()
-    for ancestor in cls.__mro__:
-        if "__init__" not in vars(ancestor):
-            continue
-        parameters = inspect.signature(vars(ancestor)["__init__"]).parameters.values()
-        names |= {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
-            break
-    return names - {"self"}
+    refuse_unknown(values, cls, what, given)
+    for name, value in values.items():
+        annotation, default, _ = arguments(cls)[name]
+        if value is not default and annotation is not inspect.Parameter.empty:
+            check(f"{prefix}{name}", value, annotation)
 
 
-def refuse_unknown(names: Iterable[str], cls: type, what: str) -> None:
+def refuse_unknown(names: Iterable[str], cls: type, what: str, given: Collection[str] = ()) -> None:
     """
     :param names: arguments given
     :param cls: class that should take them
-    :param what: how a person calls such an argument, e.g. "hyperparameter of gcsl_vicreg"
+    :param what: what a person calls such an argument, e.g. "hyperparameter of gcsl_vicreg"
+    :param given: names that the caller gives by itself
     :raises TypeError: the class takes no such argument
     """
-    accepted = {name for name in accepted_arguments(cls) if not name.startswith("_")}
+    accepted = {name for name in arguments(cls).keys() - set(given) if not name.startswith("_")}
     for name in names:
-        if name in accepted or name.startswith("_"):
+        if name in accepted:
             continue
-        close = difflib.get_close_matches(name, accepted, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(sorted(accepted))}."
+        close = difflib.get_close_matches(str(name), accepted, n=1)
+        choices = f"choose from {', '.join(sorted(accepted))}." if accepted else "it takes none."
+        hint = f"did you mean '{close[0]}'?" if close else choices
         raise TypeError(f"'{name}' is no {what}; {hint}")
-
-
-def is_number(value: Any) -> bool:
-    """:param value: whatever was given; True for a finite number, which neither text nor a truth value is"""
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
-
-
-def shown(value: Any) -> str:
-    """:param value: for a message; text that looks like a number is told apart, since YAML makes it of 1e-3"""
-    if isinstance(value, str):
-        try:
-            number = float(value)
-        except ValueError:
-            return repr(value)
-        if math.isfinite(number):
-            plain = np.format_float_positional(number, trim="-")
-            return f"the text {value!r} (YAML reads 1e3 and 1e-3 as text: write {plain})"
-    return repr(value)
-
-
-def refuse_none(owner: Any, *names: str) -> None:
-    """
-    :param owner: object that keeps its arguments under their own names
-    :param names: arguments for which None says nothing
-    :raises ValueError: an argument is None
-    """
-    for name in names:
-        if getattr(owner, name) is None:
-            raise ValueError(f"{name} is None; give a number, or leave it out for its default.")
-
-
-def refuse_no_number(owner: Any, *names: str) -> None:
-    """
-    :param owner: object that keeps its arguments under their own names
-    :param names: arguments; None is let through, as "not set"
-    :raises ValueError: an argument is no finite number
-    """
-    for name in names:
-        value = getattr(owner, name)
-        if value is not None and not is_number(value):
-            raise ValueError(f"{name} is {shown(value)}; give a number.")
-
-
-def refuse_below(owner: Any, **minimum: float) -> None:
-    """
-    :param owner: object that keeps its arguments under their own names
-    :param minimum: smallest value of each; None is let through, as "not limited"
-    :raises ValueError: an argument is smaller, or no finite number
-    """
-    for name, least in minimum.items():
-        value = getattr(owner, name)
-        if value is not None and not (is_number(value) and value >= least):
-            raise ValueError(f"{name} is {shown(value)}; give at least {least}.")
-
-
-def refuse_not_positive(owner: Any, *names: str) -> None:
-    """
-    :param owner: object that keeps its arguments under their own names
-    :param names: arguments; None is let through, as "not set"
-    :raises ValueError: an argument is zero, negative, or no finite number
-    """
-    for name in names:
-        value = getattr(owner, name)
-        if value is not None and not (is_number(value) and value > 0):
-            raise ValueError(f"{name} is {shown(value)}; give a number above 0.")
-
-
-def refuse_no_fraction(owner: Any, *names: str) -> None:
-    """
-    :param owner: object that keeps its arguments under their own names
-    :param names: arguments that say how much of a whole
-    :raises ValueError: an argument is no number above 0 and up to 1
-    """
-    for name in names:
-        value = getattr(owner, name)
-        if not is_number(value) or not 0 < value <= 1:
-            raise ValueError(f"{name} is {shown(value)}; give a number in (0, 1].")
-
-
-def refuse_not_whole(owner: Any, *names: str, float_too: bool = False) -> None:
-    """
-    :param owner: object that keeps its arguments under their own names
-    :param names: arguments that count something; None is let through
-    :param float_too: take 1e6, which YAML makes a float, for 1000000; whoever uses it converts it
-    :raises ValueError: an argument is no whole number
-    """
-    for name in names:
-        value = getattr(owner, name)
-        if value is None or (is_number(value) and (isinstance(value, Integral) or (float_too and value == int(value)))):
-            continue
-        example = f", such as {int(value)}" if is_number(value) else ""
-        raise ValueError(f"{name} is {shown(value)}; give a whole number{example}.")

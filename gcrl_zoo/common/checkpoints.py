@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.actions import refuse_unbounded
-from gcrl_zoo.common.arguments import refuse_unknown
+from gcrl_zoo.common.arguments import check_arguments
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout
 from gcrl_zoo.common.policies import ConditionedPolicy
@@ -96,10 +96,13 @@ class PersistentAlgorithm(BaseAlgorithm):
         :param env: to go on learning
         :param kwargs: of SB3's ``load``, or arguments of the constructor to replace
         :raises TypeError: unknown argument, with the nearest known one
-        :raises ValueError: a new dataset or stream that does not fit
+        :raises ValueError: a value that is not allowed, or a new dataset or stream that does not fit
         """
-        of_sb3 = {"device", "custom_objects", "print_system_info", "force_reset"}
-        refuse_unknown(kwargs.keys() - of_sb3, cls, f"hyperparameter of {cls.__name__}")
+        name, of_sb3 = f"hyperparameter of {cls.__name__}", {"custom_objects", "print_system_info", "force_reset"}
+        replaced = {each: value for each, value in kwargs.items() if each not in of_sb3}
+        check_arguments(cls, replaced, name, given={"policy", "env"})
+        if "stats_window_size" in kwargs:
+            kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")  # where SB3 keeps it
         model = super().load(path, env=env, **kwargs)
         model._left_out = [name for name in model._left_out if name not in kwargs]
         if {"dataset", "stream"} & kwargs.keys():

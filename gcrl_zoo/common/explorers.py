@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Annotated, Protocol
 
 import numpy as np
+from annotated_types import Ge, Le, MinLen
 from gymnasium import spaces
 
 from gcrl_zoo.common.actions import ToActionSpace
-from gcrl_zoo.common.arguments import is_number, shown
 from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.values import check
+
+NoiseLevel = Annotated[float, Ge(0), Le(1000)]
+Levels = NoiseLevel | Annotated[Sequence[NoiseLevel], MinLen(1)]
 
 
 class Explorer(Protocol):
@@ -102,15 +106,12 @@ class NoiseLevels(RandomPlay):
         self,
         action_space: spaces.Space,
         rng: np.random.Generator,
-        levels: float | Sequence[float],
+        levels: Levels,
         hold: float = 1,
     ) -> None:
         super().__init__(action_space, rng, hold)
-        many = isinstance(levels, (Sequence, np.ndarray)) and not isinstance(levels, str)
-        given: list[Any] = list(levels) if many else [levels]  # type: ignore[arg-type]
-        if not given or not all(is_number(level) and level >= 0 for level in given):
-            raise ValueError(f"noise_levels is {shown(levels)}; give a number from 0 on, or a list of them.")
-        self.levels = np.asarray(given, dtype=np.float32)
+        check("noise_levels", levels, Levels)
+        self.levels = np.atleast_1d(np.asarray(levels, dtype=np.float32))
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
         self._calm = False
         if isinstance(action_space, spaces.Box):  # halved first, since high - low may be beyond the dtype

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import math
-from numbers import Integral
-from typing import Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Unit
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
-from gcrl_zoo.common.arguments import is_number, shown
+from gcrl_zoo.common.annotations import Allowed
+from gcrl_zoo.common.arguments import PositiveInt
+from gcrl_zoo.common.values import check, is_number, is_sequence
+from gcrl_zoo.common.wording import shown
+
+Frequency = Annotated[Literal["step", "episode"] | TrainFrequencyUnit, Allowed("'step' or 'episode'")]
+#: Steps of each environment, or a pair of a number and a unit.
+TrainFrequency = (
+    Annotated[PositiveInt, Unit("steps")]
+    | Annotated[tuple[PositiveInt, Frequency], Allowed("a number of episodes, such as (1, 'episode')")]
+)
 
 
 def as_timesteps(total: Any) -> int:
@@ -30,14 +40,6 @@ def as_train_freq(value: Any) -> TrainFreq:
     :return: the same as SB3 keeps it
     :raises ValueError: neither
     """
-    pair = value if isinstance(value, (tuple, list)) else (value, "step")
-    if len(pair) == 2:
-        number, unit = pair
-        unit = unit.value if isinstance(unit, TrainFrequencyUnit) else unit
-        whole = is_number(number) and isinstance(number, Integral) and int(number) >= 1
-        if whole and isinstance(unit, str) and unit in ("step", "episode"):
-            return TrainFreq(int(number), TrainFrequencyUnit(unit))
-    raise ValueError(
-        f"train_freq is {shown(value)}; give a whole number of steps of at least 1, such as 250, "
-        "or a number of episodes, such as (1, 'episode')."
-    )
+    check("train_freq", value, TrainFrequency)
+    number, unit = value if is_sequence(value) else (value, "step")
+    return TrainFreq(int(number), TrainFrequencyUnit(unit))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch as th
@@ -13,14 +14,18 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
 from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
-from gcrl_zoo.common.arguments import refuse_unknown
+from gcrl_zoo.common.arguments import Options, Width, check_arguments
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
+from gcrl_zoo.common.optimizers import optimizer_settings
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, SmallImageEncoder, VectorEncoder
 from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
 
+#: Options of heads that the action space decides.
+FROM_SPACES = {"features_dim", "low", "high", "n_actions", "start"}
+HeadKind = Literal["auto", "categorical", "deterministic", "gaussian", "bins"]
 #: What a policy remembers between two steps of an episode; only the policy looks inside.
 State = tuple[Any, ...]
 
@@ -58,13 +63,13 @@ def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
     return VectorEncoder(space.shape)
 
 
-def make_action_head(space: spaces.Space, features_dim: int, kind: str = "auto", **kwargs: Any) -> ActionHead:
+def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any]) -> type[ActionHead]:
     """
     :param space: ``Discrete`` or ``Box`` action space
-    :param features_dim: width of the representation
-    :param kind: ``"auto"`` (categorical or deterministic), ``"deterministic"``, ``"gaussian"`` or ``"bins"``
-    :param kwargs: options of that head, e.g. ``n_bins``
-    :raises ValueError: the head does not fit the action space
+    :param kind: see :func:`make_action_head`
+    :param kwargs: options of that head
+    :raises ValueError: the head does not fit the action space, or an option has a value that it does not allow
+    :raises TypeError: the head has no such option
     """
     if isinstance(space, spaces.Discrete):
         if kind not in ("auto", "categorical"):
@@ -72,17 +77,37 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: str = "auto",
                 f"action_head: {kind} is for continuous actions, but this environment's are {space}; "
                 "leave action_head out."
             )
+        head: type[ActionHead] = CategoricalHead
+        kind = "categorical"
+    else:
+        kind = "deterministic" if kind == "auto" else kind
+        if kind not in BOX_HEADS:
+            raise ValueError(
+                f"action_head: {kind} does not fit the action space {space}; choose one of {', '.join(BOX_HEADS)}."
+            )
+        head = BOX_HEADS[kind]
+    check_arguments(
+        head, kwargs, f"action_head_kwargs entry of the head {kind}", "action_head_kwargs: ", given=FROM_SPACES
+    )
+    return head
+
+
+def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "auto", **kwargs: Any) -> ActionHead:
+    """
+    :param space: ``Discrete`` or ``Box`` action space
+    :param features_dim: width of the representation
+    :param kind: ``"auto"`` (categorical or deterministic), ``"deterministic"``, ``"gaussian"`` or ``"bins"``
+    :param kwargs: options of that head, e.g. ``n_bins``
+    :raises ValueError: the head does not fit the action space, or an option has a value that it does not allow
+    :raises TypeError: the head has no such option
+    """
+    head = action_head_class(space, kind, kwargs)
+    if isinstance(space, spaces.Discrete):
         return CategoricalHead(features_dim, int(space.n), int(space.start))
     assert isinstance(space, spaces.Box)
-    kind = "deterministic" if kind == "auto" else kind
-    if kind not in BOX_HEADS:
-        raise ValueError(
-            f"action_head: {kind} does not fit the action space {space}; choose one of {', '.join(BOX_HEADS)}."
-        )
-    refuse_unknown(kwargs, BOX_HEADS[kind], f"action_head_kwargs entry of the head {kind}")
     refuse_unbounded(space)
     low, high = th.as_tensor(space.low), th.as_tensor(space.high)
-    return BOX_HEADS[kind](features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
+    return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
 
 
 class ConditionedPolicy(OptimizedPolicy):
@@ -112,20 +137,19 @@ class ConditionedPolicy(OptimizedPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        representation_dim: int = 128,
-        action_head: str = "auto",
-        action_head_kwargs: dict[str, Any] | None = None,
-        image_features: int = 256,
+        representation_dim: Width = 128,
+        /,  # a subclass decides the width of its representation, and may make it an argument
+        action_head: HeadKind = "auto",
+        action_head_kwargs: Options | None = None,
+        image_features: Width = 256,
         optimizer_class: type[th.optim.Optimizer] = th.optim.AdamW,
-        optimizer_kwargs: dict[str, Any] | None = None,
+        optimizer_kwargs: Options | None = None,
     ) -> None:
-        if optimizer_class is th.optim.AdamW:  # fused keeps its step count on the device
-            optimizer_kwargs = {"fused": True, "weight_decay": 1e-4, **(optimizer_kwargs or {})}
         super().__init__(
             observation_space,
             action_space,
             optimizer_class=optimizer_class,
-            optimizer_kwargs=optimizer_kwargs,
+            optimizer_kwargs=optimizer_settings(optimizer_class, optimizer_kwargs),
         )
         self.roles = Roles.of(observation_space, self.extra_commands)
         entries = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {}

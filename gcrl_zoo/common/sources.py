@@ -8,8 +8,8 @@ from typing import NamedTuple
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
 
-from gcrl_zoo.common.arguments import is_number
 from gcrl_zoo.common.roles import Roles
+from gcrl_zoo.common.values import is_number
 
 
 class Needs(NamedTuple):

@@ -5,26 +5,32 @@ from __future__ import annotations
 import os
 import warnings
 from abc import abstractmethod
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Never, TypeAlias, TypeVar
 
 import numpy as np
 import torch as th
+from annotated_types import Ge, Le, Unit
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
 from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
 from torch import Tensor
 
 from gcrl_zoo.common import interrupts
+from gcrl_zoo.common.annotations import Allowed
 from gcrl_zoo.common.arguments import (
-    refuse_below,
-    refuse_no_number,
-    refuse_none,
-    refuse_not_positive,
-    refuse_not_whole,
+    Count,
+    Device,
+    Environment,
+    LargeCount,
+    NonNegative,
+    Options,
+    Policy,
+    Positive,
+    accepted_arguments,
+    check_arguments,
     refuse_unknown,
 )
 from gcrl_zoo.common.callback_locals import CallbackLocals
@@ -33,25 +39,32 @@ from gcrl_zoo.common.collector import Collector, Step
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout, with_achieved_goals
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
+from gcrl_zoo.common.explorers import Explorer, Levels, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.optimized_policy import metric_of
-from gcrl_zoo.common.play_length import as_timesteps, as_train_freq
+from gcrl_zoo.common.play_length import TrainFrequency, as_timesteps, as_train_freq
+from gcrl_zoo.common.policy_arguments import check_policy_arguments
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_commands, check_environment, check_room
 from gcrl_zoo.common.updater import Updater
+from gcrl_zoo.common.values import plain
 from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.samplers import Sampler
-from gcrl_zoo.data.sources import as_kept, open_store
+from gcrl_zoo.data.sources import as_kept, is_source, open_store
 from gcrl_zoo.data.store import TrajectoryStore
 
+SelfTrajectoryAlgorithm = TypeVar("SelfTrajectoryAlgorithm", bound="TrajectoryAlgorithm")
 if TYPE_CHECKING:
     from minari import MinariDataset
 
-SelfTrajectoryAlgorithm = TypeVar("SelfTrajectoryAlgorithm", bound="TrajectoryAlgorithm")
-Dataset: TypeAlias = "str | os.PathLike[str] | TrajectoryStore | MinariDataset"
+    Dataset: TypeAlias = str | os.PathLike[str] | TrajectoryStore | MinariDataset
+else:  # without Minari, which takes long to import
+    _SOURCES = "the id of a Minari or OGBench dataset, a path, a TrajectoryStore or a minari.MinariDataset"
+    Dataset = Annotated[object, Allowed(_SOURCES, is_source)]
 
 
+#: Arguments that an instance does not keep under their own names, or that mean something else there.
+NOT_KEPT = {"policy", "env", "stats_window_size"}
 #: Returns no larger than this are what rounding leaves of zero: no scale.
 NO_RETURN = 1e-6
 
@@ -122,49 +135,46 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
+        policy: Policy,
+        env: Environment | None = None,
         dataset: Dataset | None = None,
         stream: Dataset | None = None,
         own_play: bool | None = None,
-        learning_rate: float | Schedule = 3e-4,
-        warmup_steps: int = 0,
-        batch_size: int = 256,
-        buffer_size: int = 1_000_000,
-        learning_starts: int = 1000,
-        train_freq: int | tuple[int, str] = 250,
-        gradient_steps: int = -1,
-        final_gradient_steps: int = 0,
-        max_grad_norm: float | None = 1.0,
-        noise_levels: float | Sequence[float] = (0.0, 0.2),
-        noise_hold: float = 1,
-        max_episode_steps: int | None = None,
+        learning_rate: NonNegative | Schedule = 3e-4,
+        warmup_steps: Annotated[Count, Unit("updates")] = 0,
+        batch_size: Annotated[int, Ge(2), Le(1_000_000), Unit("rows")] = 256,
+        buffer_size: Annotated[LargeCount, Ge(2), Unit("observations")] = 1_000_000,
+        learning_starts: Annotated[LargeCount, Unit("steps")] = 1000,
+        train_freq: TrainFrequency = 250,
+        gradient_steps: Annotated[int, Ge(-1), Le(10**12), Unit("updates")] = -1,
+        final_gradient_steps: Annotated[Count, Unit("updates")] = 0,
+        max_grad_norm: Positive | None = 1.0,
+        noise_levels: Levels = (0.0, 0.2),
+        noise_hold: Annotated[float, Ge(1), Unit("steps")] = 1,
+        max_episode_steps: Annotated[LargeCount, Ge(1), Unit("steps")] | None = None,
         target_return: float | None = None,
-        return_scale: float | None = None,
+        return_scale: Annotated[float, Ge(1e-30)] | None = None,
         resume: bool = False,
-        policy_kwargs: dict[str, Any] | None = None,
-        stats_window_size: int = 100,
-        tensorboard_log: str | None = None,
-        verbose: int = 0,
-        seed: int | None = None,
-        device: th.device | str = "auto",
+        policy_kwargs: Options | None = None,
+        stats_window_size: Annotated[int, Ge(1), Le(10**9), Unit("episodes")] = 100,
+        tensorboard_log: str | os.PathLike | None = None,
+        verbose: Annotated[int, Ge(0), Le(2)] = 0,
+        seed: Annotated[int, Ge(0), Le(2**32 - 1)] | None = None,
+        device: Device = "auto",
         _init_setup_model: bool = True,
-        **unknown: Any,
+        **unknown: Never,
     ) -> None:
-        refuse_unknown(unknown, type(self), f"hyperparameter of {type(self).__name__}")
-        super().__init__(
+        what = f"hyperparameter of {type(self).__name__}"
+        refuse_unknown(unknown, type(self), what)
+        for_sb3: dict[str, Any] = dict(learning_rate=learning_rate, policy_kwargs=policy_kwargs, verbose=verbose)
+        for_sb3 |= dict(stats_window_size=stats_window_size, tensorboard_log=tensorboard_log, seed=seed, device=device)
+        check_arguments(type(self), {"policy": policy, "env": env, **for_sb3}, what)
+        if isinstance(policy, str):
+            if policy not in self.policy_aliases:
+                raise ValueError(f"policy is {policy!r}; give {', '.join(self.policy_aliases)}, or a policy class.")
             # Our policies look at the spaces; SB3 would refuse the name "MlpPolicy" for Dict observations.
-            self.policy_aliases.get(policy, policy) if isinstance(policy, str) else policy,
-            env,
-            learning_rate,
-            policy_kwargs=policy_kwargs,
-            stats_window_size=stats_window_size,
-            tensorboard_log=tensorboard_log,
-            verbose=verbose,
-            device=device,
-            support_multi_env=True,
-            seed=seed,
-        )
+            policy = self.policy_aliases[policy]
+        super().__init__(policy, env, support_multi_env=True, **{each: plain(given) for each, given in for_sb3.items()})
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
         self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
@@ -243,10 +253,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     def _setup_model(self) -> None:
         """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
         check_environment(type(self).__name__, self.action_space, self.env)
-        refuse_unknown(self.policy_kwargs, self.policy_class, f"policy_kwargs entry of {type(self).__name__}")
         self.dataset, self.stream = as_kept(self.dataset), as_kept(self.stream)
-        self._check_numbers()
-        NoiseLevels(self.action_space, np.random.default_rng(), self.noise_levels)  # refuses what is no level
+        self._check_arguments()
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self._runtime = Runtime(RandomStreams(self.seed, self.device))
@@ -257,20 +265,13 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.policy.check_optimizers()
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
 
-    def _check_numbers(self) -> None:
-        as_train_freq(self.train_freq)  # raises an error where it is wrong
-        counts = ("batch_size", "gradient_steps", "final_gradient_steps", "warmup_steps")
-        large = ("buffer_size", "learning_starts")
-        refuse_none(self, *counts, *large, "noise_hold")
-        refuse_below(self, batch_size=2, gradient_steps=-1, final_gradient_steps=0, warmup_steps=0)
-        refuse_below(self, buffer_size=2, learning_starts=0, max_episode_steps=1, noise_hold=1)
-        refuse_not_whole(self, *counts)
-        refuse_not_whole(self, *large, "max_episode_steps", float_too=True)
-        refuse_not_positive(self, "max_grad_norm", "return_scale")
-        refuse_no_number(self, "target_return")
-        if not callable(self.learning_rate):
-            refuse_none(self, "learning_rate")
-            refuse_below(self, learning_rate=0)
+    def _check_arguments(self) -> None:
+        """Before any network is built, and again when ``load`` has replaced some."""
+        name = type(self).__name__
+        kept = {each: vars(self)[each] for each in accepted_arguments(type(self)) & vars(self).keys() - NOT_KEPT}
+        check_arguments(type(self), kept, f"hyperparameter of {name}")
+        vars(self).update(plain(kept))
+        check_policy_arguments(self.policy_class, self.policy_kwargs, self.action_space, self.device, name)
 
     def _open_data(self) -> None:
         """In the constructor, where an error still reaches people: a search prunes those of ``learn``."""

@@ -85,6 +85,13 @@ def _of_id(dataset_id: str) -> Path:
         raise missing(dataset_id) or error from None
 
 
+def is_source(dataset: Any) -> bool:
+    """:param dataset: whatever was given; whether it is of a type that :func:`open_store` opens"""
+    if isinstance(dataset, (str, os.PathLike)):
+        return isinstance(os.fspath(dataset), str)
+    return isinstance(dataset, TrajectoryStore) or is_minari(dataset)
+
+
 def as_kept(dataset: Any) -> Any:
     """
     What an agent's zip keeps of a dataset that was given as an argument.

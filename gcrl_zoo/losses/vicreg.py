@@ -1,9 +1,14 @@
 """VICReg: variance, invariance, covariance regularisation (Bardes, Ponce and LeCun, 2022)."""
 
+from typing import Annotated
+
 import torch as th
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from gcrl_zoo.losses.masked import masked_mean
+
+Weight = Annotated[float, Ge(0)]
 
 
 def covariance_matrix(z: Tensor, mask: Tensor | None = None) -> Tensor:
@@ -60,7 +65,7 @@ class VICRegLoss(nn.Module):
     EPSILON = 1e-4
 
     def __init__(
-        self, invariance: float = 25.0, variance: float = 25.0, covariance: float = 1.0, gamma: float = 1.0
+        self, invariance: Weight = 25.0, variance: Weight = 25.0, covariance: Weight = 1.0, gamma: Weight = 1.0
     ) -> None:
         super().__init__()
         self.invariance, self.variance, self.covariance, self.gamma = invariance, variance, covariance, gamma

@@ -9,9 +9,10 @@ Actions are in the environment's own units everywhere outside this file.
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import torch as th
+from annotated_types import Ge, Le
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -215,7 +216,14 @@ class DeterministicHead(BoxHead):
 
     LOSSES: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {"l2": th.square, "l1": th.abs}
 
-    def __init__(self, features_dim: int, low: Tensor, high: Tensor, loss: str = "l2", squash: bool = False) -> None:
+    def __init__(
+        self,
+        features_dim: int,
+        low: Tensor,
+        high: Tensor,
+        loss: Literal["l2", "l1"] = "l2",
+        squash: bool = False,
+    ) -> None:
         super().__init__(features_dim, 1, low, high)
         self.squash = squash
         if loss not in self.LOSSES:
@@ -241,7 +249,13 @@ class GaussianHead(BoxHead):
 
     LOG_STD_MIN, LOG_STD_MAX = -4.0, 1.0
 
-    def __init__(self, features_dim: int, low: Tensor, high: Tensor, log_std_init: float = -0.5) -> None:
+    def __init__(
+        self,
+        features_dim: int,
+        low: Tensor,
+        high: Tensor,
+        log_std_init: Annotated[float, Ge(LOG_STD_MIN), Le(LOG_STD_MAX)] = -0.5,
+    ) -> None:
         super().__init__(features_dim, 1, low, high)
         self.log_std = nn.Parameter(th.full((low.numel(),), log_std_init))
 
@@ -274,7 +288,9 @@ class BinsHead(BoxHead):
 
     bin_centers: Tensor
 
-    def __init__(self, features_dim: int, low: Tensor, high: Tensor, n_bins: int = 15) -> None:
+    def __init__(
+        self, features_dim: int, low: Tensor, high: Tensor, n_bins: Annotated[int, Ge(2), Le(65536)] = 15
+    ) -> None:
         super().__init__(features_dim, n_bins, low, high)
         self.n_bins = n_bins
         width = 2 / n_bins

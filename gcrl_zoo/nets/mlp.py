@@ -37,6 +37,6 @@ def last_width(net_arch: Sequence[int]) -> int:
     :return: that of the last one, which the heads see
     :raises ValueError: there is none
     """
-    if not isinstance(net_arch, Sequence) or not net_arch:
+    if not len(net_arch):
         raise ValueError(f"net_arch is {net_arch!r}; give a list of at least one width, such as [256, 256].")
     return net_arch[-1]

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_no_fraction
+from gcrl_zoo.common.arguments import Environment, Fraction, Policy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
@@ -38,17 +37,13 @@ class BC(TrajectoryAlgorithm):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
-        top_fraction: float = 1.0,
+        policy: Policy,
+        env: Environment | None = None,
+        top_fraction: Fraction = 1.0,
         **kwargs: Any,
     ) -> None:
         self.top_fraction = top_fraction
         super().__init__(policy, env, **kwargs)
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        refuse_no_fraction(self, "top_fraction")
 
     @property
     def data_needs(self) -> Needs:

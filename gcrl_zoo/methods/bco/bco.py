@@ -6,10 +6,9 @@ from typing import Any, ClassVar
 
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_no_fraction
+from gcrl_zoo.common.arguments import Environment, Fraction, Policy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.statistics import fit_change
@@ -43,17 +42,13 @@ class BCO(TrajectoryAlgorithm):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
-        stream_fraction: float = 1.0,
+        policy: Policy,
+        env: Environment | None = None,
+        stream_fraction: Fraction = 1.0,
         **kwargs: Any,
     ) -> None:
         self.stream_fraction = stream_fraction
         super().__init__(policy, env, **kwargs)
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        refuse_no_fraction(self, "stream_fraction")
 
     @property
     def data_needs(self) -> Needs:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
-from gcrl_zoo.common.policies import ConditionedPolicy, make_action_head
+from gcrl_zoo.common.arguments import Options, Widths
+from gcrl_zoo.common.policies import ConditionedPolicy, HeadKind, make_action_head
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.nets.encoders import DictEncoder
 from gcrl_zoo.nets.heads import GaussianHead
@@ -36,17 +37,13 @@ class BCOPolicy(ConditionedPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        net_arch: Sequence[int] = (256, 256),
-        inverse_arch: Sequence[int] = (256, 256),
+        net_arch: Widths = (256, 256),
+        inverse_arch: Widths = (256, 256),
         layer_norm: bool = False,
-        action_head: str = "auto",
-        action_head_kwargs: dict[str, Any] | None = None,
+        action_head: HeadKind = "auto",
+        action_head_kwargs: Options | None = None,
         **kwargs: Any,
     ) -> None:
-        if not isinstance(inverse_arch, Sequence) or not inverse_arch:
-            raise ValueError(
-                f"inverse_arch is {inverse_arch!r}; give a list of at least one width, such as [256, 256]."
-            )
         super().__init__(
             observation_space, action_space, last_width(net_arch), action_head, action_head_kwargs, **kwargs
         )

@@ -7,10 +7,9 @@ from typing import Any, ClassVar
 
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_no_fraction
+from gcrl_zoo.common.arguments import Environment, Fraction, Policy
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import Sampler, Windows
@@ -42,18 +41,14 @@ class DT(TrajectoryAlgorithm):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
-        top_fraction: float = 1.0,
+        policy: Policy,
+        env: Environment | None = None,
+        top_fraction: Fraction = 1.0,
         bf16: bool = False,
         **kwargs: Any,
     ) -> None:
         self.top_fraction, self.bf16 = top_fraction, bf16
         super().__init__(policy, env, **kwargs)
-
-    def _setup_model(self) -> None:
-        super()._setup_model()
-        refuse_no_fraction(self, "top_fraction")
 
     def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
         best = played if self.top_fraction == 1 else played.best(self.top_fraction)

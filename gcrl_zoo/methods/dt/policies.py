@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch as th
+from annotated_types import Ge, Le, Unit
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 from torch.nn import functional as F
 
+from gcrl_zoo.common.arguments import Width
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.window_policies import WindowPolicy
 from gcrl_zoo.methods.dt.tokens import TOKENS, StepTokens
 from gcrl_zoo.nets.transformer import Cache, Transformer, causal
-
-ATTENTIONS = ("window", "banded")
 
 
 class DTPolicy(WindowPolicy):
@@ -48,20 +48,16 @@ class DTPolicy(WindowPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        context_length: int = 20,
-        embed_dim: int = 128,
-        n_layers: int = 3,
-        n_heads: int = 1,
-        dropout: float = 0.1,
-        max_timesteps: int = 1000,
-        attention: str = "window",
+        context_length: Annotated[int, Ge(1), Le(2048), Unit("steps")] = 20,
+        embed_dim: Width = 128,
+        n_layers: Annotated[int, Ge(1), Le(256)] = 3,
+        n_heads: Annotated[int, Ge(1), Le(1024)] = 1,
+        dropout: Annotated[float, Ge(0), Le(0.99)] = 0.1,
+        max_timesteps: Annotated[int, Ge(1), Le(1_000_000), Unit("steps")] = 1000,
+        attention: Literal["window", "banded"] = "window",
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, embed_dim, **kwargs)
-        if attention not in ATTENTIONS:
-            raise ValueError(f"attention: '{attention}' is unknown; choose {' or '.join(ATTENTIONS)}.")
-        if context_length < 1:
-            raise ValueError(f"context_length is {context_length}; give at least 1.")
         self.context_length = context_length
         self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None
         if self.band is not None:

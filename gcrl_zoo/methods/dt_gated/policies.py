@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch as th
+from annotated_types import Ge, Le
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gcrl_zoo.common.arguments import Fraction
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
@@ -53,17 +55,11 @@ class GatedDTPolicy(DTPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        n_actions: int = 4,
+        n_actions: Annotated[int, Ge(1), Le(1024)] = 4,
         gate: bool = True,
-        ensemble: float | None = None,
+        ensemble: Fraction | None = None,
         **kwargs: Any,
     ) -> None:
-        if n_actions < 1:
-            raise ValueError(f"n_actions is {n_actions}; give at least 1.")
-        if ensemble is not None and not 0 < ensemble <= 1:
-            raise ValueError(
-                f"ensemble is {ensemble}; give a number in (0, 1], or None for the newest prediction alone."
-            )
         self.n_actions, self.reads_returns, self.ensemble = n_actions, gate, ensemble
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
         width = self.tokens.width

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import refuse_below, refuse_none, refuse_unknown
+from gcrl_zoo.common.arguments import Environment, NonNegative, Options, Policy, arguments_of
 from gcrl_zoo.losses.masked import masked_mean
 from gcrl_zoo.losses.vicreg import VICRegLoss, effective_rank, spread
 from gcrl_zoo.methods.dt.dt import DT
@@ -38,11 +36,11 @@ class DTVICReg(DT):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
-        action_weight: float = 1.0,
-        vicreg_weight: float = 0.04,
-        vicreg: Mapping[str, float] | None = None,
+        policy: Policy,
+        env: Environment | None = None,
+        action_weight: NonNegative = 1.0,
+        vicreg_weight: NonNegative = 0.04,
+        vicreg: Annotated[Options, arguments_of(VICRegLoss)] | None = None,
         **kwargs: Any,
     ) -> None:
         self.action_weight, self.vicreg_weight, self.vicreg = action_weight, vicreg_weight, vicreg
@@ -50,9 +48,6 @@ class DTVICReg(DT):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        refuse_none(self, "action_weight", "vicreg_weight")
-        refuse_below(self, action_weight=0, vicreg_weight=0)
-        refuse_unknown(self.vicreg or {}, VICRegLoss, "weight inside `vicreg`")
         self._vicreg = VICRegLoss(**(self.vicreg or {}))
 
     def _excluded_save_params(self) -> list[str]:

@@ -8,6 +8,7 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
+from gcrl_zoo.common.arguments import Width
 from gcrl_zoo.losses.vicreg import Expander
 from gcrl_zoo.methods.dt.policies import DTPolicy
 
@@ -23,7 +24,7 @@ class DTVICRegPolicy(DTPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        expander_dim: int | None = 256,
+        expander_dim: Width | None = 256,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 import torch as th
+from annotated_types import Ge, Unit
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import (
-    refuse_below,
-    refuse_no_fraction,
-    refuse_no_number,
-    refuse_none,
-    refuse_not_whole,
-)
+from gcrl_zoo.common.arguments import Discount, Environment, Fraction, NonNegative, Policy, PositiveInt
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
@@ -56,14 +50,14 @@ class GCSL(TrajectoryAlgorithm):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
+        policy: Policy,
+        env: Environment | None = None,
         goal_strategy: Strategy = "future",
-        max_horizon: int | None = None,
-        discount: float = 0.99,
-        detour_penalty: float = 0.0,
-        expectile: float = 0.1,
-        target_horizon: int = 1,
+        max_horizon: Annotated[PositiveInt, Unit("steps")] | None = None,
+        discount: Discount = 0.99,
+        detour_penalty: NonNegative = 0.0,
+        expectile: Fraction = 0.1,
+        target_horizon: Annotated[float, Ge(1), Unit("steps")] = 1,
         **kwargs: Any,
     ) -> None:
         self.goal_strategy, self.max_horizon, self.discount = goal_strategy, max_horizon, discount
@@ -72,11 +66,6 @@ class GCSL(TrajectoryAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        refuse_below(self, detour_penalty=0, target_horizon=1)
-        refuse_none(self, "detour_penalty", "target_horizon", "discount")
-        refuse_no_number(self, "discount")
-        refuse_no_fraction(self, "expectile")
-        refuse_not_whole(self, "max_horizon")
         if self.detour_penalty and self.policy.horizon:
             raise ValueError(
                 f"A policy that sees the `horizon` tells slow ways from fast ones by itself: set detour_penalty "

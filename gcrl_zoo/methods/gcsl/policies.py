@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch as th
@@ -10,6 +9,7 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
+from gcrl_zoo.common.arguments import Widths
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.nets.mlp import last_width, mlp
@@ -34,7 +34,7 @@ class GCSLPolicy(ConditionedPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        net_arch: Sequence[int] = (256, 256),
+        net_arch: Widths = (256, 256),
         layer_norm: bool = False,
         horizon: bool = False,
         **kwargs: Any,

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch as th
+from annotated_types import Ge, Le, Unit
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import (
-    is_number,
-    refuse_below,
-    refuse_no_fraction,
-    refuse_none,
-    refuse_not_whole,
-    refuse_unknown,
-    shown,
+    Discount,
+    Environment,
+    Fraction,
+    NonNegative,
+    Options,
+    Policy,
+    PositiveInt,
+    arguments_of,
 )
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.sources import Needs
@@ -41,6 +42,8 @@ from gcrl_zoo.methods.gcsl_vicreg.terms import (
 )
 from gcrl_zoo.nets.tokens import TokenBottleneck, token_perplexity
 
+TermName = Literal["vicreg", "predict", "tokens", "align", "consistency", "inverse", "forward"]
+Updates = Annotated[int, Ge(0), Le(1_000_000), Unit("updates")]
 #: Of the returns-to-go in the best episode: the one to ask for.
 TARGET_QUANTILE = 0.9
 DEFAULT_TERMS = {
@@ -90,16 +93,16 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
-        terms: Mapping[str, float] | None = None,
-        vicreg: Mapping[str, float] | None = None,
-        max_horizon: int | None = 1,
-        goal_discount: float = 0.99,
-        stream_fraction: float = 1.0,
-        disturbance: float = 0.0,
-        phases: Mapping[str, int] | None = None,
-        watch_first: int = 0,
+        policy: Policy,
+        env: Environment | None = None,
+        terms: Mapping[TermName, NonNegative] | None = None,
+        vicreg: Annotated[Options, arguments_of(VICRegLoss)] | None = None,
+        max_horizon: Annotated[PositiveInt, Unit("steps")] | None = 1,
+        goal_discount: Discount = 0.99,
+        stream_fraction: Fraction = 1.0,
+        disturbance: NonNegative = 0.0,
+        phases: Mapping[Literal["watched", "played"], Updates] | None = None,
+        watch_first: Updates = 0,
         **kwargs: Any,
     ) -> None:
         self.terms, self.vicreg = terms, vicreg
@@ -111,21 +114,11 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        refuse_no_fraction(self, "stream_fraction")
-        refuse_none(self, "goal_discount", "disturbance", "watch_first")
-        refuse_below(self, max_horizon=1, disturbance=0, watch_first=0)
-        refuse_not_whole(self, "max_horizon", "watch_first")
-        if not is_number(self.goal_discount) or not 0 <= self.goal_discount < 1:
-            raise ValueError(f"goal_discount is {shown(self.goal_discount)}; give a number in [0, 1).")
         self._terms = self._weighted_terms()
         self._cycle = self._phase_cycle()
 
     def _weighted_terms(self) -> dict[str, dict[str, tuple[float, Term]]]:
         """By source and name, the weight and the function of each term that is computed."""
-        refuse_unknown(self.vicreg or {}, VICRegLoss, "weight inside `vicreg`")
-        for name, weight in (self.vicreg or {}).items():
-            if not is_number(weight):
-                raise ValueError(f"vicreg: '{name}' is {shown(weight)}; give a number.")
         vicreg = vicreg_term(VICRegLoss(**(self.vicreg or {})))
         known: dict[str, dict[str, Term]] = {
             "watched": {
@@ -137,12 +130,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
             },
             "played": {"inverse": inverse, "forward": forward},
         }
-        weights = {**DEFAULT_TERMS, **(self.terms or {})}
-        for name, weight in weights.items():
-            if name not in DEFAULT_TERMS:
-                raise ValueError(f"terms: '{name}' is no term; choose from {', '.join(DEFAULT_TERMS)}.")
-            if not is_number(weight) or weight < 0:
-                raise ValueError(f"terms: the weight of '{name}' is {shown(weight)}; give a number from 0 on.")
+        weights: dict[Any, float] = {**DEFAULT_TERMS, **(self.terms or {})}
         if not any(weights.values()):
             raise ValueError("terms: every weight is 0, so there is nothing to learn; leave `terms` out.")
         if weights["predict"] and self.policy.predictor is None:
@@ -162,12 +150,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
     def _phase_cycle(self) -> list[str]:
         """The source of each update, over and over; empty for both in each."""
         phases = self.phases or {}
-        for source, updates in phases.items():
-            if source not in self._terms:
-                raise ValueError(f"phases: '{source}' is unknown; give numbers of updates for watched and played.")
-            if not isinstance(updates, int) or updates < 0:
-                raise ValueError(f"phases: '{source}' is {shown(updates)}; give a whole number of updates.")
-        cycle = [source for source, updates in phases.items() for _ in range(updates)]
+        cycle: list[str] = [source for source, updates in phases.items() for _ in range(updates)]
         if self.phases is not None and not cycle:
             raise ValueError("phases: no source has any updates; leave `phases` out to learn from both in each update.")
         for source in {*cycle, *["watched"] * bool(self.watch_first)}:

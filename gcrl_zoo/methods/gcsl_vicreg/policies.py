@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import torch as th
+from annotated_types import Ge, Le
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from gcrl_zoo.common.arguments import HiddenWidths, Width
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.losses.vicreg import Expander
@@ -79,26 +80,22 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        net_arch: Sequence[int] = (256, 256),
-        representation_dim: int = 256,
-        embedding_dim: int | None = None,
-        missing: str = "null",
-        return_token: str = "return_to_go",
+        net_arch: HiddenWidths = (256, 256),
+        representation_dim: Width = 256,
+        embedding_dim: Width | None = None,
+        missing: Literal["null", "noise"] = "null",
+        return_token: Literal["return_to_go", "episode_return"] = "return_to_go",
         goal_with_return: bool = False,
         goal_only_with_return: bool = True,
         change: bool = True,
-        n_tokens: int | None = None,
-        temperature: float = 1.0,
-        expander_dim: int = 256,
-        predictor_dim: int | None = None,
-        forward_arch: Sequence[int] | None = None,
+        n_tokens: Width | None = None,
+        temperature: Annotated[float, Ge(1e-3), Le(1e6)] = 1.0,
+        expander_dim: Width = 256,
+        predictor_dim: Width | None = None,
+        forward_arch: HiddenWidths | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
-        if missing not in ("null", "noise"):
-            raise ValueError(f"missing: '{missing}' is neither 'null' nor 'noise'.")
-        if return_token not in ("return_to_go", "episode_return"):
-            raise ValueError(f"return_token: '{return_token}' is neither 'return_to_go' nor 'episode_return'.")
         self.return_token = return_token
         self.goal_with_return, self.goal_only_with_return = goal_with_return, goal_only_with_return
         self.change = Change(dict(self.goal_encoder.items())) if change else None
