@@ -8,6 +8,7 @@ from typing import NamedTuple
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
 
+from gcrl_zoo.common.goal_advice import goal_advice
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.values import is_number
 
@@ -41,8 +42,8 @@ def check_commands(name: str, needs: Needs, observation_space: spaces.Space) -> 
     """
     if needs.goals and not Roles.of(observation_space).desired_goal:
         raise ValueError(
-            f"{name} acts towards goals, but the environment asks for none (it shows no 'desired_goal'); "
-            "give it goals with a wrapper, such as `env_wrapper: gcrl_zoo.wrappers.FixedGoal`."
+            f"{name} acts towards goals, but the environment has none (no 'desired_goal' in its observation); "
+            + goal_advice(observation_space)
         )
     if needs.return_to_go and not Roles.of(observation_space).return_to_go:
         raise ValueError(

@@ -11,14 +11,19 @@ from types import ModuleType
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.environments import register_extras
+from gcrl_zoo.zoo.estimate import TimeEstimate
 from gcrl_zoo.zoo.hyperparams import SOURCES, Block, check_keys, compose, find_preset, own_file
 
 
 def patch(exp_manager: ModuleType) -> None:
     """
-    Wrap ``read_hyperparameters``, and register the environments of installed extras while no script has looked yet.
+    Wrap ``read_hyperparameters`` and ``learn``, and register the environments of installed extras while no script has
+    looked yet.
 
     :param exp_manager: ``rl_zoo3.exp_manager``
     """
@@ -52,6 +57,15 @@ def patch(exp_manager: ModuleType) -> None:
         return hyperparams, saved
 
     manager.read_hyperparameters = read_hyperparameters
+    stock_learn = manager.learn
+
+    @functools.wraps(stock_learn)
+    def learn(self: Any, model: BaseAlgorithm) -> None:
+        if isinstance(model, TrajectoryAlgorithm):
+            self.callbacks.append(TimeEstimate(self.verbose))
+        stock_learn(self, model)
+
+    manager.learn = learn
 
 
 def _sources(manager: Any) -> set[str]:

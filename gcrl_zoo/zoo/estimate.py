@@ -1,0 +1,63 @@
+"""How long a run will take, printed soon after it begins: nobody should find out after an hour that it takes nine."""
+
+import time
+from collections.abc import Callable
+
+from stable_baselines3.common.callbacks import BaseCallback
+
+WORTH_TELLING = 60
+LONG = 15 * 60
+ENOUGH = 5
+SHORTER = (
+    "What shortens it: a smaller network, a smaller batch_size, fewer gradient_steps in a round, or fewer timesteps "
+    "(-n)."
+)
+
+
+class TimeEstimate(BaseCallback):
+    """
+    Print once how long the rest of a run takes, if it is more than a minute; beyond ``LONG`` seconds, what shortens it.
+
+    Own play alternates with updates, so whole rounds are measured: from the end of the first updates to that of later
+    ones, after ``enough`` seconds. Updates after the last timestep (``final_gradient_steps``) are not included.
+
+    :param verbose: 0 prints nothing
+    :param clock: returns seconds
+    :param enough: seconds to measure
+    """
+
+    def __init__(self, verbose: int = 1, clock: Callable[[], float] = time.monotonic, enough: float = ENOUGH) -> None:
+        super().__init__(verbose)
+        self.clock, self.enough = clock, enough
+        self.seconds: float | None = None
+
+    def _on_training_start(self) -> None:
+        self.updates = self.model._n_updates
+        self.begin: tuple[float, int] | None = None
+        self.seconds = None
+
+    def _on_step(self) -> bool:
+        if self.seconds is None and self.model._n_updates != self.updates:
+            self.updates = self.model._n_updates
+            self._measure(self.clock(), self.model.num_timesteps)
+        return True
+
+    def _measure(self, now: float, timesteps: int) -> None:
+        if self.begin is None:
+            self.begin = now, timesteps
+        elapsed, steps = now - self.begin[0], timesteps - self.begin[1]
+        if elapsed < self.enough or not steps:
+            return
+        self.measured_at, self.seconds = now, (self.model._total_timesteps - timesteps) * elapsed / steps
+        if self.verbose and self.seconds > WORTH_TELLING:
+            advice = f" {SHORTER}" if self.seconds > LONG else ""
+            print(f"At this speed the run takes about {duration(self.seconds)} more.{advice}")
+
+
+def duration(seconds: float) -> str:
+    """
+    :param seconds: how long something takes
+    :return: in the unit that people would choose
+    """
+    minutes, hours = round(seconds / 60), round(seconds / 3600)
+    return f"{minutes} minutes" if minutes < 100 else f"{hours} hours" if hours < 48 else f"{round(hours / 24)} days"
