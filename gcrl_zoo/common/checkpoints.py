@@ -16,6 +16,7 @@ from gcrl_zoo.common.arguments import check_arguments
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout
 from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.policy_choice import UnfitPolicy
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_environment
 from gcrl_zoo.data.sources import is_handed_over
@@ -35,6 +36,7 @@ class PersistentAlgorithm(BaseAlgorithm):
     told_to_policy: ClassVar[tuple[str, ...]] = ("target_return", "return_scale")
     policy: ConditionedPolicy
     replay_buffer: TrajectoryStore
+    buffer_size: float
     dataset: Any
     own_play: bool | None
     resume: bool
@@ -96,14 +98,18 @@ class PersistentAlgorithm(BaseAlgorithm):
         :param env: to go on learning
         :param kwargs: of SB3's ``load``, or arguments of the constructor to replace
         :raises TypeError: unknown argument, with the nearest known one
-        :raises ValueError: a value that is not allowed, or a new dataset or stream that does not fit
+        :raises ValueError: a value that is not allowed, a new dataset or stream that does not fit, or an agent of another
+            algorithm
         """
         name, of_sb3 = f"hyperparameter of {cls.__name__}", {"custom_objects", "print_system_info", "force_reset"}
         replaced = {each: value for each, value in kwargs.items() if each not in of_sb3}
         check_arguments(cls, replaced, name, given={"policy", "env"})
         if "stats_window_size" in kwargs:
             kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")  # where SB3 keeps it
-        model = super().load(path, env=env, **kwargs)
+        try:
+            model = super().load(path, env=env, **kwargs)
+        except UnfitPolicy as error:
+            raise ValueError(f"{path} holds an agent of another algorithm: {error}") from None
         model._left_out = [name for name in model._left_out if name not in kwargs]
         if {"dataset", "stream"} & kwargs.keys():
             model._open_data()
@@ -130,8 +136,14 @@ class PersistentAlgorithm(BaseAlgorithm):
     def _open_data(self) -> None:
         raise NotImplementedError
 
+    def _ensure_buffer(self) -> None:
+        """An empty buffer, where there is none: SB3's users set it to None to free its memory."""
+        if getattr(self, "replay_buffer", None) is None:
+            self.replay_buffer = TrajectoryStore(capacity=int(self.buffer_size))
+
     def save_replay_buffer(self, path: str | pathlib.Path | IO[bytes]) -> None:
         """:param path: file or file object for the own play, written as npz, which loads without running code"""
+        self._ensure_buffer()
         self.replay_buffer.save(path)
 
     def load_replay_buffer(self, path: str | pathlib.Path | IO[bytes], truncate_last_traj: bool = True) -> None:
@@ -141,6 +153,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         :raises ValueError: no such file, or of another environment
         """
         store = TrajectoryStore.load(path)
+        self._ensure_buffer()
         if not store.n_episodes:  # a run that only studied a dataset saves such a one
             return
         roles = self.policy.roles

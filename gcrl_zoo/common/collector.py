@@ -11,8 +11,10 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer
+from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
 from gcrl_zoo.common.policies import ConditionedPolicy, State
 from gcrl_zoo.common.roles import RETURN_TO_GO, Observation
+from gcrl_zoo.common.sources import normalizers
 from gcrl_zoo.data.episode import Episode, EpisodeBuilder
 
 
@@ -50,6 +52,7 @@ class Collector:
         self.memory: State | None = None
         finals: list[dict[str, np.ndarray] | None] = [None] * env.num_envs
         self._nothing_ended = (np.zeros(env.num_envs, dtype=bool), finals)
+        self._normalizers = normalizers(env)
 
     def start(self, observation: Observation) -> None:
         """
@@ -65,6 +68,7 @@ class Collector:
                 "reset them with `force_reset=True`."
             )
         self.episode_starts = np.ones(self.env.num_envs, dtype=bool)
+        check_observation(observation, self.builder.lengths, self.episode_starts)
         self._at_start = self._before_cut = np.zeros((self.env.num_envs, 1))
         self.obs = self._see(observation, self.episode_starts)
         self.memory = self.policy.initial_state(self.env.num_envs)
@@ -79,13 +83,18 @@ class Collector:
         actions = self._act(explorer)
         new_obs, rewards, dones, infos = self.env.step(actions)
         assert isinstance(new_obs, (np.ndarray, dict))
+        lengths, facts = self.builder.lengths, self.roles.facts(new_obs)
+        # Stored as the environment gives them: what VecNormalize divides by changes while own play goes on.
+        raw_rewards = self._normalizers[-1].get_original_reward() if self._normalizers else rewards
+        check_rewards(raw_rewards, lengths)
+        check_observation(new_obs, lengths + 1, dones)
         truncated, finals = self._nothing_ended
         if True in dones:
             truncated, finals = truncated.copy(), finals.copy()
-            for index in np.flatnonzero(dones):
+            for index in np.flatnonzero(dones).tolist():
                 truncated[index] = infos[index].get("TimeLimit.truncated", False)
-                finals[index] = self.roles.facts(infos[index]["terminal_observation"])
-        finished = self.builder.step(actions, rewards, self.roles.facts(new_obs), dones, truncated, finals)
+                finals[index] = final_facts(infos[index], facts, index, lengths[index] + 1)
+        finished = self.builder.step(actions, raw_rewards, facts, dones, truncated, finals)
         self.episode_starts = dones
         if finished:  # an episode that is cut ends without a `done`
             self.episode_starts = dones.copy()
@@ -110,27 +119,9 @@ class Collector:
         chosen, self.memory = self.policy.step(inputs, self.memory, self.episode_starts)
         wanted = chosen.cpu().numpy()
         if not self.discrete and not np.isfinite(wanted).all():
-            raise self._breakdown()
+            raise ValueError("Training diverged: the policy's actions became NaN or infinite; lower learning_rate.")
         actions = explorer.perturb(wanted, self.episode_starts)
         sent = self.policy.to_action_space(actions)
         if actions is not wanted:
             self.memory = self.policy.executed(self.memory, sent)
         return sent
-
-    def _breakdown(self) -> ValueError:
-        """Before the environment is sent NaN actions, which it would answer in some way of its own."""
-        if self.roles.return_to_go:
-            assert isinstance(self.obs, dict)
-            for index in np.flatnonzero(~np.isfinite(self.obs[RETURN_TO_GO][:, 0])):
-                return ValueError(
-                    f"Environment {index} gave a reward of nan or infinity before step {self.builder.lengths[index]} "
-                    "of an episode; repair it, or change its rewards by a wrapper."
-                )
-        for key, facts in self.roles.facts(self.obs).items():
-            for index in np.flatnonzero(~np.isfinite(facts.reshape(len(facts), -1)).all(1)):
-                step = self.builder.lengths[index]
-                return ValueError(
-                    f"Environment {index} shows nan or infinity in observation '{key}' at step {step} of an episode; "
-                    "repair it, or change what it shows by a wrapper."
-                )
-        return ValueError("Training diverged: the policy's actions became NaN or infinite; lower learning_rate.")

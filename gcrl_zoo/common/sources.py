@@ -6,7 +6,13 @@ import math
 from typing import NamedTuple
 
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv, VecFrameStack, VecNormalize, is_vecenv_wrapped
+from stable_baselines3.common.vec_env import (
+    VecEnv,
+    VecEnvWrapper,
+    VecFrameStack,
+    VecNormalize,
+    is_vecenv_wrapped,
+)
 
 from gcrl_zoo.common.goal_advice import goal_advice
 from gcrl_zoo.common.roles import Roles
@@ -70,10 +76,10 @@ def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None)
         )
     if env is None:
         return
-    if is_vecenv_wrapped(env, VecNormalize):
+    if any(each.norm_obs for each in normalizers(env)):
         raise ValueError(
-            f"{name} normalises observations itself, with statistics saved in the agent: "
-            "remove `normalize` (VecNormalize), whose moving statistics a dataset would never have seen."
+            f"{name} normalises observations itself, with statistics saved in the agent: remove `normalize` "
+            "(VecNormalize), whose moving statistics a dataset has never seen, or set norm_obs=False in it."
         )
     if is_vecenv_wrapped(env, VecFrameStack):
         raise ValueError(
@@ -81,6 +87,15 @@ def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None)
             "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead, inside (in a list: before) the "
             "wrapper that gives goals or returns."
         )
+
+
+def normalizers(env: VecEnv) -> list[VecNormalize]:
+    """:param env: with all its wrappers; those that normalise come back, the innermost last"""
+    found = []
+    while isinstance(env, VecEnvWrapper):
+        found += [env] if isinstance(env, VecNormalize) else []
+        env = env.venv
+    return found
 
 
 def check_room(env: VecEnv, capacity: int | None, max_episode_steps: float | None) -> None:

@@ -44,6 +44,7 @@ from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.optimized_policy import metric_of
 from gcrl_zoo.common.play_length import TrainFrequency, as_timesteps, as_train_freq
 from gcrl_zoo.common.policy_arguments import check_policy_arguments
+from gcrl_zoo.common.policy_choice import choose_policy
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_commands, check_environment, check_room
 from gcrl_zoo.common.updater import Updater
@@ -168,12 +169,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         refuse_unknown(unknown, type(self), what)
         for_sb3: dict[str, Any] = dict(learning_rate=learning_rate, policy_kwargs=policy_kwargs, verbose=verbose)
         for_sb3 |= dict(stats_window_size=stats_window_size, tensorboard_log=tensorboard_log, seed=seed, device=device)
+        # A class, since SB3 would refuse the name "MlpPolicy" for Dict observations.
+        policy = choose_policy(type(self), policy)
         check_arguments(type(self), {"policy": policy, "env": env, **for_sb3}, what)
-        if isinstance(policy, str):
-            if policy not in self.policy_aliases:
-                raise ValueError(f"policy is {policy!r}; give {', '.join(self.policy_aliases)}, or a policy class.")
-            # Our policies look at the spaces; SB3 would refuse the name "MlpPolicy" for Dict observations.
-            policy = self.policy_aliases[policy]
         super().__init__(policy, env, support_multi_env=True, **{each: plain(given) for each, given in for_sb3.items()})
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
@@ -325,6 +323,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.env is None:
             raise ValueError("Training needs an environment, even from a dataset: call `set_env` or load with `env=`.")
         total_timesteps = as_timesteps(total_timesteps)
+        self._ensure_buffer()
         self._open_data()
         if self.resume:
             self._restore_run()

@@ -1,0 +1,74 @@
+"""What a vectorised environment returned, checked at each step of own play."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from gcrl_zoo.common.roles import PLAIN, Observation
+
+LARGEST = np.finfo(np.float32).max  # a store keeps float32
+
+
+def check_rewards(rewards: np.ndarray, lengths: np.ndarray) -> None:
+    """
+    :param rewards: (E,)
+    :param lengths: (E,) steps of the episodes before this one
+    :raises ValueError: a reward is NaN, infinite or beyond float32
+    """
+    fits = np.abs(rewards) <= LARGEST
+    if not fits.all():
+        index = int(np.argmin(fits))
+        raise ValueError(
+            f"Environment {index} gave the reward {rewards[index]} at step {lengths[index]} of an episode; "
+            "repair it, or change its rewards by a wrapper."
+        )
+
+
+def check_observation(observation: Observation, lengths: np.ndarray, starts: np.ndarray, first: int = 0) -> None:
+    """
+    :param observation: (E, ...), or by key
+    :param lengths: (E,) steps of the episodes before the observation
+    :param starts: (E,) whether the observation begins an episode
+    :param first: number of the first of these environments
+    :raises ValueError: a number is NaN, infinite or beyond float32
+    """
+    for key, values in observation.items() if isinstance(observation, dict) else [(PLAIN, observation)]:
+        if values.dtype.kind != "f":
+            continue
+        fits = np.abs(values) <= LARGEST
+        if not fits.all():
+            index = int(np.argwhere(~fits)[0, 0])
+            bad = values[index][~fits[index]].flat[0]
+            raise ValueError(
+                f"Environment {first + index} shows {bad} in observation '{key}' at step "
+                f"{0 if starts[index] else lengths[index]} of an episode; "
+                "repair it, or change what it shows by a wrapper."
+            )
+
+
+def final_facts(info: Mapping[str, Any], like: Mapping[str, np.ndarray], index: int, length: int) -> dict[str, Any]:
+    """
+    The true last observation of an episode.
+
+    :param info: of the environment at the episode's last step
+    :param like: (E, ...) by key: facts of the environments
+    :param index: of the environment, for messages
+    :param length: of the episode
+    :return: facts by key
+    :raises ValueError: the observation is missing, or differs in keys or shapes, or a number is not finite
+    """
+    final = info.get("terminal_observation")
+    entries: Mapping[str, Any] = final if isinstance(final, Mapping) else {PLAIN: final}
+    for key, values in like.items():
+        if entries.get(key) is None or np.shape(entries[key]) != values.shape[1:]:
+            found = "is missing" if entries.get(key) is None else f"has the shape {np.shape(entries[key])}"
+            raise ValueError(
+                f"Environment {index} ended an episode, but '{key}' in info['terminal_observation'] {found}; give the "
+                f"true last observation there, of shape {values.shape[1:]}, as SB3's DummyVecEnv and SubprocVecEnv do."
+            )
+    facts = {key: np.asarray(entries[key]) for key in like}
+    check_observation({key: fact[None] for key, fact in facts.items()}, np.array([length]), np.array([False]), index)
+    return facts
