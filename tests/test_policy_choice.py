@@ -20,27 +20,21 @@ def refusal(call, *words):
     assert "\n" not in message and message.endswith(".") and all(word in message for word in words), message
 
 
-FOREIGN = {"of SB3": ActorCriticPolicy, "of SAC": SACPolicy, "no policy": dict}
-
-
 @every_case
 def test_policies_of_others_are_refused(case):
-    env, name, own = case.env(), case.algorithm.__name__, policy_of(case)
+    env, name, own = case.env(), case.algorithm.__name__, policy_of(case).__name__
     refusal(lambda: case.algorithm("FooPolicy", env), name, "'FooPolicy'", "MlpPolicy, CnnPolicy, MultiInputPolicy")
-    for policy in (ActorCriticPolicy, SACPolicy, dict, 3, None):
-        shown = policy.__name__ if isinstance(policy, type) else type(policy).__name__
-        refusal(
-            lambda policy=policy: case.algorithm(policy, env),
-            name,
-            own.__name__,
-            f"not {'' if isinstance(policy, type) else 'an object of type '}{shown}",
-        )
+    for policy in (ActorCriticPolicy, SACPolicy, dict):
+        refusal(lambda policy=policy: case.algorithm(policy, env), name, f"is {policy.__name__}", f"subclass of {own}")
+    for policy in (3, None, case.make(env).policy):
+        words = f"an object of type {type(policy).__name__}", f"subclass of {own}"
+        refusal(lambda policy=policy: case.algorithm(policy, env), name, *words)
     for other in all_cases():
         if other.name != case.name:
-            words = name, own.__name__, policy_of(other).__name__, f"of {other.algorithm.__name__})"
+            words = name, own, policy_of(other).__name__, f"of {other.algorithm.__name__})"
             refusal(lambda other=other: case.algorithm(policy_of(other), env), *words)
             theirs = type("Theirs", (policy_of(other),), {})
-            refusal(lambda theirs=theirs: case.algorithm(theirs, env), name, "not Theirs", other.algorithm.__name__)
+            refusal(lambda theirs=theirs: case.algorithm(theirs, env), name, "is Theirs", other.algorithm.__name__)
 
 
 @every_case

@@ -98,7 +98,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         :param env: to go on learning
         :param kwargs: of SB3's ``load``, or arguments of the constructor to replace
         :raises TypeError: unknown argument, with the nearest known one
-        :raises ValueError: a value that is not allowed, a new dataset or stream that does not fit, or an agent of another
+        :raises ValueError: a value that is not allowed, a dataset or stream that does not fit, or an agent of another
             algorithm
         """
         name, of_sb3 = f"hyperparameter of {cls.__name__}", {"custom_objects", "print_system_info", "force_reset"}

@@ -9,6 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
 from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.wording import shown
 
 
 class UnfitPolicy(ValueError):
@@ -25,7 +26,9 @@ def choose_policy(algorithm: type[BaseAlgorithm], policy: Any) -> type[BasePolic
     name, aliases = algorithm.__name__, algorithm.policy_aliases
     if isinstance(policy, str):
         if policy not in aliases:
-            raise UnfitPolicy(f"{name} has no policy '{policy}'; choose from {', '.join(aliases)}.")
+            raise UnfitPolicy(
+                f"policy of {name} is {shown(policy, str)}; give {', '.join(aliases)}, or a policy class."
+            )
         return aliases[policy]
     own: list[type] = list(dict.fromkeys(aliases.values())) or [ConditionedPolicy]
     found = policy if isinstance(policy, type) else type(policy)
@@ -33,10 +36,12 @@ def choose_policy(algorithm: type[BaseAlgorithm], policy: Any) -> type[BasePolic
     kind = next((each for each in found.__mro__ if each in own or _algorithms_of(each)), None)
     if isinstance(policy, type) and kind in own:
         return policy
-    needed = " or ".join(each.__name__ for each in own)
-    what = found.__name__ if isinstance(policy, type) else f"an object of type {found.__name__}"
+    what = found.__name__ if isinstance(policy, type) else f"{shown(policy, str)}, an object of type {found.__name__}"
     whose = f" (a policy of {', '.join(_algorithms_of(kind))})" if kind and kind not in own else ""
-    raise UnfitPolicy(f"{name} needs {needed} or a subclass of it as policy, not {what}{whose}.")
+    classes = " or ".join(each.__name__ for each in own)
+    raise UnfitPolicy(
+        f"policy of {name} is {what}{whose}; give {', '.join([*aliases, f'or a subclass of {classes}'])}."
+    )
 
 
 def _algorithms_of(policy: type) -> list[str]:
