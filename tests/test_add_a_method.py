@@ -24,7 +24,7 @@ POLICY = OptimizedPolicy, ConditionedPolicy, WindowPolicy
 #: What users and the package call and no method overrides.
 CALLED = {
     *("plays", "train", "save_replay_buffer", "load_replay_buffer"),
-    *("optimizers", "check_optimizers", "set_return_scale", "set_target_return"),
+    *("optimizer_names", "optimizers", "check_optimizers", "set_return_scale", "set_target_return"),
 }
 #: Some cheap tests of every kind; all of them pass, too: paste the blocks and run `pytest -k rcbc`.
 TESTS = ("test_house.py", "test_conformance.py", "test_collector.py", "test_docs.py")

@@ -10,7 +10,7 @@ import torch as th
 
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo.trust.folders import check_agent
+from gcrl_zoo.zoo.trust import check_agent
 
 from . import test_conformance, test_learning_anew, test_resume, test_saving
 from .case import Case, data_of, differing

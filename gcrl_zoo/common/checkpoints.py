@@ -64,7 +64,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         return [name for name in ("dataset", "stream") if is_handed_over(getattr(self, name))]
 
     def _get_torch_save_params(self) -> tuple[list[str], list[str]]:
-        return ["policy", *(f"policy.{name}" for name in self.policy.optimizers)], []
+        return ["policy", *(f"policy.{name}" for name in self.policy.optimizer_names())], []
 
     def save(
         self,

@@ -43,10 +43,15 @@ class OptimizedPolicy(BasePolicy):
         unique = list(dict.fromkeys(parameters))  # modules may share networks
         return self.optimizer_class(unique, lr=lr_schedule(1), **self.optimizer_kwargs)  # type: ignore[call-arg]
 
+    @classmethod
+    def optimizer_names(cls) -> tuple[str, ...]:
+        """Attributes that hold optimizers; the class knows them, so that a zip can be checked before it is loaded."""
+        return (MAIN, *cls.further_optimizers)
+
     @property
     def optimizers(self) -> dict[str, th.optim.Optimizer]:
         """All optimizers by the attribute that holds them, ``optimizer`` first."""
-        return {name: getattr(self, name) for name in (MAIN, *self.further_optimizers)}
+        return {name: getattr(self, name) for name in self.optimizer_names()}
 
     def learning_rates(self, rate: float) -> dict[str, float]:
         """
@@ -55,14 +60,14 @@ class OptimizedPolicy(BasePolicy):
         :param rate: from the algorithm's schedule and warm-up
         :return: rate by the attribute that holds the optimizer
         """
-        return dict.fromkeys((MAIN, *self.further_optimizers), rate)
+        return dict.fromkeys(self.optimizer_names(), rate)
 
     def check_optimizers(self) -> None:
         """
         :raises ValueError: no optimizer, or more than one, steps a parameter; an optimizer has no learning rate
         """
         name = type(self).__name__
-        missing = [each for each in (MAIN, *self.further_optimizers) if getattr(self, each, None) is None]
+        missing = [each for each in self.optimizer_names() if getattr(self, each, None) is None]
         if missing:
             raise ValueError(f"{name} has no `{missing[0]}`; make it in the constructor with `make_optimizer`.")
         rates = self.learning_rates(1.0).keys()
