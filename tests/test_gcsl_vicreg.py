@@ -70,15 +70,15 @@ def test_inverse_trains_the_goal_given_branch_only(monkeypatch):
     policy = with_gradients_of("inverse").policy
     assert touched(policy.slots["state"]) and touched(policy.slots["goal"].embed) and touched(policy.head)
     assert policy.slots["goal"].null.grad is None, "a missing goal is the goal-free branch"
-    assert not touched(policy.slots["return"].embed), "a given return is the goal-free branch"
+    assert not touched(policy.slots["returns"].embed), "a given return is the goal-free branch"
     assert not touched(policy.expander)
 
 
 def test_align_moves_the_goal_free_branch_and_not_its_teacher():
     policy = with_gradients_of("align").policy
-    assert policy.slots["goal"].null.grad.abs().sum() > 0 and touched(policy.slots["return"].embed)
+    assert policy.slots["goal"].null.grad.abs().sum() > 0 and touched(policy.slots["returns"].embed)
     assert not touched(policy.slots["goal"].embed), "a given goal is the teacher"
-    assert policy.slots["return"].null.grad is None, "the teacher sees no return"
+    assert policy.slots["returns"].null.grad is None, "the teacher sees no return"
 
 
 def test_forward_trains_its_own_model_and_nothing_else():
@@ -90,7 +90,7 @@ def test_forward_trains_its_own_model_and_nothing_else():
 @pytest.mark.parametrize("action", ["discrete", "box"])
 def test_consistency_moves_the_acting_branch_and_not_the_forward_model(action):
     policy = with_gradients_of("consistency", env=make_env(action=action), action=action).policy
-    assert touched(policy.head) and touched(policy.slots["return"].embed) == (policy.slots["return"].width > 1)
+    assert touched(policy.head) and touched(policy.slots["returns"].embed) == (policy.slots["returns"].width > 1)
     assert policy.slots["goal"].null.grad.abs().sum() > 0, "a missing goal is the goal-free branch"
     assert not touched(policy.forward_model)
 
@@ -168,7 +168,7 @@ def test_the_goal_free_branch_never_meets_an_action():
     for each in (batches, changed):
         model.policy.zero_grad(set_to_none=True)
         model.compute_loss(each)[0].backward()
-        slots = (model.policy.slots["goal"].null, *model.policy.slots["return"].embed.parameters())
+        slots = (model.policy.slots["goal"].null, *model.policy.slots["returns"].embed.parameters())
         gradients.append([p.grad.clone() for p in slots])
         gradients[-1].append(model.policy.head.linear.weight.grad.clone())
     (*same_a, head_a), (*same_b, head_b) = gradients
@@ -184,7 +184,7 @@ def test_alignment_hands_the_teachers_actions_on():
     with th.no_grad():
         teacher = model.policy.head(Branches(model.policy, batch).goal_given).softmax(-1)
     optimizer = th.optim.Adam(
-        [model.policy.slots["goal"].null, *model.policy.slots["return"].embed.parameters()], lr=0.03
+        [model.policy.slots["goal"].null, *model.policy.slots["returns"].embed.parameters()], lr=0.03
     )
     losses = []
     for _ in range(150):

@@ -10,7 +10,7 @@ import torch as th
 
 def to_tensors(batch: Any, device: th.device) -> Any:
     """
-    :param batch: array, None, or a NamedTuple or dict of such
+    :param batch: array, tensor, None, or a NamedTuple or dict of such
     :param device: where the tensors go; a copy to a GPU does not wait
     :return: the same structure with tensors
     """
@@ -21,6 +21,8 @@ def to_tensors(batch: Any, device: th.device) -> Any:
         if kind == "cuda":
             return tensor.pin_memory().to(device, non_blocking=True)
         return tensor if kind == "cpu" else tensor.to(device)
+    if isinstance(batch, th.Tensor):
+        return batch.to(device)
     if isinstance(batch, dict):
         return {key: to_tensors(value, device) for key, value in batch.items()}
     return type(batch)(*(to_tensors(value, device) for value in batch))

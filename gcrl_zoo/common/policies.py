@@ -18,6 +18,7 @@ from gcrl_zoo.common.arguments import Options, Width, check_arguments
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.optimizers import optimizer_settings
+from gcrl_zoo.common.portable_policy import PortablePolicy
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, SmallImageEncoder, VectorEncoder
@@ -110,7 +111,7 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "a
     return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
 
 
-class ConditionedPolicy(OptimizedPolicy):
+class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
     """
     A policy that acts on a state towards a goal or a return.
 

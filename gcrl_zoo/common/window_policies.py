@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from gcrl_zoo.common.policies import ConditionedPolicy, State
 from gcrl_zoo.common.roles import Inputs
@@ -28,6 +28,15 @@ class WindowPolicy(ConditionedPolicy):
 
     @abstractmethod
     def executed(self, state: State | None, actions: np.ndarray) -> State | None: ...
+
+    @abstractmethod
+    def exportable_step(self) -> nn.Module:
+        """
+        A module for ``torch.export`` and ``torch.jit.trace`` that acts as ``predict`` does, with its memory as tensors.
+
+        :return: module with ``initial_memory(n_envs)`` and ``forward(observation, episode_starts, memory)``, which
+            returns actions and the new memory
+        """
 
     def represent(self, inputs: Inputs) -> Tensor:
         """A single moment is not enough."""

@@ -14,6 +14,11 @@ T = TypeVar("T")
 version = attrgetter("_version")
 
 
+def exporting() -> bool:
+    """Whether ``torch.jit.trace``, ``torch.export`` or ``torch.compile`` records operations now."""
+    return th.jit.is_tracing() or th.compiler.is_compiling()
+
+
 class KeepsWeights(nn.Module):
     """A module that has its weights at hand: to find one by its name takes as long as a small product."""
 
@@ -39,8 +44,8 @@ class Kept(Generic[T]):
         self._value: T
 
     def __call__(self) -> T:
-        """In training made anew each time, so that gradients find their way."""
-        if th.is_grad_enabled():
+        """In training and in exported graphs made anew each time, so that they depend on the weights."""
+        if th.is_grad_enabled() or exporting():
             self._made_of = None  # an update follows, and fused optimizers do not tell a weight's version of it
             return self.make()
         versions = sum(map(version, self.weights))  # they only grow

@@ -18,6 +18,7 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.window_policies import WindowPolicy
+from gcrl_zoo.methods.dt.exportable import DTStep
 from gcrl_zoo.methods.dt.tokens import TOKENS, StepTokens
 from gcrl_zoo.nets.transformer import Cache, Transformer, causal
 
@@ -116,35 +117,70 @@ class DTPolicy(WindowPolicy):
         return f"a return of {self.target_return.item():,.6g} of the whole episode, counted down"
 
     def initial_state(self, n_envs: int) -> State:
-        """Embedded tokens so far (or a cache of what layers made of them), steps so far, and the action before."""
-        steps, space = np.zeros(n_envs, dtype=np.int64), self.action_space
-        nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0))
-        actions = to_tensors(self.to_action_space.kept(nothing), self.device)
+        """
+        Further memory, embedded tokens so far (or a cache of what layers made of them), steps so far, and the action
+        before.
+        """
+        further, steps, actions = self.further_memory(n_envs), np.zeros(n_envs, dtype=np.int64), self.no_actions(n_envs)
         if self.band is None:
             size, width = TOKENS * self.context_length - 1, self.tokens.width
-            return self.target_return.new_zeros(n_envs, size, width), steps, actions
-        return self.transformer.make_cache(n_envs, len(self.ring_distance[0])), 0, steps, actions
+            return further, self.target_return.new_zeros(n_envs, size, width), steps, actions
+        return further, self.transformer.make_cache(n_envs, len(self.ring_distance[0])), 0, steps, actions
+
+    def no_actions(self, n_envs: int) -> Tensor:
+        """(E, A) or (E,), in the place of the action before the first one"""
+        space = self.action_space
+        nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0))
+        return to_tensors(self.to_action_space.kept(nothing), self.device)
 
     def step(
         self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
     ) -> tuple[Tensor, State]:
-        seen, state = self.look(inputs, state, episode_starts)
-        chosen = self.head.act(self.head(seen), deterministic)
-        return chosen, (*state, chosen)
+        assert state is not None
+        seen, memory = self.look(inputs, state[1:], episode_starts)
+        params, further = self.decide(seen, state[0], episode_starts)
+        chosen = self.head.act(params, deterministic)
+        return chosen, (further, *memory, chosen)
 
-    def look(self, inputs: Inputs, state: State | None, episode_starts: np.ndarray) -> tuple[Tensor, State]:
+    def further_memory(self, n_envs: int) -> tuple[Tensor, ...]:
+        """
+        :param n_envs: number E of environments
+        :return: what :meth:`decide` remembers, at the start of an episode; (E, ...) each
+        """
+        return ()
+
+    def decide(
+        self, z: Tensor, further: tuple[Tensor, ...], episode_starts: np.ndarray | Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """
+        :param z: (E, D) representation of the newest step
+        :param further: as returned by the last call or by :meth:`further_memory`
+        :param episode_starts: (E,) where the memory must be forgotten
+        :return: (E, P) parameters for the action head, and the new memory
+        """
+        return self.head(z), ()
+
+    def exportable_step(self) -> DTStep:
+        return DTStep(self)
+
+    def look(self, inputs: Inputs, state: State, episode_starts: np.ndarray) -> tuple[Tensor, State]:
         """(E, D) that actions are chosen by, and the memory without the action that will be"""
-        assert state is not None and inputs.state is not None and inputs.return_to_go is not None
         *past, steps, actions = state
         steps = np.where(episode_starts, 0, steps)
-        tokens = self.tokens(
-            self.head.encode(actions),
-            inputs.return_to_go / self.return_scale,
-            self.encoder(inputs.state),
-            to_tensors(steps, self.device),
-        )
+        tokens = self.embed(inputs, actions, to_tensors(steps, self.device))
         outputs, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
         return self.represent_step(outputs.squeeze(1)), (*past, steps + 1)
+
+    def embed(self, inputs: Inputs, actions: Tensor, steps: Tensor) -> Tensor:
+        """
+        :param inputs: of E environments
+        :param actions: (E, A) or (E,) of the step before
+        :param steps: (E,) since the start of the episode
+        :return: (E, 3, D) tokens of the newest step
+        """
+        assert inputs.state is not None and inputs.return_to_go is not None
+        to_go = inputs.return_to_go / self.return_scale
+        return self.tokens(self.head.encode(actions), to_go, self.encoder(inputs.state), steps)
 
     def executed(self, state: State | None, actions: np.ndarray) -> State:
         assert state is not None

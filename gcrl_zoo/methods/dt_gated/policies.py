@@ -15,8 +15,6 @@ from torch.nn import functional as F
 
 from gcrl_zoo.common.arguments import Fraction
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.policies import State
-from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.methods.dt.policies import DTPolicy
 
 
@@ -76,26 +74,21 @@ class GatedDTPolicy(DTPolicy):
     def represent_step(self, outputs: Tensor) -> Tensor:
         return super().represent_step(outputs) if self.gate is None else self.gate(outputs)
 
-    def initial_state(self, n_envs: int) -> State:
-        state = super().initial_state(n_envs)
+    def further_memory(self, n_envs: int) -> tuple[Tensor, ...]:
         if self.ensemble is None:
-            return state
+            return ()
         width = self.head.linear.out_features
-        blank = self.target_return.new_zeros(n_envs, self.n_actions, width + 1)
-        return blank, *state
+        return (self.target_return.new_zeros(n_envs, self.n_actions, width + 1),)
 
-    def step(
-        self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
-    ) -> tuple[Tensor, State]:
+    def decide(
+        self, z: Tensor, further: tuple[Tensor, ...], episode_starts: np.ndarray | Tensor
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         if self.ensemble is None:
-            return super().step(inputs, state, episode_starts, deterministic)
-        assert state is not None
-        votes = state[0]
-        z, memory = self.look(inputs, state[1:], episode_starts)
+            return super().decide(z, further, episode_starts)
+        (votes,) = further
         # A prediction's parameters, and beside them a one that counts it; those of the same action are summed up.
         params = th.stack([head(z) for head in self.heads], dim=1)  # (E, n, P)
         fresh = F.pad(params, (0, 1), value=1.0)
         earlier = votes[:, 1:] * to_tensors(~episode_starts, self.device)[:, None, None] * self.ensemble
         votes = fresh + F.pad(earlier, (0, 0, 0, 1))
-        chosen = self.head.act(votes[:, 0, :-1] / votes[:, 0, -1:], deterministic)
-        return chosen, (votes, *memory, chosen)
+        return votes[:, 0, :-1] / votes[:, 0, -1:], (votes,)

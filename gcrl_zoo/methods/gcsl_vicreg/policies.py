@@ -99,7 +99,7 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         self.return_token = return_token
         self.goal_with_return, self.goal_only_with_return = goal_with_return, goal_only_with_return
         self.change = Change(dict(self.goal_encoder.items())) if change else None
-        widths = {"state": self.encoder.features_dim, "return": 1, "goal": self.goal_encoder.features_dim}
+        widths = {"state": self.encoder.features_dim, "returns": 1, "goal": self.goal_encoder.features_dim}
         if self.change is not None and self.change.features_dim:
             widths["change"] = self.change.features_dim
         slots = {name: InputSlot(width, embedding_dim, missing) for name, width in widths.items()}
@@ -132,7 +132,7 @@ class GCSLVICRegPolicy(ConditionedPolicy):
             returns = returns / self.return_scale
         like = state if state is not None else goal
         assert like is not None, "a representation needs a state or a goal"
-        features = {"state": state, "return": returns, "goal": goal, "change": self._way(inputs)}
+        features = {"state": state, "returns": returns, "goal": goal, "change": self._way(inputs)}
         parts = [slot(features[name], like) for name, slot in self.slots.items()]
         # A linear layer on all parts side by side, but what is the same in all rows is computed once.
         first, rest = self.body[0], self.body[1:]
