@@ -31,7 +31,7 @@ class Form(NamedTuple):
         return prod(self.shape) * self.dtype.itemsize
 
     def __str__(self) -> str:
-        return f"{self.dtype} of shape {self.shape}"
+        return "a group" if self.dtype.kind == "V" else f"{self.dtype} of shape {self.shape}"
 
 
 class Container(Protocol):

@@ -8,6 +8,8 @@ from gcrl_zoo.data import files
 from gcrl_zoo.data.containers import Container, unreadable
 from gcrl_zoo.data.d4rl import LAYOUT as D4RL
 from gcrl_zoo.data.d4rl import is_d4rl, read_d4rl
+from gcrl_zoo.data.hdf5 import MAGIC as HDF5
+from gcrl_zoo.data.hdf5 import open_hdf5
 from gcrl_zoo.data.npz import MAGIC, open_npz
 from gcrl_zoo.data.ogbench import LAYOUT as OGBENCH
 from gcrl_zoo.data.ogbench import is_ogbench, read_ogbench
@@ -31,8 +33,12 @@ def read_file(path: Path) -> TrajectoryStore:
             if not arrays.forms.keys() >= {*files.ENTRIES}:
                 return _read(arrays)
         return TrajectoryStore.load(path, name=str(path))
+    if start == HDF5:
+        with open_hdf5(path) as arrays_of_hdf5:
+            return _read(arrays_of_hdf5)
     raise ValueError(
-        f"{path} holds no trajectories, since it is no .npz file; give a file of TrajectoryStore.save, D4RL or OGBench."
+        f"{path} holds no trajectories, since it is neither an .npz nor an HDF5 file; "
+        f"give a file of TrajectoryStore.save, D4RL or OGBench."
     )
 
 

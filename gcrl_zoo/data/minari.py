@@ -13,6 +13,7 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from gcrl_zoo.data.episode import Episode, EpisodeError
+from gcrl_zoo.data.minari_files import check_metadata, count_slots
 from gcrl_zoo.data.store import TrajectoryStore
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def read_minari(folder: Path) -> TrajectoryStore:
     """
     from minari import MinariDataset
 
+    check_metadata(folder)
     try:
         dataset = MinariDataset(folder)
     except Exception as error:  # whatever is wrong with the files: Minari's reason is the best there is
@@ -93,6 +95,7 @@ def read_episodes(dataset: MinariDataset) -> TrajectoryStore:
     """
     name, space = dataset.id, dataset.observation_space
     check_spaces(name, space, dataset.action_space)
+    n_slots = count_slots(dataset)
     if not is_whole(dataset):
         name = f"{name} ({dataset.total_episodes} of {dataset.storage.total_episodes} episodes)"
     try:
@@ -101,7 +104,7 @@ def read_episodes(dataset: MinariDataset) -> TrajectoryStore:
             name=name,
             observation_space=space,
             action_space=dataset.action_space,
-            n_slots=int(dataset.total_steps) + int(dataset.total_episodes),
+            n_slots=n_slots,
         )
     except EpisodeError:
         raise
