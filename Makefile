@@ -51,6 +51,7 @@ docs: $(INSTALLED)
 
 readme: $(INSTALLED)
 	python docs/methods_table.py
+	python docs/parameters_table.py
 
 format: $(INSTALLED)
 	ruff check --fix $(CHECKED)

@@ -319,7 +319,7 @@ def test_arguments_of_other_peoples_classes_are_known_and_not_refused():
         ("'False'", bool | None, "x is the text \"'False'\" (write False without quotes); give True, False or None."),
         (1, bool, "x is 1; give True or False."),
         (True, int, "x is True; give a whole number."),
-        ([64.0], Widths, "x[0] is 64.0; give a whole number from 1 to 16,384, such as 64."),
+        ([64.0], Widths, "x[0] is 64.0; give a whole number from 1 to 8,192, such as 64."),
         ("tpu", Device, "x is 'tpu'; give a device that this machine has, such as 'auto', 'cpu' or 'cuda'."),
         ("c", Literal["a", "b"], "x is 'c'; give 'a' or 'b'."),
         ((1, "day"), tuple[int, Literal["step", "episode"]], "x[1] is 'day'; give 'step' or 'episode'."),

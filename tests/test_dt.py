@@ -211,7 +211,7 @@ def test_the_wrapper_is_asked_for():
     [
         ({"attention": "sparse"}, "'window' or 'banded'"),
         ({"context_length": 0}, "context_length is 0"),
-        ({"n_heads": 3}, "3 heads cannot share"),
+        ({"n_heads": 3}, "n_heads is 3, which does not divide embed_dim"),
         ({"n_layers": 0}, "n_layers is 0"),
         ({"dropout": 1.0}, "dropout"),
     ],

@@ -18,10 +18,11 @@ import gymnasium as gym
 import torch as th
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.annotations import Allowed, Example, Nested, WholeFloats
-from gcrl_zoo.common.values import check
+from gcrl_zoo.common.values import check, is_number
 
 # --------------------------------------------------------------------------------- what arguments have in common
 # Upper limits are far beyond what anybody needs: they refuse typing errors that would fill the memory or hang.
@@ -38,7 +39,7 @@ Fraction = Annotated[float, Gt(0), Le(1)]
 #: Of a geometric distribution or series.
 Discount = Annotated[float, Ge(0), Lt(1)]
 #: Width of a layer.
-Width = Annotated[int, Ge(1), Le(16384)]
+Width = Annotated[int, Ge(1), Le(8192)]
 #: Widths of hidden layers, of which there may be none.
 HiddenWidths = Annotated[Sequence[Width], MaxLen(64), Example("[256, 256]")]
 Widths = Annotated[Sequence[Width], MinLen(1), MaxLen(64), Example("[256, 256]")]
@@ -48,6 +49,23 @@ Widths = Annotated[Sequence[Width], MinLen(1), MaxLen(64), Example("[256, 256]")
 Options = Annotated[Mapping[str, Any], Allowed("a mapping from names to values")]
 Policy = Annotated[str | type[BasePolicy], Allowed("the name of a policy, such as 'MlpPolicy', or its class")]
 Environment = Annotated[gym.Env | VecEnv | str, Allowed("an environment or its id")]
+
+
+def is_learning_rate(schedule: Schedule) -> bool:
+    """:param schedule: whether it returns a number of at least 0 at the start and at the end"""
+    try:
+        rates = [float(schedule(progress)) for progress in (1.0, 0.0)]
+    except Exception:  # somebody else's function
+        return False
+    return all(is_number(rate) and rate >= 0 for rate in rates)
+
+
+LearningRate = (
+    NonNegative
+    | Annotated[
+        Schedule, Allowed("a function from the remaining progress (1 to 0) to a number of at least 0", is_learning_rate)
+    ]
+)
 
 
 def has_device(device: th.device | str) -> bool:

@@ -122,11 +122,12 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
     :param observation_space: of the environment
     :param action_space: ``Discrete`` or ``Box``
     :param representation_dim: width D of the representation that the action head sees
-    :param action_head: see :func:`make_action_head`
-    :param action_head_kwargs: options of the action head
+    :param action_head: distribution of actions; ``"auto"`` is ``"categorical"`` for ``Discrete`` and
+        ``"deterministic"`` for ``Box`` action spaces
+    :param action_head_kwargs: options of the head, which depend on its kind
     :param image_features: width of an image's encoding
-    :param optimizer_class: ``torch.optim.AdamW`` by default
-    :param optimizer_kwargs: for the optimizer, without the learning rate
+    :param optimizer_class: optimizer of all networks
+    :param optimizer_kwargs: its options, without the learning rate; ``AdamW`` has ``weight_decay`` 1e-4 by default
     """
 
     #: Further keys of the observation that are commands: not stored, and given to networks as ``Inputs.extras``.

@@ -14,7 +14,7 @@ import numpy as np
 import torch as th
 from annotated_types import Ge, Le, Unit
 from stable_baselines3.common.callbacks import BaseCallback
-from stable_baselines3.common.type_aliases import MaybeCallback, Schedule
+from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
 from torch import Tensor
 
@@ -25,7 +25,7 @@ from gcrl_zoo.common.arguments import (
     Device,
     Environment,
     LargeCount,
-    NonNegative,
+    LearningRate,
     Options,
     Policy,
     Positive,
@@ -100,37 +100,38 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     gradient step a timestep; without one from its own play; with both when ``own_play`` is set, own play starting
     from the dataset's episodes.
 
-    :param policy: policy class or alias
-    :param env: environment or id; None only to load an agent that acts
-    :param dataset: trajectories with actions: Minari id, path, store, or ``minari.MinariDataset``
-    :param stream: trajectories that are only watched; default: the dataset or own play, without its actions
-    :param own_play: learn from own play; default: only without a dataset
-    :param learning_rate: number or schedule
+    :param policy: name or class of a policy
+    :param env: environment or its id; None only to load an agent that acts
+    :param dataset: trajectories with actions: the id of a Minari or OGBench dataset, a path, a store or a
+        ``minari.MinariDataset``
+    :param stream: trajectories whose actions are not read; default: those of the dataset or of own play
+    :param own_play: whether the agent learns from its own play; default: only without a dataset
+    :param learning_rate: number, or function from the remaining progress (1 to 0) to a number
     :param warmup_steps: updates over which the learning rate rises from zero to its schedule
     :param batch_size: rows that each sampler draws for an update
-    :param buffer_size: observations of own play to keep; whole old episodes are dropped beyond
+    :param buffer_size: observations of own play to keep; beyond it the oldest episodes are dropped
     :param learning_starts: steps of uniformly random play at first
     :param train_freq: steps of each environment between two rounds of training, or a pair of a number and
         ``"step"`` or ``"episode"``: ``(1, "episode")`` trains after each episode
-    :param gradient_steps: updates in a round; -1 for as many as environment steps were played
-    :param final_gradient_steps: updates after the last step of own play, of networks that begin anew with all that was
-        played; the learning rate runs through its schedule once more. What a network learned first from little data
-        it holds on to (the primacy bias of Nikishin et al. 2022)
-    :param max_grad_norm: clip gradients to this norm; None for no clipping
-    :param noise_levels: each own episode is played with one of these (or with this one), see
-        :class:`~gcrl_zoo.common.explorers.NoiseLevels`
-    :param noise_hold: steps that a random action, or a disturbance of an action, lasts in the mean
-    :param max_episode_steps: cut longer own episodes; None for no limit
-    :param target_return: return to ask for when acting; default: told by the data
-    :param return_scale: returns are divided by it; default: told by the data
-    :param resume: go on where the loaded checkpoint stopped, up to the same total number of timesteps
-    :param policy_kwargs: for the policy
-    :param stats_window_size: episodes averaged in ``rollout/``
-    :param tensorboard_log: folder for TensorBoard
-    :param verbose: 0 silent, 1 info, 2 debug
-    :param seed: of all randomness
-    :param device: of the networks
-    :raises ValueError: data or environment that the method cannot learn from, told in one sentence
+    :param gradient_steps: updates in a round of training; -1 for one per environment step of the round
+    :param final_gradient_steps: updates after own play, of networks that start again from random weights and learn
+        from all of it; the learning rate runs through its schedule once more. Networks hold on to what they learned
+        first from little data (the primacy bias of Nikishin et al. 2022)
+    :param max_grad_norm: clips gradients to this norm; None for no clipping
+    :param noise_levels: each episode of own play has one of these levels of noise, see
+        :class:`~gcrl_zoo.common.explorers.NoiseLevels`; a number is a list of one
+    :param noise_hold: mean number of steps for which a random action, or the noise on an action, stays the same
+    :param max_episode_steps: cuts longer episodes of own play; None for no limit
+    :param target_return: return that acting asks for; default: the highest in the data
+    :param return_scale: returns are divided by it; default: the largest in the data
+    :param resume: continue the loaded checkpoint up to the same total number of timesteps
+    :param policy_kwargs: arguments of the policy
+    :param stats_window_size: episodes that the means under ``rollout/`` cover
+    :param tensorboard_log: folder for TensorBoard; None for no logs
+    :param verbose: 0 for no output, 1 for information, 2 for debugging
+    :param seed: of all random numbers
+    :param device: of the networks; ``"auto"`` is CUDA where there is a GPU
+    :raises ValueError: a value that is not allowed, or data or an environment that the method cannot learn from
     :raises TypeError: unknown argument, with the nearest known one
     """
 
@@ -141,7 +142,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         dataset: Dataset | None = None,
         stream: Dataset | None = None,
         own_play: bool | None = None,
-        learning_rate: NonNegative | Schedule = 3e-4,
+        learning_rate: LearningRate = 3e-4,
         warmup_steps: Annotated[Count, Unit("updates")] = 0,
         batch_size: Annotated[int, Ge(2), Le(1_000_000), Unit("rows")] = 256,
         buffer_size: Annotated[LargeCount, Ge(2), Unit("observations")] = 1_000_000,

@@ -209,9 +209,10 @@ class DeterministicHead(BoxHead):
     """
     One action, clamped when acting.
 
-    :param loss: ``"l2"``, squared error, finds the mean of what was done; ``"l1"``, absolute error, the median, which
-        sides with the majority where different controllers were at work
-    :param squash: by tanh, as some papers do; it starves the gradient near the bounds, where good controllers live
+    :param loss: ``"l2"``, squared error, learns the mean of the actions; ``"l1"``, absolute error, the median, which
+        sides with the majority where different controllers acted
+    :param squash: apply tanh to the output, as some papers do; its gradient vanishes near the bounds of the action
+        space, where good controllers often act
     """
 
     LOSSES: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {"l2": th.square, "l1": th.abs}
@@ -245,7 +246,11 @@ class DeterministicHead(BoxHead):
 
 
 class GaussianHead(BoxHead):
-    """A diagonal Gaussian ("output means and then sample") whose spread does not depend on the state."""
+    """
+    A diagonal Gaussian ("output means and then sample") whose standard deviation does not depend on the state.
+
+    :param log_std_init: initial logarithm of the standard deviation, where actions range from -1 to 1
+    """
 
     LOG_STD_MIN, LOG_STD_MAX = -4.0, 1.0
 

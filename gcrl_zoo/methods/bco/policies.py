@@ -25,9 +25,9 @@ class BCOPolicy(ConditionedPolicy):
     statistics of the data and no weights.
 
     :param net_arch: widths of the hidden layers, the last of which the action head sees
-    :param inverse_arch: those of the inverse model
+    :param inverse_arch: widths of the hidden layers of the inverse model
     :param layer_norm: normalise each hidden layer before its activation
-    :param action_head: of both, see :func:`~gcrl_zoo.common.policies.make_action_head`
+    :param action_head: distribution of the actions of the policy and of the inverse model
     :param action_head_kwargs: options of the action head
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """

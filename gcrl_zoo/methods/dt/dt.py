@@ -28,7 +28,9 @@ class DT(TrajectoryAlgorithm):
     :param env: in a ``gcrl_zoo.wrappers.ReturnToGo``, since a policy sees no rewards; for the other arguments see
         :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`
     :param top_fraction: learn only from this fraction of the episodes, those of highest return
-    :param bf16: compute in bfloat16 where torch's autocast deems it safe; weights stay float32
+    :param bf16: compute in bfloat16 where torch's autocast considers it safe; weights stay float32
+    :param target_return: return that acting asks for; default: the highest in the data, in own play one standard
+        deviation more
     """
 
     needs: ClassVar[Needs] = Needs(rewards=True, return_to_go=True)

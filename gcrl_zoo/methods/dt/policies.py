@@ -28,14 +28,14 @@ class DTPolicy(WindowPolicy):
     A causal transformer over the tokens (R_0, s_0, a_0, R_1, ...) of the last ``context_length`` steps. What comes out
     at a state token leads to its action.
 
-    :param context_length: K, steps that are seen
-    :param embed_dim: D, width of a token
-    :param n_layers: of the transformer
-    :param n_heads: of each layer
-    :param dropout: in the transformer
-    :param max_timesteps: later steps of an episode share one embedding of time
-    :param attention: ``"window"``: acting computes the whole window anew at each step. ``"banded"``: each layer sees
-        only so many steps that all layers together see K; acting computes what is new and keeps the rest, exactly
+    :param context_length: number K of steps that the transformer sees
+    :param embed_dim: width D of a token
+    :param n_layers: number of layers of the transformer
+    :param n_heads: attention heads of each layer; they share the width of a token
+    :param dropout: probability with which dropout zeroes a unit of the transformer
+    :param max_timesteps: number of embeddings of time; later steps of an episode share the last one
+    :param attention: ``"window"``: acting computes the whole window again at each step. ``"banded"``: each layer sees
+        so few steps that all layers together see K; acting computes the new step only and caches the rest, exactly
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
@@ -58,6 +58,8 @@ class DTPolicy(WindowPolicy):
         attention: Literal["window", "banded"] = "window",
         **kwargs: Any,
     ) -> None:
+        if embed_dim % n_heads:
+            raise ValueError(f"n_heads is {n_heads}, which does not divide embed_dim ({embed_dim}); give a divisor.")
         super().__init__(observation_space, action_space, embed_dim, **kwargs)
         self.context_length = context_length
         self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None

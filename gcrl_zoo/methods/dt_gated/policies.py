@@ -41,10 +41,10 @@ class Gate(nn.Module):
 
 class GatedDTPolicy(DTPolicy):
     """
-    :param n_actions: n, how many actions are predicted at each step
-    :param gate: let the return in through a gate
-    :param ensemble: when acting, what all predictions of the action say, each weighing this many times as much as the
-        one made a step later, in (0, 1]; None for the newest alone
+    :param n_actions: number n of actions that are predicted at each step
+    :param gate: whether the return reaches the action heads through a gate
+    :param ensemble: acting averages all predictions of an action; the weight of each is this fraction of the weight of
+        the one made a step later. None for the newest prediction alone
     :param kwargs: of :class:`~gcrl_zoo.methods.dt.policies.DTPolicy`
     """
 

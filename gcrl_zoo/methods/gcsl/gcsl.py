@@ -30,13 +30,14 @@ class GCSL(TrajectoryAlgorithm):
         :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
     :param goal_strategy: where the goal of a step lies in hindsight: ``"future"``, ``"final"``, ``"episode"``,
         ``"geometric"`` or ``"random"``, see :class:`~gcrl_zoo.data.samplers.GoalPairs`
-    :param max_horizon: ``future`` and ``geometric`` goals lie at most so many steps ahead; None for no limit
+    :param max_horizon: largest distance of ``future`` and ``geometric`` goals; None for no limit
     :param discount: of ``geometric`` goals, which lie 1 / (1 - discount) steps ahead in the mean
-    :param detour_penalty: how much less a step counts that came late to its goal, compared with the fastest ways from
-        there: by exp(-detour_penalty) for each mean horizon of delay; 0 counts all steps alike, as in the paper. For
-        policies that do not see the ``horizon``
-    :param expectile: of the times between such a state and such a goal, what counts as fast
-    :param target_horizon: steps within which acting asks for the goal, where the policy sees the ``horizon``
+    :param detour_penalty: down-weights steps that reached their goal later than the fastest trajectories from there: by
+        exp(-detour_penalty) for each mean horizon of delay. 0 gives all steps the same weight, as in the paper. Only
+        for policies that do not see the ``horizon``
+    :param expectile: expectile of the time from a state to a goal that counts as fast
+    :param target_horizon: number of steps within which acting asks to reach the goal, where the policy sees the
+        ``horizon``
     """
 
     needs: ClassVar[Needs] = Needs(actions=True, goals=True)

@@ -22,7 +22,7 @@ class GCSLPolicy(ConditionedPolicy):
 
     :param net_arch: widths of the hidden layers, the last of which the heads see
     :param layer_norm: normalise each hidden layer before its activation
-    :param horizon: see the number of steps to the goal as well; acting asks for ``target_horizon`` steps
+    :param horizon: whether the policy also sees the number of steps to the goal; acting asks for ``target_horizon``
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 

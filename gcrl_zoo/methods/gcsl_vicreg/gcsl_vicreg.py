@@ -69,16 +69,20 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
-    :param terms: weight of each term, laid over ``DEFAULT_TERMS``; one of weight 0 is not computed
+    :param terms: weights of terms that replace the defaults: 1 for ``align`` and ``inverse``, 0 for all others. A term
+        of weight 0 is not computed
     :param vicreg: weights ``invariance``, ``variance``, ``covariance`` and ``gamma`` inside the VICReg term
-    :param max_horizon: goals lie at most so many steps ahead; None for anywhere in the rest of the episode
-    :param goal_discount: where the environment asks for goals, those of what is watched lie a geometric number of
-        steps ahead, with this discount, however far ``max_horizon`` reaches
-    :param stream_fraction: watch only this fraction of the episodes, those of highest return
-    :param disturbance: ``consistency`` begins this far off the watched states, in usual differences of consecutive ones
-    :param phases: so many updates on what is ``watched``, then so many on what is ``played``, and so on; None for
-        both in each update
-    :param watch_first: so many updates at first on what is watched alone
+    :param max_horizon: largest distance of a goal; None for anywhere in the rest of the episode
+    :param goal_discount: discount of the geometric distribution of the distance of goals in the stream, where the
+        environment asks for goals; ``max_horizon`` does not limit it
+    :param stream_fraction: learn only from this fraction of the stream's episodes, those of highest return
+    :param disturbance: distance from the states of the stream at which ``consistency`` starts, in usual differences of
+        consecutive states
+    :param phases: number of updates from each source in turn, ``watched`` and ``played``; None for both sources in each
+        update
+    :param watch_first: updates at first that learn from the stream alone
+    :param target_return: return that acting asks for; default: that of the best episode of the stream, or, where the
+        policy sees the return-to-go and no wrapper counts it down, one that lay ahead of most of its steps
     """
 
     needs: ClassVar[Needs] = Needs(

@@ -57,21 +57,23 @@ class GCSLVICRegPolicy(ConditionedPolicy):
     ``f(state, return, goal)`` with an action head, and an expander that only training uses.
 
     :param net_arch: widths of the hidden layers of f
-    :param embedding_dim: width of each input's own embedding; None concatenates the raw inputs
-    :param missing: what stands for a missing input, ``"null"`` (learned) or ``"noise"`` (the notes)
-    :param return_token: the return that f is conditioned on: ``"return_to_go"`` tells good steps of an episode from
+    :param representation_dim: width D of the representation
+    :param embedding_dim: width of the embedding of each input; None concatenates the raw inputs
+    :param missing: replacement of a missing input: ``"null"``, a learned vector, or ``"noise"`` (the notes)
+    :param return_token: return that f is conditioned on: ``"return_to_go"`` separates the good steps of an episode from
         its bad ones, ``"episode_return"`` (the notes) is the same for all steps of an episode
-    :param goal_with_return: whether f sees the return beside a goal; without it the return cannot tell the inverse
-        model how good the play was that it learns from
+    :param goal_with_return: whether f sees the return beside a goal; if not, the inverse model cannot use the return
+        as a sign of how good the play is that it learns from
     :param goal_only_with_return: whether the goal-only side of VICReg sees the return beside the goal
-    :param change: f also sees the way from the state to the goal where both are there: one step apart they differ by
-        little, and what an action did is in that little; the vector entries of the goal only
-    :param n_tokens: all that leaves f is attention over so many learned tokens; None for no such bottleneck
-    :param temperature: of that attention
+    :param change: whether f also sees the difference between state and goal, of vector entries only: one step apart
+        they differ by little, and that little holds the effect of an action
+    :param n_tokens: number of learned tokens of the bottleneck, attention over which is the representation; None for
+        no bottleneck
+    :param temperature: temperature of the softmax of that attention
     :param predictor_dim: width of the hidden layer of the predictor, which the term ``predict`` needs; None for none
     :param expander_dim: width of the expander
     :param forward_arch: widths of the hidden layers of the forward model, which the terms ``forward`` and
-        ``consistency`` need, as they need ``change``; None for none
+        ``consistency`` need, together with ``change``; None for none
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
