@@ -124,9 +124,9 @@ def a_call_in_the_first_protocol(mark):
     return pickle.dumps(Payload(mark), protocol=0)
 
 
-@field("asks for 'os.mkdir'")
+@field("uses the opcode INST")
 def an_old_instance(mark):
-    return b"(V" + str(mark).encode() + b"\nios\nmkdir\n."
+    return b"(" + text(mark) + b"ios\nmkdir\n."
 
 
 @field("asks for 'pathlib.os.mkdir'")
@@ -142,8 +142,8 @@ def all_modules(mark):
 @field("asks for 'os.mkdir'")
 def names_from_the_memo(mark):
     """Put under other numbers first, and an honest name between them and their use."""
-    memo = text("mkdir") + b"q\x050" + text("os") + b"q\x060" + b"\x8c\x0bcollectionsq\x070"
-    return b"\x80\x04" + memo + b"h\x06h\x05\x93" + text(mark) + b"\x85R."
+    memo = text("mkdir") + b"q\x05" + text("os") + b"q\x06" + text("collections") + b"q\x07"
+    return b"\x80\x04](" + memo + b"eh\x06h\x05\x93" + text(mark) + b"\x85R."
 
 
 @field("is no pickle that can be read")
@@ -212,7 +212,7 @@ def a_state_of_slots(mark):
 
 @field("has a key that is neither a text nor a number", fires=False)
 def a_key_that_takes_forever(mark):
-    return b"\x80\x04})" + b"2\x86" * 60 + b"Ns."
+    return b"\x80\x04)q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"}h\x00Ns."
 
 
 @field("is no pickle that can be read", fires=False)

@@ -53,8 +53,12 @@ def honest(tmp_path_factory):
     agent.save(folder / hostile.AGENT)
     agent.save_replay_buffer(folder / "replay_buffer.pkl")
     VecNormalize(make_env("box")).save(str(settings / "vecnormalize.pkl"))
-    for name in ("config.yml", "args.yml"):
-        (settings / name).write_text(yaml.dump(OrderedDict(policy="MlpPolicy", noise_levels=(0.0, 0.2))))
+    hyperparams = OrderedDict(policy="MlpPolicy", noise_levels=(0.0, 0.2))
+    (settings / "config.yml").write_text(yaml.dump(hyperparams))
+    arguments = OrderedDict(
+        algo="bc", env=ENV, env_kwargs=None, hyperparams=dict(hyperparams), storage="sqlite:///a.db"
+    )
+    (settings / "args.yml").write_text(yaml.dump(arguments))
     (settings / "env_kwargs.yml").write_text("{}")
     (settings / "command.txt").write_text("python3 train.py")
     th.save({}, folder / "weights.pth")
@@ -257,7 +261,7 @@ def test_other_values_are_not(text):
         ("a: [", "is no YAML"),
         ("- 1", "where names and values should be"),
         ("", "holds None"),
-        ("[" * 3000, "is no YAML"),
+        ("[" * 3000, "has values in values, more than 32 deep"),
     ],
 )
 def test_broken_settings_are_refused(text, told, tmp_path):
@@ -295,6 +299,6 @@ def test_what_is_allowed_exists_and_means_itself(allowed):
 
 
 def test_methods_of_other_packages_are_checked_too(ninth, honest, monkeypatch):
-    monkeypatch.setattr("gcrl_zoo.zoo.trust.folders.discover", lambda: {**discover(), "ninth": ninth})
+    monkeypatch.setattr("gcrl_zoo.zoo.trust.agents.discover", lambda: {**discover(), "ninth": ninth})
     with pytest.raises(Untrusted, match="policy_class"):
         check_agent(honest / hostile.AGENT, "ninth")

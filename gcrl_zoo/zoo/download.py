@@ -30,6 +30,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
 from gcrl_zoo.zoo.trust import check_file
+from gcrl_zoo.zoo.trust.environments import is_id
 from gcrl_zoo.zoo.trust.refusal import MAX_BYTES, refuse, shown
 
 CHECK = "GCRL_ZOO_CHECK"
@@ -195,10 +196,10 @@ def load_from_hub(
 
 def _check_environment(env_id: str, env_name: str, repo_id: str) -> None:
     """The arguments name the environment, and Gymnasium imports what stands before a colon."""
-    if ":" in env_id and not is_set(TRUST):
-        module = env_id.split(":")[0]
+    if not is_id(env_id) and not is_set(TRUST):
         refuse(
-            f"{repo_id}/args.yml", f"has the environment {shown(env_id)}, for which Gymnasium imports {shown(module)}"
+            f"{repo_id}/args.yml",
+            f"has the environment {shown(env_id)}, which is no plain id: Gymnasium imports a module before it",
         )
     if EnvironmentName(env_id) != env_name:
         raise NotOnHub(f"{repo_id}/args.yml has the environment {shown(env_id)}, but the agent is for {env_name}.")

@@ -10,16 +10,20 @@ file is as its author made it, nor that the agent is any good.
 Check the very file that is loaded then: whoever can change it in between is not held off by this.
 """
 
+from gcrl_zoo.zoo.trust.agents import check_agent, check_statistics
 from gcrl_zoo.zoo.trust.archives import check_archive, check_arrays, check_metrics
-from gcrl_zoo.zoo.trust.folders import check_agent, check_file, check_folder, check_statistics
-from gcrl_zoo.zoo.trust.pickles import check_pickle, check_torch
+from gcrl_zoo.zoo.trust.folders import check_file, check_folder
+from gcrl_zoo.zoo.trust.pickles import check_pickle
 from gcrl_zoo.zoo.trust.refusal import Untrusted
-from gcrl_zoo.zoo.trust.settings import check_config, check_yaml
+from gcrl_zoo.zoo.trust.settings import check_arguments, check_config
+from gcrl_zoo.zoo.trust.weights import check_torch
+from gcrl_zoo.zoo.trust.yamls import check_yaml
 
 __all__ = [
     "Untrusted",
     "check_agent",
     "check_archive",
+    "check_arguments",
     "check_arrays",
     "check_config",
     "check_file",

@@ -3,51 +3,77 @@
 from __future__ import annotations
 
 import io
+import math
+import os
 import re
 import stat
 import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PureWindowsPath
+from typing import BinaryIO
 
 import numpy as np
 
-from gcrl_zoo.zoo.trust.refusal import BROKEN, MAX_BYTES, Untrusted, refuse, shown, told
+from gcrl_zoo.zoo.trust.refusal import BROKEN, MAX_BYTES, Untrusted, opened, refuse, shown, told
 
 MAX_MEMBERS = 10_000
+MAX_ENTRY = 512  # bytes that the list of members has for each of them
 MAX_RATIO = 200  # a log of numbers packs to a third; a bomb to a thousandth
+MAX_HEADER = 2**14  # bytes of the description that an array begins with
 CHUNK = 2**16
 
 ARRAY_MEMBERS = re.compile(r"[^/]+\.npy")
 METRICS_MEMBERS = re.compile(r"evaluations\.npz|\w[\w.-]*\.csv")
+MAX_EVALUATIONS = 2**26
 
 
 def members(
-    source: Path | bytes, where: str, names: re.Pattern[str], packed: bool = True
-) -> Iterator[tuple[str, bytes]]:
+    source: Path | bytes, where: str, names: re.Pattern[str], packed: bool = True, keep: int = MAX_BYTES
+) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
     """
+    Reads each member whole, compares it with its checksum, and holds one at a time in memory.
+
     :param source: the archive
     :param where: for messages: the file, and the place in it
     :param names: that its members may have
     :param packed: whether they may be compressed
-    :return: name and content of each member, read whole and found as its checksum says
+    :param keep: bytes of each member to return
+    :return: entry and content of each member
     :raises Untrusted: a member is odd, too large, or broken
     """
-    size = source.stat().st_size if isinstance(source, Path) else len(source)
     try:
-        with zipfile.ZipFile(source if isinstance(source, Path) else io.BytesIO(source)) as archive:
-            _check_list(archive.infolist(), size, where, names, packed)
-            for info in archive.infolist():
-                with archive.open(info) as member:
-                    # In pieces: asked for all at once, zipfile unpacks first and then cuts to the length announced.
-                    content = b"".join(iter(partial(member.read, CHUNK), b""))
-                if len(content) != info.file_size:
-                    refuse(f"{where}/{info.filename}", "is shorter than its archive says", BROKEN)
-                yield info.filename, content
+        with opened(source) if isinstance(source, Path) else io.BytesIO(source) as file:
+            size = file.seek(0, os.SEEK_END)
+            _check_directory(file, where)
+            with zipfile.ZipFile(file) as archive:
+                _check_list(archive.infolist(), size, where, names, packed)
+                for info in archive.infolist():
+                    yield info, _content(archive, info, where, keep)
     except Untrusted:
         raise
     except Exception as error:
         refuse(where, f"is no whole zip archive ({told(error)})", BROKEN)
+
+
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, keep: int) -> bytes:
+    """The first bytes of a member, all of which are read."""
+    kept, size = io.BytesIO(), 0
+    with archive.open(info) as member:
+        # In pieces: asked for all at once, zipfile unpacks first and then cuts to the length announced.
+        for piece in iter(partial(member.read, CHUNK), b""):
+            kept.write(piece[: max(0, keep - size)])
+            size += len(piece)
+    if size != info.file_size:
+        refuse(f"{where}/{info.filename}", "is shorter than its archive says", BROKEN)
+    return kept.getvalue()
+
+
+def _check_directory(file: BinaryIO, where: str) -> None:
+    """Before ``zipfile`` makes an object of each entry in the list of members."""
+    end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+    if end is not None and end[zipfile._ECD_SIZE] > MAX_MEMBERS * MAX_ENTRY:  # type: ignore[attr-defined]
+        refuse(where, f"has a list of members of {end[zipfile._ECD_SIZE]} bytes")  # type: ignore[attr-defined]
 
 
 def _check_list(infos: list[zipfile.ZipInfo], size: int, where: str, names: re.Pattern[str], packed: bool) -> None:
@@ -58,7 +84,8 @@ def _check_list(infos: list[zipfile.ZipInfo], size: int, where: str, names: re.P
     if len(infos) > MAX_MEMBERS:
         refuse(where, f"has {len(infos)} members, where honest ones stay below {MAX_MEMBERS}")
     unpacked = sum(info.file_size for info in infos)
-    if unpacked > min(MAX_BYTES, MAX_RATIO * size):
+    # Members that are not packed have no more bytes than the archive, unless they lie on top of each other.
+    if unpacked > min(MAX_BYTES, MAX_RATIO * size if packed else size):
         refuse(where, f"has {size} bytes and would unpack to {unpacked}")
     known: set[str] = set()
     for info in infos:
@@ -91,7 +118,7 @@ def check_archive(path: Path, names: str) -> None:
     :param names: that its members may have, as a regular expression
     :raises Untrusted: it holds others, would unpack to too much, or is broken
     """
-    for _ in members(path, str(path), re.compile(names)):
+    for _ in members(path, str(path), re.compile(names), keep=0):
         pass
 
 
@@ -99,15 +126,26 @@ def check_arrays(source: Path | bytes, where: str) -> None:
     """
     :param source: of an ``.npz``
     :param where: for messages: the file, and the place in it
-    :raises Untrusted: an array in it holds objects, which numpy would unpickle, or it is no such file
+    :raises Untrusted: an array in it holds objects, which numpy would unpickle, or says that it is larger than it is
     """
-    for name, content in members(source, where, ARRAY_MEMBERS):
+    for info, start in members(source, where, ARRAY_MEMBERS, keep=MAX_HEADER):
         try:
-            if not content.startswith(np.lib.format.MAGIC_PREFIX):
-                raise ValueError("no array")
-            np.load(io.BytesIO(content), allow_pickle=False)
+            size, length = _array_size(start)
         except Exception as error:
-            refuse(f"{where}/{name}", f"is no array of plain numbers ({told(error)})")
+            refuse(f"{where}/{info.filename}", f"is no array of plain numbers ({told(error)})")
+        if length + size != info.file_size:
+            refuse(f"{where}/{info.filename}", f"has {info.file_size - length} bytes for an array of {size}", BROKEN)
+
+
+def _array_size(start: bytes) -> tuple[int, int]:
+    """Bytes of an array, as its header has them, and of the header."""
+    file = io.BytesIO(start)
+    version = np.lib.format.read_magic(file)
+    header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, _, dtype = header(file)
+    if dtype.kind not in "biufcSU":
+        raise ValueError(f"objects or fields of kind {dtype.kind!r}")
+    return math.prod(shape) * dtype.itemsize, file.tell()
 
 
 def check_metrics(path: Path) -> None:
@@ -117,6 +155,6 @@ def check_metrics(path: Path) -> None:
     :param path: of a ``train_eval_metrics.zip``
     :raises Untrusted: it holds more than results of evaluations and logs of episodes
     """
-    for name, content in members(path, str(path), METRICS_MEMBERS):
-        if name.endswith(".npz"):
-            check_arrays(content, f"{path}/{name}")
+    for info, content in members(path, str(path), METRICS_MEMBERS, keep=MAX_EVALUATIONS):
+        if info.filename.endswith(".npz"):
+            check_arrays(content, f"{path}/{info.filename}")

@@ -1,0 +1,152 @@
+"""Agents, as Stable-Baselines3 saves them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from rl_zoo3.utils import ALGOS
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from gcrl_zoo.registry import discover
+from gcrl_zoo.zoo.trust.allowed import AGENT, STATISTICS, STOCK
+from gcrl_zoo.zoo.trust.archives import members
+from gcrl_zoo.zoo.trust.demands import check_demands
+from gcrl_zoo.zoo.trust.fields import Fields
+from gcrl_zoo.zoo.trust.opcodes import Budget
+from gcrl_zoo.zoo.trust.pickled_arrays import ARRAY, NAMED, SCALAR
+from gcrl_zoo.zoo.trust.pickles import check_pickle
+from gcrl_zoo.zoo.trust.refusal import BROKEN, read, refuse, shown
+from gcrl_zoo.zoo.trust.spaces import SPACE
+from gcrl_zoo.zoo.trust.stand_ins import Global, Use, is_a
+from gcrl_zoo.zoo.trust.values import ARRAYS, INFOS, PLAIN
+from gcrl_zoo.zoo.trust.weights import VARIABLES, check_torch, entries_of
+
+TEXTS = ("_stable_baselines3_version", "system_info.txt")
+#: The coefficient of entropy in SAC and its like is learned or fixed, and declared under one of these names.
+ENTROPY = "ent_coef_optimizer"
+RUNNING_MEAN = "stable_baselines3.common.running_mean_std.RunningMeanStd"
+
+
+@cache
+def class_of(algorithm: str) -> type[BaseAlgorithm]:
+    """
+    :param algorithm: as ``--algo`` takes it
+    :raises ValueError: there is no such algorithm
+    """
+    methods = discover()
+    if algorithm not in methods and algorithm not in ALGOS:
+        raise ValueError(f"There is no algorithm '{algorithm}'; choose from {', '.join(sorted({*methods, *ALGOS}))}.")
+    return methods[algorithm].algorithm if algorithm in methods else ALGOS[algorithm]
+
+
+def allowed_in(algorithm: str) -> Mapping[Global, Use]:
+    """
+    What the pickled fields of an agent may name.
+
+    :param algorithm: as ``--algo`` takes it
+    """
+    policies = {(each.__module__, each.__qualname__): NAMED for each in class_of(algorithm).policy_aliases.values()}
+    return {**AGENT, **policies, **({} if algorithm in discover() else STOCK)}
+
+
+@cache
+def fields_in(algorithm: str) -> Fields:
+    """:param algorithm: as ``--algo`` takes it; what its fields may hold"""
+    return Fields(class_of(algorithm), allowed_in(algorithm), algorithm not in discover())
+
+
+@cache
+def declared_in(algorithm: str) -> tuple[frozenset[str], frozenset[str]]:
+    """
+    :param algorithm: as ``--algo`` takes it
+    :return: names of what is saved as a file of its own, and of variables that share one
+    """
+    cls = class_of(algorithm)
+    policy: Any = next(iter(cls.policy_aliases.values()))
+    agent = cls(policy, None, device="cpu", _init_setup_model=False)  # type: ignore[call-arg]
+    agent.policy = policy  # whose class declares its optimizers
+    files, variables = agent._get_torch_save_params()
+    if hasattr(agent, ENTROPY):
+        vars(agent)[ENTROPY] = object()
+        others = agent._get_torch_save_params()
+        files, variables = [*files, *others[0]], [*variables, *others[1]]
+    return frozenset(files), frozenset(variables)
+
+
+def check_agent(path: Path, algorithm: str) -> None:
+    """
+    :param path: of a zip that Stable-Baselines3 saved
+    :param algorithm: as ``--algo`` takes it
+    :raises ValueError: there is no such algorithm
+    :raises Untrusted: loading it would do more than to fill an agent of this algorithm
+    """
+    files, variables = declared_in(algorithm)
+    names = re.compile("|".join(map(re.escape, ("data", *TEXTS, *(f"{name}.pth" for name in {*files, VARIABLES})))))
+    budget = Budget()
+    fields: dict[str, Any] | None = None
+    weights: tuple[int, int] | None = None  # bytes and tensors
+    for info, content in members(path, str(path), names, packed=False):
+        where = f"{path}/{info.filename}"
+        if info.filename == "data":
+            fields = fields_in(algorithm).check(content, where, budget)
+        elif info.filename not in TEXTS:
+            name = info.filename.removesuffix(".pth")
+            value = check_torch(content, where, name, variables, budget)
+            if name == "policy":
+                weights = len(content), len(entries_of(value, where))
+    if fields is None or weights is None:
+        refuse(str(path), f"has no member {'data' if fields is None else 'policy.pth'}", BROKEN)
+    check_demands(fields, *weights, where=f"{path}/data")
+
+
+def check_data(data: bytes, algorithm: str, where: str) -> None:
+    """
+    :param data: the fields of an agent, as they are in its zip
+    :param algorithm: as ``--algo`` takes it
+    :param where: for messages: the file
+    :raises Untrusted: one is none that an honest agent has
+    """
+    fields_in(algorithm).check(data, where, Budget())
+
+
+def check_statistics(path: Path) -> None:
+    """
+    :param path: of a ``vecnormalize.pkl``
+    :raises Untrusted: loading it would do more than to fill a ``VecNormalize``
+    """
+    value = check_pickle(read(path), STATISTICS, str(path))
+    if not is_a(value, "stable_baselines3.common.vec_env.vec_normalize.VecNormalize") or not value.state:
+        refuse(str(path), f"holds {shown(value)}, where statistics of observations should be")
+    for name, each in value.state.items():
+        if name not in STATISTICS_KINDS:
+            refuse(str(path), f"has the attribute {shown(name)}, which no honest one has")
+        if not STATISTICS_KINDS[name](each):
+            refuse(str(path), f"has {shown(each)} for {name}, which no honest one has")
+
+
+def _is_mean(value: Any) -> bool:
+    """Mean, variance and count of the numbers so far, by key where observations have keys."""
+    if isinstance(value, dict):
+        return all(is_a(each, RUNNING_MEAN) and _is_mean(each) for each in value.values())
+    attributes = (value.state if is_a(value, RUNNING_MEAN) else None) or {}
+    return (
+        attributes.keys() == {"mean", "var", "count"}
+        and is_a(attributes["mean"], *ARRAY, SCALAR)
+        and is_a(attributes["var"], *ARRAY, SCALAR)
+        and PLAIN.holds(attributes["count"])
+    )
+
+
+STATISTICS_KINDS = {
+    **{name: SPACE.holds for name in ("observation_space", "action_space")},
+    "obs_spaces": lambda value: isinstance(value, dict) and all(map(SPACE.holds, value.values())),
+    **{name: _is_mean for name in ("obs_rms", "ret_rms")},
+    **{name: ARRAYS.holds for name in ("old_reward", "old_obs")},
+    **dict.fromkeys(("num_envs", "norm_obs", "norm_reward", "norm_obs_keys", "training"), PLAIN.holds),
+    **dict.fromkeys(("clip_obs", "clip_reward", "gamma", "epsilon", "render_mode", "metadata"), PLAIN.holds),
+    **dict.fromkeys(("_seeds", "_options", "reset_infos"), INFOS.holds),
+}

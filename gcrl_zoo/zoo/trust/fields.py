@@ -1,0 +1,196 @@
+"""
+The attributes of an agent, which Stable-Baselines3 saves as JSON, some of them pickled.
+
+Its ``load`` sets them one by one. Which ones an honest agent has follows from its constructor: its arguments, of the
+types that it declares, and the state of the run. Everything else is refused, plain values too: ``env`` as a text, for
+example, would make an environment.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+
+from gcrl_zoo.zoo.trust.allowed import UNIT_MADE
+from gcrl_zoo.zoo.trust.opcodes import Budget
+from gcrl_zoo.zoo.trust.pickled_arrays import is_bit_generator_state
+from gcrl_zoo.zoo.trust.pickles import check_pickle
+from gcrl_zoo.zoo.trust.refusal import BROKEN, Untrusted, refuse, shown, told
+from gcrl_zoo.zoo.trust.spaces import SPACE
+from gcrl_zoo.zoo.trust.stand_ins import Global, Use, is_a, names_class
+from gcrl_zoo.zoo.trust.values import (
+    ARRAYS,
+    INFOS,
+    NONE,
+    NUMBER,
+    SCHEDULE,
+    TEXT,
+    WHOLE,
+    Kind,
+    choice,
+    kinds_of,
+    sequence,
+    whole,
+)
+
+SERIALIZED = ":serialized:"
+MAX_JSON = 2**26  # bytes; nearly all are bounds of spaces and the last observations
+MAX_VALUES = 2**16  # of the JSON text, counted by what stands between them
+MAX_ENVS = 4096
+STREAM = re.compile(r"[A-Za-z0-9+/=]{1,20000}")  # the state of a generator of torch
+COUNT = whole(0)
+
+
+def _are_streams(value: Any) -> bool:
+    """Of our ``RandomStreams``."""
+    return (
+        isinstance(value, dict)
+        and value.keys() == {"numpy", "torch"}
+        and is_bit_generator_state(value["numpy"])
+        and isinstance(value["torch"], dict)
+        and value["torch"].keys() <= {"cpu", "cuda"}
+        and all(isinstance(text, str) and STREAM.fullmatch(text) for text in value["torch"].values())
+    )
+
+
+EPISODES = NONE | Kind(
+    "results of episodes",
+    lambda value: is_a(value, "collections.deque") and all(map(INFOS.holds, value.values)),
+)
+#: The state of a run, which the constructor does not tell.
+STATE = {
+    "observation_space": SPACE,
+    "action_space": SPACE,
+    "lr_schedule": SCHEDULE,
+    "n_envs": whole(1, MAX_ENVS),
+    "num_timesteps": COUNT,
+    "start_time": NUMBER,
+    "action_noise": NONE,
+    "ep_info_buffer": EPISODES,
+    "ep_success_buffer": EPISODES,
+    "_total_timesteps": COUNT,
+    "_num_timesteps_at_start": COUNT,
+    "_last_obs": NONE | ARRAYS,
+    "_last_episode_starts": NONE | ARRAYS,
+    "_last_original_obs": NONE | ARRAYS,
+    "_episode_num": COUNT,
+    "_current_progress_remaining": NUMBER,
+    "_stats_window_size": whole(1, 10**7),
+    "_n_updates": COUNT,
+}
+OURS = {
+    "_random_streams": Kind("states of random generators", _are_streams),
+    "dataset": NONE | TEXT,
+    "stream": NONE | TEXT,
+    "_left_out": sequence(choice("dataset", "stream")),
+}
+EMPTY_LIST = Kind("an empty list", lambda value: value == [])
+STOCK = {
+    "_n_calls": COUNT,
+    "exploration_rate": NUMBER,
+    "exploration_schedule": SCHEDULE,
+    "delta_std_schedule": SCHEDULE,
+    "n_params": COUNT,
+    "n_quantiles": COUNT,
+    "old_count": COUNT,
+    "pop_size": COUNT,
+    "processes": NONE,
+    "train_freq": Kind(
+        "steps or episodes",
+        lambda value: (
+            is_a(value, "stable_baselines3.common.type_aliases.TrainFreq") and is_a(value.args[1], *UNIT_MADE)
+        ),
+    )
+    | WHOLE,
+    **{f"{kind}batch_norm_stats{of}": EMPTY_LIST for kind in ("", "actor_", "critic_") for of in ("", "_target")},
+}
+#: Given to every policy by its algorithm.
+GIVEN = {"observation_space", "action_space", "lr_schedule", "features_extractor", "args", "kwargs"}
+
+
+class Fields:
+    """
+    What the fields of an agent may hold.
+
+    :param cls: of the agent
+    :param allowed: what pickled fields may name
+    :param stock: whether it is of Stable-Baselines3 or its contrib package
+    """
+
+    def __init__(self, cls: type[BaseAlgorithm], allowed: Mapping[Global, Use], stock: bool) -> None:
+        self.allowed = allowed
+        policies = set(cls.policy_aliases.values())
+        names = {f"{each.__module__}.{each.__qualname__}" for each in policies}
+        # As `load` of Stable-Baselines3 makes an agent, before it sets the fields.
+        agent = cls(next(iter(policies)), None, device="cpu", _init_setup_model=False)  # type: ignore[call-arg]
+        saved = vars(agent).keys() - set(agent._excluded_save_params())
+        self.kinds = {name: kind for name, kind in kinds_of(cls).items() if name in saved}
+        self.kinds |= {**STATE, **(STOCK if stock else OURS)}
+        self.kinds["policy_class"] = Kind(
+            "a policy of its algorithm", lambda value: names_class(value) and value.name in names
+        )
+        self.policy_kinds = {
+            name: kind for policy in policies for name, kind in kinds_of(policy).items() if name not in GIVEN
+        }
+
+    def check(self, data: bytes, where: str, budget: Budget) -> dict[str, Any]:
+        """
+        :param data: the JSON text
+        :param where: for messages: the file, and the place in it
+        :param budget: of the file
+        :return: the fields, with stand-ins for what is pickled
+        :raises Untrusted: one is none that an honest agent has
+        """
+        values = {}
+        fields = _parsed(data, where)
+        for name in sorted(fields, key=lambda name: name != "policy_class"):  # which tells best what is wrong
+            if name not in self.kinds:
+                refuse(where, f"has the field {shown(name)}, which no honest agent of this algorithm has")
+            place = f"{where}[{name}]"
+            value = values[name] = self._unpickled(name, fields[name], place, budget)
+            if not self.kinds[name].holds(value):
+                refuse(place, f"is {shown(value)}, where honest agents have {self.kinds[name].words}")
+        for name, value in (values.get("policy_kwargs") or {}).items():
+            place = f"{where}[policy_kwargs]"
+            if name not in self.policy_kinds:
+                refuse(place, f"has {shown(name)}, which no policy of this algorithm takes")
+            if not self.policy_kinds[name].holds(value):
+                words = self.policy_kinds[name].words
+                refuse(place, f"has {shown(value)} for {name}, where honest agents have {words}")
+        return values
+
+    def _unpickled(self, name: str, value: Any, place: str, budget: Budget) -> Any:
+        if not (isinstance(value, dict) and SERIALIZED in value):
+            return value
+        try:
+            pickled = base64.b64decode(value[SERIALIZED].encode())  # as Stable-Baselines3 reads it
+        except Exception as error:
+            refuse(place, f"holds no pickle ({told(error)})", BROKEN)
+        try:
+            return check_pickle(pickled, self.allowed, place, budget)
+        except Untrusted as refusal:
+            if name == "policy_kwargs" and " asks for " in str(refusal):
+                hint = "of classes, only those of torch and Stable-Baselines3 are loaded from elsewhere"
+                raise Untrusted(str(refusal).replace("which no honest one needs", hint)) from None
+            raise
+
+
+def _parsed(data: bytes, where: str) -> dict[str, Any]:
+    """JSON, within limits that are checked before it is parsed."""
+    if len(data) > MAX_JSON:
+        refuse(where, f"has {len(data)} bytes, where honest ones stay below {MAX_JSON}")
+    values = sum(map(data.count, (b",", b"[", b"{", b":")))
+    if values > MAX_VALUES:
+        refuse(where, f"has {values} values, where honest ones stay below {MAX_VALUES}")
+    try:
+        fields = json.loads(data.decode())
+    except Exception as error:
+        refuse(where, f"holds no arguments of an agent ({told(error)})", BROKEN)
+    if not isinstance(fields, dict):
+        refuse(where, f"holds {shown(fields)}, where names and values should be", BROKEN)
+    return fields
