@@ -22,6 +22,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gcrl_zoo.data.disk import writing
+
 FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "success", "minutes", "command"]
 
 
@@ -72,12 +74,13 @@ def run(
 
 def add_row(table: Path, row: dict[str, Any]) -> None:
     """Append a row to a CSV file, which begins with the names of its columns."""
-    table.parent.mkdir(parents=True, exist_ok=True)
-    with table.open("a", newline="") as file:
-        writer = csv.DictWriter(file, list(row))
-        if not file.tell():
-            writer.writeheader()
-        writer.writerow(row)
+    with writing(table):
+        table.parent.mkdir(parents=True, exist_ok=True)
+        with table.open("a", newline="") as file:
+            writer = csv.DictWriter(file, list(row))
+            if not file.tell():
+                writer.writeheader()
+            writer.writerow(row)
 
 
 def main() -> None:

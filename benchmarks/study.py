@@ -32,6 +32,8 @@ from typing import Any
 import runs
 import yaml
 
+from gcrl_zoo.data.disk import writing
+
 FIELDS = [*runs.FIELDS, "returns"]
 ALGO = "gcsl_vicreg"
 
@@ -192,7 +194,7 @@ def read_table(study: Study) -> list[dict[str, str]]:
 def add_row(study: Study, logs: Path, row: dict[str, object]) -> None:
     """Write the table anew with one row more; at any moment the file is whole."""
     # Read again under the lock: another job, or another process that runs the study too, may have written.
-    with (logs / "lock").open("w") as lock:
+    with writing(study.table), (logs / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         table = read_table(study)
         if any((had["name"], had["env"], had["seed"]) == (row["name"], row["env"], str(row["seed"])) for had in table):

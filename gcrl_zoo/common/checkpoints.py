@@ -19,6 +19,7 @@ from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.policy_choice import UnfitPolicy
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_environment
+from gcrl_zoo.data.disk import writing
 from gcrl_zoo.data.sources import is_handed_over
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.data.whole_file import whole_file
@@ -81,7 +82,8 @@ class PersistentAlgorithm(BaseAlgorithm):
             self._random_streams = self._runtime.streams.to_json()
         self._left_out = self._handed_over()
         if not isinstance(path, (str, pathlib.Path)):
-            super().save(path, exclude, include)
+            with writing(path):  # type: ignore[arg-type]
+                super().save(path, exclude, include)
             return
         path = pathlib.Path(path)
         with whole_file(path if path.suffix else path.with_name(f"{path.name}.zip")) as file:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import inspect
 import pickle
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any, Self
+from typing import IO, Any, Self
 
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import get_device
 from torch import Tensor
+
+from gcrl_zoo.data.disk import writing
+from gcrl_zoo.data.whole_file import whole_file
 
 
 class PortablePolicy(BasePolicy):
@@ -29,14 +33,17 @@ class PortablePolicy(BasePolicy):
         schedules = {"lr_schedule": self._dummy_schedule} if "lr_schedule" in self._arguments else {}
         return {**self._arguments, **schedules}  # only training needs the schedule
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path | IO[bytes]) -> None:
         """
         Save the weights, statistics, target and arguments of the policy, without its algorithm.
 
-        :param path: file, written under exactly this name
+        :param path: file, written atomically under exactly this name; or file object
+        :raises WriteError: the disk is full, the folder is read-only, ...
         """
         data, name = self._get_constructor_parameters(), type(self).__name__
-        th.save({"state_dict": self.state_dict(), "data": data, "policy_class": name}, path)
+        target = whole_file(Path(path)) if isinstance(path, (str, Path)) else nullcontext(path)
+        with writing(path), target as file:
+            th.save({"state_dict": self.state_dict(), "data": data, "policy_class": name}, file)
 
     @classmethod
     def load(cls, path: str | Path, device: th.device | str = "auto") -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from gymnasium import Space, spaces
 
 from gcrl_zoo.data.episode import Episode, EpisodeError
 from gcrl_zoo.data.minari_files import check_metadata, count_slots
+from gcrl_zoo.data.minari_swap import recover
 from gcrl_zoo.data.store import TrajectoryStore
 
 if TYPE_CHECKING:
@@ -35,7 +37,9 @@ def dataset_folder(dataset_id: str) -> Path:
     from minari.storage.datasets_root_dir import get_dataset_path
 
     folder = Path(get_dataset_path(dataset_id), "data")
-    if dataset_id and folder.is_dir():
+    if dataset_id and not os.path.isdir(folder):
+        recover(dataset_id)
+    if dataset_id and os.path.isdir(folder):
         return folder
     raise ValueError(
         f"There is no dataset '{dataset_id}' here (local ones: {_local_ids(nearest_to=dataset_id)}); "

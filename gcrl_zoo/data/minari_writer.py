@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from gymnasium import Space, spaces
-from gymnasium.envs.registration import EnvSpec
+from gymnasium import Space
 
+from gcrl_zoo.data.disk import reserve, writing
 from gcrl_zoo.data.episode import Episode, EpisodeError
-from gcrl_zoo.data.minari import check_spaces, unreadable
-from gcrl_zoo.data.spaces import same_values
+from gcrl_zoo.data.minari import check_spaces
+from gcrl_zoo.data.minari_storage import About, cast, more_storage, new_storage
+from gcrl_zoo.data.minari_swap import PARTIAL, recover, swap
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
@@ -28,28 +27,9 @@ if TYPE_CHECKING:
 # Minari itself is imported late, as in the reader.
 
 PENDING_BYTES = 32_000_000
-MONITOR = "stable_baselines3.common.monitor:Monitor"  # changes nothing, so that it need not be made again
-
-
-@dataclass(frozen=True)
-class About:
-    """What a dataset says of itself.
-
-    :param env_spec: makes its environment anew
-    :param algorithm_name: who played
-    :param author: who recorded
-    :param description: what is in it
-    """
-
-    env_spec: EnvSpec | None = None
-    algorithm_name: str = ""
-    author: str | None = None
-    description: str = ""
-
-    def metadata(self) -> dict[str, Any]:
-        """In Minari's words and types."""
-        author = {self.author} if self.author else set()
-        return {"algorithm_name": self.algorithm_name, "author": author, "description": self.description}
+HDF5_FILE = "main_data.hdf5"
+# How much an HDF5 file grows, to be on the safe side: per step, per column of an episode, and once.
+STEP_BYTES, COLUMN_BYTES, OTHER_COLUMNS, SPARE_BYTES = 16, 8_000, 6, 1_000_000
 
 
 class MinariWriter:
@@ -57,11 +37,11 @@ class MinariWriter:
 
     :param dataset_id: for messages
     :param storage: where they go
+    :param target: for messages: the folder that the dataset is for
     """
 
-    def __init__(self, dataset_id: str, storage: MinariStorage) -> None:
-        self.dataset_id = dataset_id
-        self.storage = storage
+    def __init__(self, dataset_id: str, storage: MinariStorage, target: Path) -> None:
+        self.dataset_id, self.storage, self.target = dataset_id, storage, target
         self.n_before = storage.total_episodes
         self.n_episodes = self.n_steps = 0
         self.total_return = 0.0
@@ -79,21 +59,28 @@ class MinariWriter:
             checked = Episode(facts, np.asarray(episode.actions), np.asarray(episode.rewards))
         except EpisodeError as error:
             raise error.at(f"Episode {self.n_before + self.n_episodes} of {self.dataset_id}") from None
+        kept = {
+            "observations": cast(self.storage.observation_space, columns),
+            "actions": cast(self.storage.action_space, episode.actions),
+        }
         self.n_episodes += 1
         self.n_steps += checked.length
         self.total_return += checked.episode_return
-        kept = {
-            "observations": _cast(self.storage.observation_space, columns),
-            "actions": _cast(self.storage.action_space, episode.actions),
-        }
         self._pending.append(replace(episode, **kept))
-        self._bytes += sum(column.nbytes for column in facts.values())
+        self._bytes += sum(column.nbytes for column in (*facts.values(), np.asarray(episode.actions)))
+        self._bytes += checked.length * STEP_BYTES + (len(facts) + OTHER_COLUMNS) * COLUMN_BYTES
         if self._bytes > PENDING_BYTES:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits."""
-        self.storage.update_episodes(self._pending)
+        """
+        Write what waits.
+
+        :raises WriteError: the disk is full, ...
+        """
+        with writing(self.target):
+            reserve(self.storage.data_path / HDF5_FILE, self._bytes + SPARE_BYTES)
+            self.storage.update_episodes(self._pending)
         self._pending, self._bytes = [], 0
 
 
@@ -114,7 +101,9 @@ def check_target(dataset_id: str, append: bool = False, force: bool = False) -> 
             f"'{dataset_id}' is no dataset id; give one like 'cartpole/ppo-v0': a namespace (of two letters or more), "
             f"a name and a version."
         ) from None
-    target = Path(get_dataset_path(dataset_id))
+    with writing(os.environ.get("MINARI_DATASETS_PATH", "~/.minari/datasets")):
+        target = Path(get_dataset_path(dataset_id))  # which creates the folder of all datasets
+    recover(dataset_id)
     for place in target.parents[: dataset_id.count("/")]:
         if _is_dataset(place):
             raise ValueError(f"'{dataset_id}' would lie in the dataset {place}; choose another namespace.")
@@ -152,113 +141,41 @@ def write_minari(
     :param append: to an existing dataset, which stays as it is until then
     :param force: replace an existing dataset, which stays as it is until then
     :raises ValueError: one sentence on what is wrong and what to do
+    :raises WriteError: the disk is full, the folder is read-only, ...
     """
-    from minari.storage.datasets_root_dir import get_dataset_path
-
     target = check_target(dataset_id, append, force)
     check_spaces(dataset_id, observation_space, action_space)
+    spaces_and_about = observation_space, action_space, about
     # Hidden, so that Minari does not list it, and beside its namespaces, so that it can be moved there in one go.
     # Absolute, since Minari cannot tell the size of a dataset in a relative folder.
-    with tempfile.TemporaryDirectory(dir=get_dataset_path().resolve(), prefix=".partial-") as place:
-        partial = Path(place, "new")
-        if append and target.exists():
-            shutil.copytree(target, partial)
-            storage = _storage(dataset_id, partial / "data", observation_space, action_space, about)
-        else:
-            partial.mkdir()
-            storage = _new_storage(dataset_id, partial / "data", observation_space, action_space, about)
-        writer = MinariWriter(dataset_id, storage)
+    with _temporary_folder(target) as place:
+        partial = place / "new"
+        with writing(target):
+            if append and target.exists():
+                shutil.copytree(target, partial)
+                storage = more_storage(dataset_id, partial / "data", *spaces_and_about)
+            else:
+                partial.mkdir()
+                storage = new_storage(dataset_id, partial / "data", *spaces_and_about)
+        writer = MinariWriter(dataset_id, storage, target)
         yield writer
         if not writer.n_episodes:
             raise ValueError(f"No episode was recorded for '{dataset_id}'.")
         writer.flush()
-        _make_namespace(dataset_id)
-        old = Path(place, "old")
-        try:
-            if target.exists():
-                os.replace(target, old)
-            os.replace(partial, target)
-        except BaseException:
-            if old.exists() and not target.exists():
-                os.replace(old, target)
-            raise
+        with writing(target):
+            _make_namespace(dataset_id)
+        swap(dataset_id, partial, place / "old")
 
 
-def _new_storage(
-    dataset_id: str, folder: Path, observation_space: Space[Any], action_space: Space[Any], about: About
-) -> MinariStorage:
-    from minari import __version__
-    from minari.dataset.minari_storage import MinariStorage
+@contextmanager
+def _temporary_folder(target: Path) -> Iterator[Path]:
+    """For a dataset that is being written."""
+    from minari.storage.datasets_root_dir import get_dataset_path
 
-    storage = MinariStorage.new(
-        folder,
-        observation_space=observation_space,
-        action_space=action_space,
-        env_spec=recoverable(about.env_spec),
-        jpeg_encoding=False,  # which would lose something of each image
-    )
-    facts = {"dataset_id": dataset_id, "minari_version": __version__, "code_permalink": ""}
-    storage.update_metadata({**facts, **about.metadata()})
-    return storage
-
-
-def _storage(
-    dataset_id: str, folder: Path, observation_space: Space[Any], action_space: Space[Any], about: About
-) -> MinariStorage:
-    """That of a dataset which gets more episodes of the same environment."""
-    from minari.dataset.minari_storage import MinariStorage
-
-    try:
-        storage = MinariStorage.read(folder)
-        metadata = storage.metadata
-    except Exception as error:
-        raise unreadable(folder, error) from error
-    for what, recorded, given in (
-        ("observations", storage.observation_space, observation_space),
-        ("actions", storage.action_space, action_space),
-    ):
-        if not same_values(recorded, given):
-            raise ValueError(
-                f"'{dataset_id}' cannot be appended to: its {what} are {recorded}, the environment's are {given}."
-            )
-    _check_stored(dataset_id, storage)
-    more = about.metadata()
-    more["author"] |= metadata.get("author", set())
-    for key in ("algorithm_name", "description"):
-        more[key] = "; ".join(dict.fromkeys(filter(None, (metadata.get(key), more[key]))))
-    storage.update_metadata(more)
-    return storage
-
-
-def _check_stored(dataset_id: str, storage: MinariStorage) -> None:
-    """Episodes that other programs wrote may have other shapes than their spaces; ours would not go together with them.
-
-    :raises ValueError: the first episode has
-    """
-    for episode in storage.get_episodes(range(min(storage.total_episodes, 1))):
-        for what, space in (("observations", storage.observation_space), ("actions", storage.action_space)):
-            for key, part, column in _columns(space, episode[what]):
-                if np.shape(column)[1:] != part.shape:
-                    raise ValueError(
-                        f"'{dataset_id}' cannot be appended to: its {what}{key} are stored in shape "
-                        f"{np.shape(column)[1:]}, but those of its space {part} have shape {part.shape}; record a new "
-                        "dataset."
-                    )
-
-
-def _columns(space: Space[Any], values: Any) -> Iterator[tuple[str, Space[Any], Any]]:
-    """The parts of an observation or action: how to name it in a message, its space, and its column."""
-    if isinstance(space, spaces.Dict):
-        yield from ((f" '{key}'", part, values[key]) for key, part in space.items() if key in values)
-    else:
-        yield "", space, values
-
-
-def _cast(space: Space[Any], values: Any) -> Any:
-    """Columns in the types of a dataset, which may be others than those of an environment with the same values."""
-    if isinstance(space, spaces.Dict):
-        return {key: _cast(part, values[key]) for key, part in space.items()}
-    return np.asarray(values, dtype=space.dtype)
+    with writing(target):
+        folder = tempfile.TemporaryDirectory(dir=get_dataset_path().resolve(), prefix=PARTIAL)
+    with folder as place:
+        yield Path(place)
 
 
 def _make_namespace(dataset_id: str) -> None:
@@ -268,24 +185,3 @@ def _make_namespace(dataset_id: str) -> None:
     namespace = parse_dataset_id(dataset_id)[0]
     if namespace is not None and namespace not in list_local_namespaces():
         create_namespace(namespace)
-
-
-def recoverable(spec: EnvSpec | None) -> EnvSpec | None:
-    """What of a spec can be written down, and made of it again. What cannot is named in a warning."""
-    if spec is None:
-        return None
-    spec = copy.deepcopy(spec)
-    lost = [each.name for each in spec.additional_wrappers if each.kwargs is None and each.entry_point != MONITOR]
-    spec.additional_wrappers = tuple(each for each in spec.additional_wrappers if each.kwargs is not None)
-    if lost:
-        warnings.warn(
-            f"The environment that is recovered from the dataset will lack {', '.join(lost)}, which cannot be made "
-            f"again, because it is no gymnasium.utils.RecordConstructorArgs.",
-            stacklevel=2,
-        )
-    try:
-        spec.to_json()
-    except (TypeError, ValueError) as error:
-        warnings.warn(f"The environment cannot be recovered from the dataset: {error}", stacklevel=2)
-        return None
-    return spec

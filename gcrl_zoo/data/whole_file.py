@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+from gcrl_zoo.data.disk import writing
 
 try:
     import fcntl
@@ -30,9 +33,22 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
     :param path: of the file; missing folders are created
     :return: binary file to write to; it is renamed to ``path`` when the block ends without an error
+    :raises WriteError: the disk is full, the folder is read-only, ``path`` is a folder, ...
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(path.parent)
+    with writing(path):
+        if "\0" in str(path):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent)
+        with _replacing(path) as file:
+            yield file
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file that takes the place of ``path`` when the block ends without an error."""
     handle, partial = _locked_temporary(path)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -54,7 +70,8 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 def _locked_temporary(path: Path) -> tuple[int, str]:
     """A new file beside ``path``, as an open handle and a name. Its lock shows that somebody writes it."""
     while True:
-        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=SUFFIX)
+        # The beginning of the name only: a name that is just short enough for the file must do for this one, too.
+        handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=SUFFIX)
         _lock(handle, wait=True)
         if os.path.exists(partial):
             return handle, partial

@@ -17,6 +17,7 @@ from pathlib import Path
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from gcrl_zoo.data.disk import writing
 from gcrl_zoo.publish.card import Entry, Evaluated, make_card, write_benchmark
 from gcrl_zoo.publish.evaluation import SEED, evaluate, film, headless
 from gcrl_zoo.publish.repository import CARD, VIDEO, check_account, push, repository_of, stage, write_results
@@ -87,11 +88,13 @@ class Publisher:
         entry = replace(entry, repo_id=repository_of(self.organization, training))
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            stage(training, folder)
-            write_results(folder, scores, deterministic)
+            with writing(folder):
+                stage(training, folder)
+                write_results(folder, scores, deterministic)
             if self.video_steps:
                 self.film(training, folder / VIDEO)
-            make_card(entry, self.n_episodes, deterministic).save(folder / CARD)
+            with writing(folder):
+                make_card(entry, self.n_episodes, deterministic).save(folder / CARD)
             message = f"{training.algo} on {training.env_id}: {scores.mean:.2f} +/- {scores.std:.2f}"
             return replace(entry, url=push(folder, str(entry.repo_id), self.private, message))
 
@@ -116,6 +119,7 @@ def publish(
     :param table: to write; it is there, and as far as it goes, after each agent
     :return: what failed, a sentence each
     :raises ValueError: there is no such method, nothing to publish, or nobody who may
+    :raises WriteError: the table cannot be written
     """
     methods = discover()
     for algo in algos:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.zoo.command_line import count
 
 
@@ -40,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         seeds = args.seeds if args.train else ()
         failures = publish(publisher, args.algo, args.env, seeds, given[end + 1 :], args.output)
-    except ValueError as error:
+    except (ValueError, WriteError) as error:
         parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
     print(f"The table is in {args.output}.")
     if failures:

@@ -15,6 +15,7 @@ import yaml
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from gcrl_zoo.data.whole_file import whole_file
 from gcrl_zoo.publish.evaluation import SEED, Scores
 from gcrl_zoo.publish.trainings import Training
 from gcrl_zoo.registry import Method
@@ -218,4 +219,5 @@ def write_benchmark(path: Path, entries: Sequence[Entry], failures: Sequence[str
         for entry in entries
     ]
     template = TEMPLATES.get_template("benchmark.md")
-    path.write_text(template.render(rows=rows, failures=failures, n_episodes=n_episodes, eval_seed=SEED))
+    with whole_file(path) as file:
+        file.write(template.render(rows=rows, failures=failures, n_episodes=n_episodes, eval_seed=SEED).encode())

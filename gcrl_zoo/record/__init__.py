@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gcrl_zoo.data.minari_writer import About, check_target, write_minari
+from gcrl_zoo.data.minari_storage import About
+from gcrl_zoo.data.minari_writer import check_target, write_minari
 from gcrl_zoo.data.recorder import Recording
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ def record(
     :param progress: show a progress bar
     :return: the dataset, as ``minari.load_dataset`` gives it
     :raises ValueError: one sentence on what is wrong and what to do
+    :raises WriteError: the disk is full, the folder of datasets is read-only, ...
     """
     from minari import load_dataset
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import gymnasium
 
+from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.data.minari_writer import check_target
 from gcrl_zoo.record import record
 from gcrl_zoo.zoo.command_line import count
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             parser.error(f"argument --{name.replace('_', '-')}: not allowed with argument {source}")
     try:
         _record(args)
-    except (ValueError, gymnasium.error.Error) as error:
+    except (ValueError, WriteError, gymnasium.error.Error) as error:
         parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")  # spaces break lines
 
 

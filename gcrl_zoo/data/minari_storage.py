@@ -1,0 +1,143 @@
+"""Minari's storages, opened for writing: a new one, or that of a dataset that gets more episodes."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from gymnasium import Space, spaces
+from gymnasium.envs.registration import EnvSpec
+
+from gcrl_zoo.data.minari import unreadable
+from gcrl_zoo.data.spaces import same_values
+
+if TYPE_CHECKING:
+    from minari.dataset.minari_storage import MinariStorage
+
+# Minari itself is imported late, as in the reader.
+
+MONITOR = "stable_baselines3.common.monitor:Monitor"  # changes nothing, so that it need not be made again
+
+
+@dataclass(frozen=True)
+class About:
+    """What a dataset says of itself.
+
+    :param env_spec: makes its environment anew
+    :param algorithm_name: who played
+    :param author: who recorded
+    :param description: what is in it
+    """
+
+    env_spec: EnvSpec | None = None
+    algorithm_name: str = ""
+    author: str | None = None
+    description: str = ""
+
+    def metadata(self) -> dict[str, Any]:
+        """In Minari's words and types."""
+        author = {self.author} if self.author else set()
+        return {"algorithm_name": self.algorithm_name, "author": author, "description": self.description}
+
+
+def new_storage(
+    dataset_id: str, folder: Path, observation_space: Space[Any], action_space: Space[Any], about: About
+) -> MinariStorage:
+    from minari import __version__
+    from minari.dataset.minari_storage import MinariStorage
+
+    storage = MinariStorage.new(
+        folder,
+        observation_space=observation_space,
+        action_space=action_space,
+        env_spec=recoverable(about.env_spec),
+        jpeg_encoding=False,  # which would lose something of each image
+    )
+    facts = {"dataset_id": dataset_id, "minari_version": __version__, "code_permalink": ""}
+    storage.update_metadata({**facts, **about.metadata()})
+    return storage
+
+
+def more_storage(
+    dataset_id: str, folder: Path, observation_space: Space[Any], action_space: Space[Any], about: About
+) -> MinariStorage:
+    """That of a dataset which gets more episodes of the same environment."""
+    from minari.dataset.minari_storage import MinariStorage
+
+    try:
+        storage = MinariStorage.read(folder)
+        metadata = storage.metadata
+    except Exception as error:
+        raise unreadable(folder, error) from error
+    for what, recorded, given in (
+        ("observations", storage.observation_space, observation_space),
+        ("actions", storage.action_space, action_space),
+    ):
+        if not same_values(recorded, given):
+            raise ValueError(
+                f"'{dataset_id}' cannot be appended to: its {what} are {recorded}, the environment's are {given}."
+            )
+    _check_stored(dataset_id, storage)
+    more = about.metadata()
+    more["author"] |= metadata.get("author", set())
+    for key in ("algorithm_name", "description"):
+        more[key] = "; ".join(dict.fromkeys(filter(None, (metadata.get(key), more[key]))))
+    storage.update_metadata(more)
+    return storage
+
+
+def _check_stored(dataset_id: str, storage: MinariStorage) -> None:
+    """Episodes that other programs wrote may have other shapes than their spaces; ours would not go together with them.
+
+    :raises ValueError: the first episode has
+    """
+    for episode in storage.get_episodes(range(min(storage.total_episodes, 1))):
+        for what, space in (("observations", storage.observation_space), ("actions", storage.action_space)):
+            for key, part, column in _columns(space, episode[what]):
+                if np.shape(column)[1:] != part.shape:
+                    raise ValueError(
+                        f"'{dataset_id}' cannot be appended to: its {what}{key} are stored in shape "
+                        f"{np.shape(column)[1:]}, but those of its space {part} have shape {part.shape}; record a new "
+                        "dataset."
+                    )
+
+
+def _columns(space: Space[Any], values: Any) -> Iterator[tuple[str, Space[Any], Any]]:
+    """The parts of an observation or action: how to name it in a message, its space, and its column."""
+    if isinstance(space, spaces.Dict):
+        yield from ((f" '{key}'", part, values[key]) for key, part in space.items() if key in values)
+    else:
+        yield "", space, values
+
+
+def cast(space: Space[Any], values: Any) -> Any:
+    """Columns in the types of a dataset, which may be others than those of an environment with the same values."""
+    if isinstance(space, spaces.Dict):
+        return {key: cast(part, values[key]) for key, part in space.items()}
+    return np.asarray(values, dtype=space.dtype)
+
+
+def recoverable(spec: EnvSpec | None) -> EnvSpec | None:
+    """What of a spec can be written down, and made of it again. What cannot is named in a warning."""
+    if spec is None:
+        return None
+    spec = copy.deepcopy(spec)
+    lost = [each.name for each in spec.additional_wrappers if each.kwargs is None and each.entry_point != MONITOR]
+    spec.additional_wrappers = tuple(each for each in spec.additional_wrappers if each.kwargs is not None)
+    if lost:
+        warnings.warn(
+            f"The environment that is recovered from the dataset will lack {', '.join(lost)}, which cannot be made "
+            f"again, because it is no gymnasium.utils.RecordConstructorArgs.",
+            stacklevel=2,
+        )
+    try:
+        spec.to_json()
+    except (TypeError, ValueError) as error:
+        warnings.warn(f"The environment cannot be recovered from the dataset: {error}", stacklevel=2)
+        return None
+    return spec
