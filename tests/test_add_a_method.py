@@ -23,7 +23,7 @@ ALGORITHM = PersistentAlgorithm, TrajectoryAlgorithm
 POLICY = OptimizedPolicy, ConditionedPolicy, WindowPolicy
 #: What users and the package call and no method overrides.
 CALLED = {
-    *("plays", "train", "save_replay_buffer", "load_replay_buffer"),
+    *("plays", "train", "collect_rollouts", "save_replay_buffer", "load_replay_buffer"),
     *("optimizer_names", "optimizers", "check_optimizers", "set_return_scale", "set_target_return"),
 }
 #: Some cheap tests of every kind; all of them pass, too: paste the blocks and run `pytest -k rcbc`.

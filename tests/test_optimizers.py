@@ -7,7 +7,6 @@ from gymnasium import spaces
 from gcrl_zoo import BC
 from gcrl_zoo.common.optimized_policy import metric_of
 from gcrl_zoo.common.updater import Updater
-from gcrl_zoo.methods.bc import BCPolicy
 
 from .case import weights_of
 from .envs import make_env, make_store
@@ -37,8 +36,10 @@ class Never(ValuePolicy):
         self.late = th.nn.Linear(2, 2)
 
 
-class Missing(BCPolicy):
-    further_optimizers = ("value_optimizer",)
+class Missing(ValuePolicy):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        del self.value_optimizer
 
 
 class NoRate(ValuePolicy):

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 import torch as th
 from stable_baselines3.common.policies import BasePolicy
-from stable_baselines3.common.type_aliases import GymEnv
 from torch import Tensor
 
+from gcrl_zoo.common.arguments import Discount, Environment, Fraction, NonNegative, Policy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
@@ -41,12 +41,12 @@ class ValueLearner(TrajectoryAlgorithm):
 
     def __init__(
         self,
-        policy: str | type[BasePolicy],
-        env: GymEnv | str | None = None,
-        gamma: float = 0.99,
-        expectile: float = 0.7,
-        temperature: float = 1.0,
-        tau: float = 0.05,
+        policy: Policy,
+        env: Environment | None = None,
+        gamma: Discount = 0.99,
+        expectile: Fraction = 0.7,
+        temperature: NonNegative = 1.0,
+        tau: Fraction = 0.05,
         **kwargs: Any,
     ) -> None:
         self.gamma, self.expectile, self.temperature, self.tau = gamma, expectile, temperature, tau

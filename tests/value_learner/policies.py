@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from gymnasium import spaces
 from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
+from gcrl_zoo.common.arguments import HiddenWidths, NonNegative, Width
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.nets.mlp import mlp
@@ -30,9 +30,9 @@ class ValuePolicy(ConditionedPolicy):
         observation_space: spaces.Space,
         action_space: spaces.Space,
         lr_schedule: Schedule,
-        net_arch: Sequence[int] = (64,),
-        representation_dim: int = 32,
-        value_rate: float = 3.0,
+        net_arch: HiddenWidths = (64,),
+        representation_dim: Width = 32,
+        value_rate: NonNegative = 3.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
