@@ -47,14 +47,12 @@ def test_what_fits_already_is_not_copied():
     assert fit_layout(vectors, Roles.of(PointEnv("box").observation_space)) is vectors
 
 
-def test_images_are_turned_once_anew_when_there_are_more_and_forgotten_with_their_dataset():
+def test_images_are_turned_when_they_are_read_and_forgotten_with_their_dataset():
     camera = channels_last(make_store("image"))
-    roles = Roles.of(spaces.Box(0, 255, (1, 36, 36), np.uint8))
-    turned = fit_layout(camera, roles)
-    assert fit_layout(camera, roles) is turned
+    turned = fit_layout(camera, Roles.of(spaces.Box(0, 255, (1, 36, 36), np.uint8)))
     camera.append(camera.episode(0))
-    assert fit_layout(camera, roles).n_episodes == camera.n_episodes == turned.n_episodes + 1
-    alive = weakref.ref(fit_layout(camera, roles)), weakref.ref(camera)
+    assert turned.n_episodes == camera.n_episodes
+    alive = weakref.ref(turned), weakref.ref(camera)
     del camera, turned
     gc.collect()
     assert [each() for each in alive] == [None, None]

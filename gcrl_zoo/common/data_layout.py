@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from weakref import WeakKeyDictionary
 
 import numpy as np
 from gymnasium import spaces
@@ -50,20 +48,10 @@ def fit_layout(store: TrajectoryStore, roles: Roles, action_space: spaces.Space 
     :param store: a dataset
     :param roles: of the environment's observation space, as SB3 shows it
     :param action_space: of the environment; None where actions are not read
-    :return: the store itself where it has the environment's layout, else a copy that has
+    :return: the store itself where it has the environment's layout, else a view that has
     """
     changes = _changes(store, roles, action_space)
-    if not changes:
-        return store
-    state = store.version, tuple(changes.items())
-    if store not in _changed or _changed[store][0] != state:
-        _changed[store] = state, _apply(store, changes)
-    return _changed[store][1]
-
-
-# A hyperparameter search asks for the same copy in each trial; kept as long as the dataset itself.
-_changed: WeakKeyDictionary[TrajectoryStore, tuple[tuple[int, tuple[tuple[str, Change], ...]], TrajectoryStore]]
-_changed = WeakKeyDictionary()
+    return store.changed({key: change.of for key, change in changes.items()}) if changes else store
 
 
 def _changes(store: TrajectoryStore, roles: Roles, action_space: spaces.Space | None) -> dict[str, Change]:
@@ -89,20 +77,6 @@ def _change(found: tuple[int, ...], space: spaces.Space) -> Change:
         return Change(shape=wanted)
     turned = len(found) == 3 and is_image_space(space) and wanted == (found[-1], *found[:-1])
     return Change(channels_first=turned)
-
-
-def _apply(store: TrajectoryStore, changes: Mapping[str, Change]) -> TrajectoryStore:
-    def changed() -> Iterator[Episode]:
-        for episode in store.episodes():
-            actions = episode.actions
-            if actions is not None and "actions" in changes:
-                actions = changes["actions"].of(actions)
-            columns = {key: changes.get(key, Change()).of(column) for key, column in episode.observations.items()}
-            yield replace(episode, observations=columns, actions=actions)
-
-    return TrajectoryStore.from_episodes(
-        changed(), name=store.name, action_space=store.action_space, n_slots=store.n_slots
-    ).freeze()
 
 
 def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argument: str) -> TrajectoryStore:

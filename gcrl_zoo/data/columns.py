@@ -27,10 +27,11 @@ class Columns(Tape):
     bounds of episodes, ``first`` and ``last``, which samplers read before they know the slots.
 
     :param limit: rows beyond which the arrays grow only when the live ones would not fit
+    :param name: what messages call the data
     """
 
-    def __init__(self, limit: int | None) -> None:
-        super().__init__({"first": ((), SLOT), "last": ((), SLOT)}, offset=PADDING + 1, limit=limit)
+    def __init__(self, limit: int | None, name: str) -> None:
+        super().__init__({"first": ((), SLOT), "last": ((), SLOT)}, offset=PADDING + 1, limit=limit, name=name)
         self.layout: Layout = {}  # of what episodes bring; the first one decides
         self.observation_keys: tuple[str, ...] = ()
         self.extra_keys: tuple[str, ...] = ()
@@ -64,30 +65,42 @@ class Rows:
 
     :param slots: of any shape
     :param check: raises an error for a column that must not be read
+    :param changes: of what is read, by column: functions of (n, ...) entries, which return as many
     :param packed: the records at these slots, where they have been read already
     """
 
     def __init__(
-        self, columns: Columns, slots: Array, check: Callable[[str], None], packed: Array | None = None
+        self,
+        columns: Columns,
+        slots: Array,
+        check: Callable[[str], None],
+        changes: Mapping[str, Callable[[Array], Array]],
+        packed: Array | None = None,
     ) -> None:
         if packed is None and PACKED in columns.arrays:
             packed = columns.arrays[PACKED].take(slots)
         self._columns, self._slots, self._check, self._packed = columns, slots, check, packed
+        self._changes = changes
 
     def __getitem__(self, column: str) -> Array:
         """One column: ``slots.shape`` + the shape of one entry. Packed ones come as strided views."""
         self._check(column)
         array = self._columns.arrays.get(column)
         if array is not None:
-            return array.take(self._slots, axis=0)
-        assert self._packed is not None
-        packed: Array = self._packed[column]
-        return packed
+            values = array.take(self._slots, axis=0)
+        else:
+            assert self._packed is not None
+            values = self._packed[column]
+        if column not in self._changes:
+            return values
+        shape = np.shape(self._slots)
+        changed = self._changes[column](values.reshape(-1, *values.shape[len(shape) :]))
+        return np.ascontiguousarray(changed).reshape(*shape, *changed.shape[1:])
 
     def part(self, index: Any) -> Rows:
         """The rows at ``slots[index]``."""
         packed = None if self._packed is None else self._packed[index]
-        return Rows(self._columns, self._slots[index], self._check, packed)
+        return Rows(self._columns, self._slots[index], self._check, self._changes, packed)
 
 
 def _columns(episode: Episode) -> dict[str, Array]:

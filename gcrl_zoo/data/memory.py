@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 SMALL = 2**26  # allocations below 64 MiB are made without asking
@@ -14,31 +16,37 @@ GROUPS = (
 )
 
 
-def check_memory(needed: int, what: str) -> None:
+class NotEnoughMemory(ValueError):
+    """Data do not fit into memory, told as a sentence."""
+
+
+@contextmanager
+def memory_for(needed: int, what: str) -> Iterator[None]:
     """Refuse an allocation that does not fit, before it is made: Linux grants it, and kills the process later.
 
-    :param needed: bytes
+    :param needed: bytes that are allocated in this block
     :param what: the subject of the message, such as the name of a dataset
-    :raises ValueError: a sentence with what is needed and what is available
+    :raises NotEnoughMemory: a sentence with what is needed and what is available
     """
-    if needed < SMALL:
-        return
-    available = available_memory()
+    available = available_memory() if needed >= SMALL else None
     if available is not None and needed > available:
-        raise not_enough(needed, what, available)
+        raise not_enough(what, told(needed), available)
+    try:
+        yield
+    except MemoryError:
+        raise not_enough(what, told(needed), available_memory()) from None
 
 
-def not_enough(needed: int, what: str, available: int | None = None) -> ValueError:
-    """The error of :func:`check_memory`, also for a MemoryError that came all the same.
+def not_enough(what: str, needed: str, available: int | None) -> NotEnoughMemory:
+    """The error for data that do not fit into memory.
 
-    :param needed: bytes
     :param what: the subject of the message
-    :param available: bytes; None asks the system
+    :param needed: how much that needs
+    :param available: bytes; None if unknown
     """
-    available = available_memory() if available is None else available
-    there = "less than that is" if available is None else f"{told(available)} are"
-    return ValueError(
-        f"{what} needs {told(needed)} of memory, but {there} available; "
+    there = "less is" if available is None else f"{told(available)} are"
+    return NotEnoughMemory(
+        f"{what} needs {needed} of memory, but {there} available; "
         f"use fewer or smaller episodes (or a smaller buffer_size), or a machine with more memory."
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from gcrl_zoo.data.episode import Episode, EpisodeError
+from gcrl_zoo.data.memory import NotEnoughMemory
 from gcrl_zoo.data.minari_files import check_metadata, count_slots
 from gcrl_zoo.data.minari_swap import recover
 from gcrl_zoo.data.store import TrajectoryStore
@@ -110,7 +111,7 @@ def read_episodes(dataset: MinariDataset) -> TrajectoryStore:
             action_space=dataset.action_space,
             n_slots=n_slots,
         )
-    except EpisodeError:
+    except (EpisodeError, MemoryError, NotEnoughMemory):
         raise
     except Exception as error:
         raise unreadable(Path(dataset.storage.data_path), error) from error

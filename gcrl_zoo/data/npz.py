@@ -60,7 +60,7 @@ class Npz:
         shape, dtype = self.forms[key]
         with self._retold():
             member: Any = self._archive.open(info)
-            file = io.BufferedReader(member, 2**20)
+            file = io.BufferedReader(member, 2**17)
             file.read(header)
         if transposed:
             whole = self._reader(file, key, shape[::-1], dtype)(shape[-1]).T

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gcrl_zoo.data.formats import read_file
+from gcrl_zoo.data.memory import available_memory, not_enough
 from gcrl_zoo.data.minari import dataset_folder, is_minari, is_whole, read_episodes, read_minari
 from gcrl_zoo.data.ogbench import missing, ogbench_file
 from gcrl_zoo.data.store import TrajectoryStore
@@ -122,4 +123,7 @@ def _open(path: Path) -> TrajectoryStore:
 
 
 def _read(path: Path) -> TrajectoryStore:
-    return read_minari(path) if path.is_dir() else read_file(path)
+    try:
+        return read_minari(path) if path.is_dir() else read_file(path)
+    except MemoryError:
+        raise not_enough(str(path), "more", available_memory()) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -48,11 +48,12 @@ class TrajectoryStore:
         self.action_space = action_space
         self._read_only = False
         self._watched = False
+        self._changes: dict[str, Callable[[Array], Array]] = {}  # of what is read, by column
         self._made_at: int | None = None  # for a view of some episodes: the version that it shows
 
         # What grows lies in objects that views share: one row per slot, one per step (its slot), one per episode.
         limit = None if capacity is None else capacity + capacity // 4
-        self._slots = Columns(limit)
+        self._slots = Columns(limit, name)
         self._steps = Tape({"slot": ((), SLOT)}, limit=limit)
         self._episodes = Tape(
             {"last": ((), SLOT), "length": ((), INT), "return": ((), FLOAT), "terminated": ((), np.dtype(np.bool_))}
@@ -188,7 +189,7 @@ class TrajectoryStore:
         :return: what gives a column as ``rows[column]``
         """
         self._check_fresh()
-        return Rows(self._slots, slots, self._check_readable)
+        return Rows(self._slots, slots, self._check_readable, self._changes)
 
     def episode(self, i: int) -> Episode:
         """A copy of the i-th episode; a negative number counts from the newest.
@@ -277,6 +278,23 @@ class TrajectoryStore:
         view = self._view(self.name)
         view._watched = True
         return view
+
+    def changed(self, changes: Mapping[str, Callable[[Array], Array]]) -> TrajectoryStore:
+        """A view in which columns are changed when they are read, such as images whose channels come first.
+
+        It needs no memory, and grows with its store.
+
+        :param changes: by column, a function of (n, ...) entries that returns n entries, in any shape and dtype
+        """
+        view = self._view(self.name)
+        view._changes = {**self._changes, **{key: self._after(key, change) for key, change in changes.items()}}
+        view.observation_space = None  # it is that of the store
+        return view
+
+    def _after(self, key: str, change: Callable[[Array], Array]) -> Callable[[Array], Array]:
+        """A change of what this store shows, as one of what it keeps."""
+        earlier = self._changes.get(key)
+        return change if earlier is None else lambda entries: change(earlier(entries))
 
     def copy(self, capacity: int | None = None) -> TrajectoryStore:
         """An independent store with the same episodes, such as own play that begins with a dataset."""

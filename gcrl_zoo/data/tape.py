@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from gcrl_zoo.data.episode import Array, DType
+from gcrl_zoo.data.memory import memory_for
 
 Layout: TypeAlias = Mapping[str, tuple[tuple[int, ...], DType]]  # column -> (shape of one row, dtype)
 
@@ -21,11 +23,12 @@ class Tape:
     :param layout: shape of one row and dtype of each column
     :param offset: rows at the beginning that are never used and stay zero
     :param limit: rows beyond which the arrays grow only when the live rows would not fit
+    :param name: what messages call the data
     """
 
-    def __init__(self, layout: Layout, offset: int = 0, limit: int | None = None) -> None:
+    def __init__(self, layout: Layout, offset: int = 0, limit: int | None = None, name: str = "The data") -> None:
         self.arrays: dict[str, Array] = {}
-        self.offset, self.limit = offset, limit
+        self.offset, self.limit, self.name = offset, limit, name
         self.start = self.stop = self.rows = offset
         self.version = 0  # counts the changes
         self.add_columns(layout)
@@ -43,9 +46,14 @@ class Tape:
         return {**self.__dict__, "arrays": arrays, "rows": self.stop}
 
     def add_columns(self, layout: Layout) -> None:
-        """Add columns, which only a tape without rows can."""
+        """Add columns, which only a tape without rows can.
+
+        :raises ValueError: they do not fit into memory
+        """
         assert not len(self)
-        self.arrays.update({key: np.zeros((self.rows, *shape), dtype=dtype) for key, (shape, dtype) in layout.items()})
+        with memory_for(self.rows * _row_bytes(layout), self.name):
+            for key, (shape, dtype) in layout.items():
+                self.arrays[key] = np.zeros((self.rows, *shape), dtype=dtype)
 
     def select(self, rows: Array) -> Tape:
         """A new tape with copies of these live rows."""
@@ -67,7 +75,10 @@ class Tape:
         self.start += n
 
     def reserve(self, n: int) -> int:
-        """Make room for n more rows, and return by how many rows the live ones moved back."""
+        """Make room for n more rows, and return by how many rows the live ones moved back.
+
+        :raises ValueError: they do not fit into memory; the rows that are there stay as they are
+        """
         if self.stop + n <= self.rows:
             return 0
         live, moved = len(self), self.start - self.offset
@@ -78,15 +89,22 @@ class Tape:
         if enlarge:
             rows += rows // 2
             rows = max(needed, rows if self.limit is None else min(rows, self.limit))
+        layout = {key: (array.shape[1:], array.dtype) for key, array in self.arrays.items()}
+        with memory_for(enlarge * rows * _row_bytes(layout), self.name):
+            targets = {k: np.empty((rows, *shape), dtype) for k, (shape, dtype) in layout.items()} if enlarge else {}
         for key, array in self.arrays.items():
-            target = array
+            target = targets.pop(key, array)
             if enlarge:
-                target = np.empty((rows, *array.shape[1:]), dtype=array.dtype)
                 target[: self.offset] = np.zeros((), dtype=array.dtype)
             _bytes(target)[self.offset : self.offset + live] = _bytes(array)[self.start : self.stop]
             self.arrays[key] = target
         self.start, self.stop, self.rows = self.offset, self.offset + live, rows
         return moved
+
+
+def _row_bytes(layout: Layout) -> int:
+    """Size of one row in memory."""
+    return sum(math.prod(shape) * dtype.itemsize for shape, dtype in layout.values())
 
 
 def _bytes(array: Array) -> Array:
