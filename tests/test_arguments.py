@@ -15,6 +15,7 @@ import pytest
 import torch as th
 from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
+from stable_baselines3.common.type_aliases import GymEnv
 
 from gcrl_zoo.common.annotations import is_pair_type, is_sequence_type, is_union, unfold
 from gcrl_zoo.common.arguments import (
@@ -294,15 +295,25 @@ def test_the_values_of_every_block_fit(method, preset, env_id):
 # ------------------------------------------------------------------------------------------- classes of other people
 
 
-class Undescribed(PPO):
-    def __init__(self, alpha, beta: "Nowhere" = 1, gamma: float = None, **kwargs: Any) -> None: ...  # type: ignore # noqa
+class Theirs(PPO):
+    def __init__(
+        self,
+        env: GymEnv | str | None,
+        alpha,
+        beta: Nowhere = 1,  # noqa: F821
+        gamma: float = None,  # noqa: RUF013
+        n_targets: Annotated[int, at.Ge(1)] = 1,
+        **kwargs: Any,
+    ) -> None: ...
 
 
 def test_arguments_of_other_peoples_classes_are_known_and_not_refused():
-    assert {"alpha", "beta", "n_steps", "device"} <= accepted_arguments(Undescribed)
-    check_arguments(Undescribed, {"alpha": object(), "beta": -1, "gamma": None}, "argument")
+    assert {"alpha", "beta", "n_steps", "device"} <= accepted_arguments(Theirs)
+    check_arguments(Theirs, {"alpha": object(), "beta": -1, "gamma": None, "env": "CartPole-v1"}, "argument")
+    for name, value in {"gamma": "high", "n_targets": 0, "env": 5}.items():
+        refusal(ValueError, lambda: check_arguments(Theirs, {name: value}, "argument"), name)  # noqa: B023
     with pytest.raises(TypeError, match=r"'alpah' is no argument; did you mean 'alpha'\?"):
-        check_arguments(Undescribed, {"alpah": 1}, "argument")
+        check_arguments(Theirs, {"alpah": 1}, "argument")
 
 
 # ------------------------------------------------------------------------------------------------------- the words
@@ -314,6 +325,8 @@ def test_arguments_of_other_peoples_classes_are_known_and_not_refused():
         (16.0, Count, "x is 16.0; give a whole number from 0 to 1,000,000,000,000, such as 16."),
         (1e6 + 0.5, LargeCount, "x is 1000000.5; give a whole number from 0 to 1,000,000,000,000, such as 1000000."),
         (0, Share, "x is 0; give a number in (0, 1]."),
+        (2.0, Share, "x is 2.0; give a number in (0, 1]."),
+        ("1", Share, "x is the text '1' (write 1 without quotes); give a number in (0, 1]."),
         (None, Share, "x is None; give a number in (0, 1], or leave it out for its default."),
         ("1e-3", float, "x is the text '1e-3' (YAML reads 1e3 and 1e-3 as text: write 0.001); give a finite number."),
         ("'False'", bool | None, "x is the text \"'False'\" (write False without quotes); give True, False or None."),

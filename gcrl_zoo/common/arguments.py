@@ -44,9 +44,9 @@ Width = Annotated[int, Ge(1), Le(8192)]
 HiddenWidths = Annotated[Sequence[Width], MaxLen(64), Example("[256, 256]")]
 Widths = Annotated[Sequence[Width], MinLen(1), MaxLen(64), Example("[256, 256]")]
 
-
 #: Arguments of another constructor, such as ``policy_kwargs``.
 Options = Annotated[Mapping[str, Any], Allowed("a mapping from names to values")]
+Optimizer = Annotated[type[th.optim.Optimizer], Allowed("a class of torch.optim, such as torch.optim.AdamW")]
 Policy = Annotated[str | type[BasePolicy], Allowed("the name of a policy, such as 'MlpPolicy', or its class")]
 Environment = Annotated[gym.Env | VecEnv | str, Allowed("an environment or its id")]
 
@@ -133,10 +133,18 @@ def arguments(cls: type) -> Mapping[str, Argument]:
 
 
 def _annotations(constructor: Any) -> dict[str, Any]:
-    try:
-        return get_type_hints(constructor, include_extras=True)
-    except NameError:  # of a name that only a type checker knows, in somebody else's class, which is then not checked
-        return {}
+    """By name, those that can be resolved; other people's classes may use names that only a type checker knows."""
+    found: dict[str, Any] = {}
+    for name, annotation in getattr(constructor, "__annotations__", {}).items():
+
+        def alone() -> None: ...
+
+        alone.__annotations__ = {name: annotation}
+        try:  # SB3's type GymEnv refers to VecEnv by its name
+            found |= get_type_hints(alone, constructor.__globals__, {"VecEnv": VecEnv}, include_extras=True)
+        except Exception:
+            continue
+    return found
 
 
 def accepted_arguments(cls: type) -> set[str]:

@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
 from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
-from gcrl_zoo.common.arguments import Options, Width, check_arguments
+from gcrl_zoo.common.arguments import Optimizer, Options, Width, check_arguments
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.optimizers import optimizer_settings
@@ -144,7 +144,7 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         action_head: HeadKind = "auto",
         action_head_kwargs: Options | None = None,
         image_features: Width = 256,
-        optimizer_class: type[th.optim.Optimizer] = th.optim.AdamW,
+        optimizer_class: Optimizer = th.optim.AdamW,
         optimizer_kwargs: Options | None = None,
     ) -> None:
         super().__init__(

@@ -159,7 +159,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         resume: bool = False,
         policy_kwargs: Options | None = None,
         stats_window_size: Annotated[int, Ge(1), Le(10**9), Unit("episodes")] = 100,
-        tensorboard_log: str | os.PathLike | None = None,
+        tensorboard_log: Annotated[str | os.PathLike, Allowed("the path of a folder")] | None = None,
         verbose: Annotated[int, Ge(0), Le(2)] = 0,
         seed: Annotated[int, Ge(0), Le(2**32 - 1)] | None = None,
         device: Device = "auto",
@@ -172,7 +172,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         for_sb3 |= dict(stats_window_size=stats_window_size, tensorboard_log=tensorboard_log, seed=seed, device=device)
         # A class, since SB3 would refuse the name "MlpPolicy" for Dict observations.
         policy = choose_policy(type(self), policy)
-        check_arguments(type(self), {"policy": policy, "env": env, **for_sb3}, what)
+        check_arguments(type(self), {"policy": policy, "env": env, "resume": resume, **for_sb3}, what)
         super().__init__(policy, env, support_multi_env=True, **{each: plain(given) for each, given in for_sb3.items()})
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size

@@ -17,6 +17,7 @@ from gcrl_zoo.common.annotations import (
     is_pair_type,
     is_sequence_type,
     is_union,
+    takes,
     unfold,
 )
 from gcrl_zoo.common.wording import in_words, shown
@@ -68,7 +69,7 @@ def refuse(name: str, value: Any, annotation: Any) -> NoReturn:
     hint = ""
     if value is None:
         hint = ", or leave it out for its default"
-    elif is_number(value) and not is_whole(value) and fits(int(value), annotation):
+    elif takes(annotation, int) and is_number(value) and not is_whole(value) and fits(int(value), annotation):
         hint = f", such as {int(value)}"
     raise ValueError(f"{name} is {shown(value, annotation)}; give {in_words(annotation)}{hint}.")
 

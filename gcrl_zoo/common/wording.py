@@ -52,7 +52,8 @@ def _number_in(text: str) -> str:
         return ""
     if not (number == 0 or 1e-15 < abs(number) < 1e15):
         return ""
-    return f"YAML reads 1e3 and 1e-3 as text: write {np.format_float_positional(number, trim='-')}"
+    plain = np.format_float_positional(number, trim="-")
+    return f"YAML reads 1e3 and 1e-3 as text: write {plain}" if "e" in text.lower() else f"write {plain} without quotes"
 
 
 def in_words(annotation: Any) -> str:
