@@ -13,6 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.portable_policy import PortablePolicy
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.common.window_policies import WindowPolicy
 
@@ -20,15 +21,15 @@ from .throw_away import ROOT, add_method_of_docs
 
 PAGE = (ROOT / "docs" / "add_a_method.md").read_text()
 ALGORITHM = PersistentAlgorithm, TrajectoryAlgorithm
-POLICY = OptimizedPolicy, ConditionedPolicy, WindowPolicy
+POLICY = PortablePolicy, OptimizedPolicy, ConditionedPolicy, WindowPolicy
 #: What users and the package call and no method overrides.
 CALLED = {
     *("plays", "train", "collect_rollouts", "save_replay_buffer", "load_replay_buffer"),
     *("optimizer_names", "optimizers", "check_optimizers", "set_return_scale", "set_target_return"),
 }
 #: Some cheap tests of every kind; all of them pass, too: paste the blocks and run `pytest -k rcbc`.
-TESTS = ("test_house.py", "test_conformance.py", "test_collector.py", "test_docs.py")
-CHEAP = "rcbc and (house or cut or alias or learns_twice or says_the_same or spaces_are) or readme_has"
+TESTS = ("test_house.py", "test_conformance.py", "test_collector.py", "test_docs.py", "test_parameters_page.py")
+CHEAP = "rcbc and (house or cut or alias or learns_twice or says_the_same or spaces_are or up_to_date) or readme_has"
 
 
 def public(classes: tuple[type, ...], of_sb3: type) -> set[str]:
@@ -74,7 +75,8 @@ def test_the_method_of_the_page_passes_the_suite(tmp_path):
         shutil.copy(ROOT / file, tmp_path)
     add_method_of_docs(tmp_path)
     added = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}, "capture_output": True, "text": True}
-    subprocess.run([sys.executable, "docs/methods_table.py"], check=True, **added)
+    for script in re.findall(r"^\tpython (docs/\w+\.py)$", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        subprocess.run([sys.executable, script], check=True, **added)  # make readme
     tests = [f"tests/{name}" for name in TESTS]
     result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", *tests, "-k", CHEAP], **added)
     assert result.returncode == 0, result.stdout + result.stderr

@@ -17,7 +17,7 @@ from .case import Case, data_of, differing
 from .chain import make_chain
 from .envs import make_store
 from .throw_away import ROOT
-from .value_learner import ValueLearner
+from .value_learner import ValueLearner, ValuePolicy
 
 CASE = Case(
     name="value_learner",
@@ -64,6 +64,16 @@ def test_learns(source):
 @pytest.mark.parametrize(("observation", "action"), [("image", "box"), ("goal", "discrete")])
 def test_a_loaded_agent_acts_the_same(tmp_path, observation, action):
     test_saving.test_a_loaded_agent_acts_the_same(CASE, tmp_path, observation, action)
+
+
+def test_the_policy_alone_acts_the_same(tmp_path):
+    model = CASE.make(**data_of("dataset")).learn(10)
+    model.policy.save(tmp_path / "policy.pth")
+    loaded = ValuePolicy.load(tmp_path / "policy.pth")
+    observations = CASE.env(n_envs=3).reset()
+    expected, _ = model.predict(observations, deterministic=True)
+    np.testing.assert_array_equal(loaded.predict(observations, deterministic=True)[0], expected)
+    assert list(loaded.optimizers) == OPTIMIZERS
 
 
 def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
