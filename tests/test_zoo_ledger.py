@@ -139,3 +139,34 @@ def test_stock_scripts_use_what_nobody_declares(package, user):
     assert package in source_of(user)
     for upstream in ("rl_zoo3", "stable-baselines3", "sb3-contrib", HUB, "optuna", "huggingface-hub"):
         assert package not in declared(upstream)
+
+
+def test_a_value_that_cannot_be_evaluated_is_a_traceback(stock):
+    """zoo/scripts.py: RL Zoo's own way of reading `-params`, which ours calls."""
+    from rl_zoo3.utils import StoreDict
+
+    read = inspect.unwrap(StoreDict.__call__)
+    with pytest.raises(NameError):
+        read(types.SimpleNamespace(dest="params"), None, types.SimpleNamespace(), ["dataset:mujoco/hopper/medium-v0"])
+
+
+def test_fetch_environments_are_not_known_as_goal_environments():
+    """zoo/monitor.py: RL Zoo knows the package by a name that it no longer has."""
+    pytest.importorskip("gymnasium_robotics")
+    from rl_zoo3.exp_manager import ExperimentManager
+
+    assert not ExperimentManager.is_robotics_env("FetchReach-v4")
+    assert 'y_axis = {\n        "success": "is_success"' in source_of("rl_zoo3.plots.plot_train")
+
+
+def test_the_monitor_is_inside_of_the_wrapper():
+    """zoo/monitor.py: SB3 puts env_wrapper around the Monitor, which cannot see what the wrapper adds to the info."""
+    text = source_of("stable_baselines3.common.env_util")
+    assert text.index("env = Monitor(env") < text.index("env = wrapper_class(env")
+
+
+def test_relative_paths_are_lost_by_record_training():
+    """docs/quickstart.md: ffmpeg looks for relative paths beside the list, which is in the output folder."""
+    text = source_of("rl_zoo3.record_training")
+    assert "video_folder = args.output_folder\n" in text and 'file.write(f"file {video_path}\\n")' in text
+    assert "abspath(args.output_folder)" not in text

@@ -15,6 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.registry import discover
+from gcrl_zoo.zoo import monitor
 from gcrl_zoo.zoo.environments import register_extras
 from gcrl_zoo.zoo.estimate import TimeEstimate
 from gcrl_zoo.zoo.hyperparams import SOURCES, Block, check_keys, compose, find_preset, own_file
@@ -22,8 +23,8 @@ from gcrl_zoo.zoo.hyperparams import SOURCES, Block, check_keys, compose, find_p
 
 def patch(exp_manager: ModuleType) -> None:
     """
-    Wrap ``read_hyperparameters`` and ``learn``, and register the environments of installed extras while no script has
-    looked yet.
+    Wrap ``read_hyperparameters``, ``learn`` and ``create_envs``, and register environments of installed extras while
+    no script has looked yet.
 
     :param exp_manager: ``rl_zoo3.exp_manager``
     """
@@ -66,6 +67,7 @@ def patch(exp_manager: ModuleType) -> None:
         stock_learn(self, model)
 
     manager.learn = learn
+    monitor.patch(manager)
 
 
 def _sources(manager: Any) -> set[str]:

@@ -25,7 +25,7 @@ SWITCH = "GCRL_ZOO_DISABLE"
 # upstream module -> our module and the function in it that takes the loaded upstream module
 PATCHES = {
     "gymnasium": ("gcrl_zoo.zoo.wrapped", "register"),
-    "rl_zoo3.utils": ("gcrl_zoo.zoo.register", "add_algorithms"),
+    "rl_zoo3.utils": ("gcrl_zoo.zoo.scripts", "patch"),
     "rl_zoo3.hyperparams_opt": ("gcrl_zoo.zoo.register", "add_search_spaces"),
     "rl_zoo3.exp_manager": ("gcrl_zoo.zoo.experiment", "patch"),
     "huggingface_sb3": ("gcrl_zoo.zoo.hub", "patch_package"),
