@@ -14,12 +14,11 @@ import sys
 import time
 from pathlib import Path
 
-import d3rlpy
 import gymnasium as gym
 import numpy as np
 import torch
 from dt_setting import Arrays
-from peer_d3rlpy import BATCH, K, d3rlpy_agent, d3rlpy_buffer
+from peer_d3rlpy import BATCH, K, d3rlpy, d3rlpy_agent, d3rlpy_buffer
 from runs import add_row
 
 from gcrl_zoo.data.sources import open_store

@@ -6,12 +6,20 @@ It is no dependency; `dt_peers.py` tells how to install it.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any
 
-import d3rlpy
 import numpy as np
 from dt_setting import BATCH, Arrays, K
+
+try:
+    import d3rlpy
+except ImportError:
+    sys.exit(
+        "This comparison needs d3rlpy, which is not installed; run it in an environment that has it: "
+        "python -m venv bench && bench/bin/pip install . d3rlpy transformers"
+    )
 
 
 def d3rlpy_agent(mean: np.ndarray, std: np.ndarray) -> Any:

@@ -226,7 +226,7 @@ def main() -> None:
     table = run(arguments.n_steps, arguments.rounds)
     print(table)
     if arguments.output:
-        packages = ["numpy", "torch", "stable-baselines3", *(["d3rlpy"] if "d3rlpy" in sys.modules else [])]
+        packages = ["numpy", "torch", "stable-baselines3", *(["d3rlpy"] if sys.modules.get("d3rlpy") else [])]
         versions = ", ".join(f"{package} {version(package)}" for package in packages)
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         arguments.output.write_text(

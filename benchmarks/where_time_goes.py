@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch as th
-from rl_zoo3.utils import linear_schedule
+from rl_zoo3.utils import get_wrapper_class, linear_schedule
 from stable_baselines3.common.env_util import make_vec_env
 
 from gcrl_zoo.registry import discover
@@ -58,13 +58,13 @@ def main() -> None:
     args = parser.parse_args()
     th.set_num_threads(1)
     method = discover()[args.algo]
-    _, block = compose(method, None, args.env)
+    _, block = compose(method, None, args.env, given=["stream"] if args.stream else [])
     settings = {key: value for key, value in block.items() if key not in ZOO_KEYS}
     if isinstance(settings["learning_rate"], str):
         settings["learning_rate"] = linear_schedule(settings["learning_rate"].removeprefix("lin_"))
     if args.stream:
         settings["stream"] = args.stream
-    env = make_vec_env(args.env, block.get("n_envs", 1), seed=0)
+    env = make_vec_env(args.env, block.get("n_envs", 1), seed=0, wrapper_class=get_wrapper_class(block))
     model = method.algorithm(env=env, seed=0, device="cpu", **settings)
 
     clock = Clock()
