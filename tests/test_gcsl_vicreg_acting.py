@@ -49,7 +49,7 @@ def test_the_wrapper_counts_down_where_return_to_go_is_the_token(return_token):
     model = CASE.make(env, policy_kwargs={"return_token": return_token}).learn(60)
     model.policy.set_target_return(5.0)
     seen = []
-    model.policy.slots["return"].embed.register_forward_pre_hook(lambda _, args: seen.append(args[0].item()))
+    model.policy.slots["returns"].embed.register_forward_pre_hook(lambda _, args: seen.append(args[0].item()))
     observation, _ = env.reset(seed=0)
     model.predict(observation)
     observation, reward, *_ = env.step(2)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
 from gcrl_zoo.common.arguments import Optimizer, Options, Width, check_arguments
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.observations import is_batch, to_batch
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.optimizers import optimizer_settings
 from gcrl_zoo.common.portable_policy import PortablePolicy
@@ -154,8 +155,6 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
             optimizer_kwargs=optimizer_settings(optimizer_class, optimizer_kwargs),
         )
         self.roles = Roles.of(observation_space, self.extra_commands)
-        entries = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {}
-        self._shapes = [(key, tuple(space.shape or ())) for key, space in entries.items()]
         encoders = {key: make_encoder(space, image_features) for key, space in self.roles.facts_space.spaces.items()}
         # A goal is encoded as the state that it names, with the same weights and statistics.
         self.encoder = DictEncoder(encoders)
@@ -182,19 +181,15 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         return self.target_return.device
 
     def obs_to_tensor(self, observation: Observation) -> tuple[PyTorchObs, bool]:
-        """SB3 copies and examines each entry, which a batch that is as it should be has no need of."""
-        if isinstance(observation, dict) and self._is_batch(observation):
+        """
+        :param observation: one observation or a batch of them
+        :return: (B, ...) on the device, and whether it was a batch
+        :raises ValueError: the observation does not fit the space, such as where a wrapper is missing
+        """
+        if is_batch(observation, self.observation_space):
             return to_tensors(observation, self.device), True
-        return super().obs_to_tensor(observation)
-
-    def _is_batch(self, observation: dict[str, np.ndarray]) -> bool:
-        for key, shape in self._shapes:
-            entry = observation.get(key)
-            if not isinstance(entry, np.ndarray) or entry.ndim == len(shape) or entry.shape[1:] != shape:
-                return False
-            if not entry.flags.c_contiguous:
-                return False
-        return len(observation) == len(self._shapes)
+        batch, several = to_batch(observation, self.observation_space)
+        return to_tensors(batch, self.device), several
 
     def set_training_mode(self, mode: bool) -> None:
         """SB3 asks for it at every step, and to walk through all modules takes a tenth of the time of acting."""

@@ -15,6 +15,7 @@ from stable_baselines3.common.vec_env import (
 )
 
 from gcrl_zoo.common.goal_advice import goal_advice
+from gcrl_zoo.common.observations import ADD_RETURN
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.values import is_number
 
@@ -54,7 +55,7 @@ def check_commands(name: str, needs: Needs, observation_space: spaces.Space) -> 
     if needs.return_to_go and not Roles.of(observation_space).return_to_go:
         raise ValueError(
             f"{name} must see how much return is still to come, but the environment shows no 'return_to_go'; "
-            "add it with `env_wrapper: gcrl_zoo.wrappers.ReturnToGo`."
+            f"{ADD_RETURN}."
         )
 
 
