@@ -111,12 +111,12 @@ def normalized(env, **settings):
 @sources_of("own play")
 def test_normalised_rewards_change_nothing(case, source, tmp_path):
     """What the environment gives is stored, so the same is learned; statistics can be evaluated with and saved."""
-    settings = {"gradient_steps": 3}
-    plain = case.make(case.env(n_envs=2), **settings).learn(60)
+    settings = {"gradient_steps": 1, "learning_starts": 0, "max_episode_steps": 5}
+    plain = case.make(case.env(n_envs=2), **settings).learn(24)
     env = normalized(normalized(case.env(n_envs=2)))
-    callbacks = [EvalCallback(normalized(normalized(case.env())), eval_freq=20, n_eval_episodes=1, verbose=0)]
-    callbacks += [CheckpointCallback(20, str(tmp_path), save_vecnormalize=True)]
-    model = case.make(env, **settings).learn(60, callbacks)
+    callbacks = [EvalCallback(normalized(normalized(case.env())), eval_freq=6, n_eval_episodes=1, verbose=0)]
+    callbacks += [CheckpointCallback(6, str(tmp_path), save_vecnormalize=True)]
+    model = case.make(env, **settings).learn(24, callbacks)
     assert not differing(weights_of(plain), weights_of(model))
     np.testing.assert_array_equal(plain.replay_buffer.returns, model.replay_buffer.returns)
     model.save(tmp_path / "agent")

@@ -50,7 +50,7 @@ class Events(BaseCallback):
 @sources_of("own play", "dataset + own play")
 def test_each_round_of_own_play_is_a_rollout(case, source):
     events = Events()
-    case.make(case.env(n_envs=2), **data_of(source)).learn(60, CallbackList([events]))
+    case.make(case.env(n_envs=2), gradient_steps=1, **data_of(source)).learn(60, CallbackList([events]))
     assert events.of("rollout starts") == [("rollout starts", at) for at in (0, 24, 48)]
     assert events.of("rollout ends") == [("rollout ends", at) for at in (24, 48, 60)]
     kinds = [name for name, _ in events.heard]
@@ -200,14 +200,18 @@ def test_the_constructor_refuses_it(case, tmp_path):
 def test_the_number_of_timesteps_may_be_any_number(case, source):
     """As in SB3, training ends with the first timestep that reaches it; also in the middle of a round."""
     model = case.make(case.env(n_envs=3), train_freq=3, **data_of(source))
-    for total in (1e1, 9.5, np.int64(10), np.float32(10), np.uint8(10)):
-        assert model.learn(total).num_timesteps == 12
-    assert model.learn(1e1, reset_num_timesteps=False).num_timesteps == 24  # from 12 to at least 22
-    model.learn(math.inf, lambda local, _: local["self"].num_timesteps < 30)
-    assert model.num_timesteps == 30 and model._current_progress_remaining == 1
+    assert model.learn(1e1).num_timesteps == 12
+    assert model.learn(3.5, reset_num_timesteps=False).num_timesteps == 18  # from 12 to at least 15.5
+    model.learn(math.inf, lambda local, _: local["self"].num_timesteps < 9)
+    assert model.num_timesteps == 9 and model._current_progress_remaining == 1
     with pytest.raises(ValueError, match=r"^total_timesteps is the text '1e4' [^\n]*; give a number of "):
         model.learn("1e4")
-    assert model.num_timesteps == 30
+    assert model.num_timesteps == 9
+
+
+@pytest.mark.parametrize("total", [10, 1e1, 9.5, np.int64(10), np.float32(10), np.uint8(10)], ids=repr)
+def test_all_forms_of_a_number_of_timesteps(total):
+    assert as_timesteps(total) == 10 and type(as_timesteps(total)) is int
 
 
 @pytest.mark.parametrize("total", ["1e4", "many", math.nan, -1, -0.5, None, True, (10,), -math.inf, 1j], ids=repr)
