@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import tracemalloc
@@ -17,8 +18,11 @@ import pytest
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 from minari.data_collector import EpisodeBuffer
+from minari.dataset._storages.hdf5_storage import encode_frame
+from PIL import Image
 
 from gcrl_zoo.data import containers, open_store
+from gcrl_zoo.data.minari_files import jpeg_shape
 
 from .test_d4rl import assert_episodes, columns, episodes
 
@@ -256,6 +260,34 @@ def test_entries_of_any_length_that_lie_in_the_same_place(place: Path) -> None:
     content[info.byte_offset : info.byte_offset + 16_000] = entry * 1000
     path.write_bytes(content)
     refusal(path.parent, path)
+
+
+@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "BMP", "twice", "nothing"])
+def test_frames_that_declare_a_huge_image(file_format: str, place: Path) -> None:
+    """Uniform images of a hundred megapixels compress to little, and Minari makes room for the first one's shape."""
+    path = recorded(IMAGE, jpeg=True)
+    file = io.BytesIO()
+    if file_format == "twice":
+        whole = encode_frame(np.zeros(IMAGE.shape, np.uint8)).tobytes()
+        start = whole.index(b"\xff\xc0")
+        header = whole[start : start + 19]
+        file.write(whole[:start] + header[:5] + b"\x27\x10\x27\x10" + header[9:] + whole[start:])
+    elif file_format != "nothing":
+        Image.new("RGB", (900, 1000)).save(file, file_format)
+    with h5py.File(path, "a") as opened:
+        frames = opened["episode_0/observations"]
+        assert h5py.check_vlen_dtype(frames.dtype) == np.uint8
+        frames[7] = np.frombuffer(file.getvalue(), np.uint8)
+    reason = r"'episode_0/observations' is no JPEG of shape \(40, 36, 3\) at step 7"
+    with pytest.raises(ValueError, match=rf"^{path} cannot be read \({reason}\); download or save it anew\.$"):
+        open_store(path.parent)
+
+
+@pytest.mark.parametrize("shape", [(40, 36), (36, 40, 3), (300, 33, 3)])
+def test_the_shape_that_a_jpeg_declares(shape: tuple[int, ...]) -> None:
+    frame = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    assert jpeg_shape(encode_frame(frame).tobytes()) == shape
+    assert jpeg_shape(encode_frame(frame).tobytes()[:100]) is None
 
 
 def test_metadata_without_spaces_do_not_make_an_environment(place: Path) -> None:

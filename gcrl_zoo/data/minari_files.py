@@ -7,9 +7,12 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from gymnasium import spaces
+
 from gcrl_zoo.data.checks import is_whole
 from gcrl_zoo.data.containers import unreadable
-from gcrl_zoo.data.hdf5 import open_hdf5, retold
+from gcrl_zoo.data.hdf5 import Hdf5, open_hdf5, retold
 
 if TYPE_CHECKING:
     from minari import MinariDataset
@@ -19,6 +22,8 @@ HDF5 = "main_data.hdf5"
 LARGEST_METADATA = 2**26
 LARGEST_SPACE = 2**27  # numbers in one observation
 MOST_EPISODES = 10**7
+FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
+START_OF_SCAN = 0xDA
 
 
 def check_metadata(folder: Path) -> None:
@@ -64,8 +69,13 @@ def count_slots(dataset: MinariDataset) -> int:
     folder = Path(dataset.storage.data_path)
     if dataset.storage.FORMAT != "hdf5":
         return int(dataset.total_steps) + int(dataset.total_episodes)
+    frames = _frames(dataset)
     with open_hdf5(folder / HDF5) as file:
         lengths = file.lengths()
+        for key in lengths:
+            shape = frames.get(key.partition("/")[2])
+            if shape is not None:
+                _check_frames(file, key, lengths[key], shape)
     slots = 0
     for i in dataset.episode_indices.tolist():
         rewards = f"episode_{i}/rewards"
@@ -73,3 +83,40 @@ def count_slots(dataset: MinariDataset) -> int:
             raise unreadable(folder / HDF5, f"it has no array '{rewards}'")
         slots += lengths[rewards] + 1
     return slots
+
+
+def _frames(dataset: MinariDataset) -> dict[str, tuple[int, ...]]:
+    """The observations that Minari compresses frame by frame, and the shape of a frame."""
+    from minari.dataset.minari_storage import is_image_space
+
+    space = dataset.observation_space
+    parts = space.spaces if isinstance(space, spaces.Dict) else {"": space}
+    if not dataset.storage.metadata.get("jpeg_encoding", True):
+        return {}
+    return {
+        f"observations/{k}".rstrip("/"): tuple(part.shape or ()) for k, part in parts.items() if is_image_space(part)
+    }
+
+
+def _check_frames(file: Hdf5, key: str, n_frames: int, shape: tuple[int, ...]) -> None:
+    """Refuse frames in other formats or sizes, since a few bytes can declare a huge one."""
+    rows = file.rows(key)
+    for step in range(n_frames):
+        frame = np.asarray(rows(1)[0])
+        if jpeg_shape(frame.tobytes()) != shape:
+            raise unreadable(file.name, f"'{key}' is no JPEG of shape {shape} at step {step}")
+
+
+def jpeg_shape(frame: bytes) -> tuple[int, ...] | None:
+    """The shape that a JPEG declares: (height, width), or with channels behind; None for anything else."""
+    found: list[tuple[int, ...]] = []
+    at = 2
+    while frame[:2] == b"\xff\xd8" and frame[at : at + 1] == b"\xff" and at + 10 <= len(frame):
+        marker, length = frame[at + 1], int.from_bytes(frame[at + 2 : at + 4], "big")
+        if marker == START_OF_SCAN:
+            return found[0] if len(found) == 1 else None
+        if marker in FRAME_HEADERS:
+            height, width = (int.from_bytes(frame[at + i : at + i + 2], "big") for i in (5, 7))
+            found.append((height, width, frame[at + 9]) if frame[at + 9] > 1 else (height, width))
+        at += 2 + length
+    return None
