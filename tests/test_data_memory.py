@@ -125,6 +125,20 @@ def test_an_agent_that_sees_images_another_way_round_takes_their_size_once(tmp_p
     assert taken < 1.5 * FRAMES
 
 
+def test_a_dataset_that_own_play_has_taken_over_does_not_stay(tmp_path: Path) -> None:
+    of_minari(tmp_path / "data")
+    env = PointEnv("image", "box")
+    BC("CnnPolicy", env, dataset=make_store("image", "box"), device="cpu", batch_size=8)  # imports what it needs
+    tracemalloc.start()
+    try:
+        agent = BC("CnnPolicy", env, dataset=tmp_path / "data", own_play=True, device="cpu", batch_size=8)
+        agent._open_data()  # as `learn` does
+        assert agent.replay_buffer.n_slots == N_SLOTS
+        assert tracemalloc.get_traced_memory()[0] < 1.4 * FRAMES
+    finally:
+        tracemalloc.stop()
+
+
 def test_columns_are_changed_when_they_are_read(tmp_path: Path) -> None:
     own(tmp_path / "data")
     store = open_store(tmp_path / "data")

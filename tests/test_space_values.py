@@ -232,7 +232,7 @@ def test_observations_in_another_shape_that_means_the_same(kind: str, shape: tup
     stored = store_of({"observation": values.reshape(5, *shape), "achieved_goal": SEEN}, CHOICES)
     env = Typed(spaces.Dict(observation=space, achieved_goal=wide((2,)), desired_goal=wide((2,))), CHOICE)
     agent = GCSLVICReg("MultiInputPolicy", env, **{argument: stored}, own_play=True, batch_size=8, device="cpu")
-    opened = getattr(agent._runtime, argument)
+    opened = agent.replay_buffer if argument == "dataset" else agent._runtime.stream
     assert opened.episode(0).observations["observation"].shape == (5, *space.shape)
     np.testing.assert_array_equal(opened.episode(0).observations["achieved_goal"], SEEN.astype(np.float32))
 

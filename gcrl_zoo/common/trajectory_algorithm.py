@@ -278,11 +278,14 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             return
         runtime, needs = self._runtime, self.data_needs
         check_commands(type(self).__name__, needs, self.observation_space)
-        runtime.dataset = self._open("dataset", needs)
-        # A replay buffer with episodes was loaded, dataset included.
-        if runtime.dataset is not None and self.plays and not self.replay_buffer.n_episodes:
+        # A replay buffer with episodes has taken the dataset over, now or before it was saved and loaded.
+        taken_over = self.plays and self.replay_buffer.n_episodes > 0
+        runtime.dataset = None if taken_over else self._open("dataset", needs)
+        if runtime.dataset is not None and self.plays:
             capacity = max(int(self.buffer_size), runtime.dataset.n_slots)
             self.replay_buffer = as_own_play(runtime.dataset, self.policy.roles, capacity)
+            runtime.dataset = None  # two copies of images may not fit into memory
+            del runtime.opened["dataset"]
         if self.stream is not None and not needs.stream:
             raise ValueError(f"{type(self).__name__} learns from actions and cannot use a `stream`; remove it.")
         runtime.stream = self._open("stream", needs._replace(actions=False))
@@ -307,7 +310,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         state = source, grown, self.env
         opened = self._runtime.opened
         if argument not in opened or opened[argument][0] != state:
-            store = fit_layout(open_store(source), self.policy.roles, self.action_space if needs.actions else None)
+            store = open_store(source, keep=argument == "stream" or not self.plays)
+            store = fit_layout(store, self.policy.roles, self.action_space if needs.actions else None)
             store = with_achieved_goals(store, self.policy.roles, self.env, argument)
             check_store(store, self.policy.roles, self.action_space, needs, argument)
             opened[argument] = state, store

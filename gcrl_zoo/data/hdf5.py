@@ -49,7 +49,9 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
     with retold(path):
         file = h5py.File(path, "r")
     with file:
-        yield Hdf5(file, path)
+        with retold(path):
+            opened = Hdf5(file, path)
+        yield opened
 
 
 @contextmanager

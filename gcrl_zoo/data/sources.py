@@ -23,16 +23,17 @@ VERSIONED = re.compile(r"-v\d+$")
 _opened: dict[Path, tuple[int, TrajectoryStore]] = {}
 
 
-def open_store(dataset: str | os.PathLike[str] | TrajectoryStore | MinariDataset) -> TrajectoryStore:
+def open_store(dataset: str | os.PathLike[str] | TrajectoryStore | MinariDataset, keep: bool = True) -> TrajectoryStore:
     """The episodes of a dataset, checked. Those of a file or folder are read once per process, and are read-only.
 
     :param dataset: a store; the path of a file of :meth:`TrajectoryStore.save`, OGBench or D4RL; the
         path of a Minari dataset (the folder that contains ``data``, or ``data`` itself); the id of a dataset that
         Minari or OGBench has downloaded; or a ``minari.MinariDataset``, of which the episodes in its
         ``episode_indices`` are read
+    :param keep: in memory for the next caller; False for a caller that copies the data and drops it
     :raises ValueError: one sentence on what is wrong and what to do
     """
-    store = _store_of(dataset)
+    store = _store_of(dataset, keep)
     if not store.n_episodes:
         raise ValueError(f"The dataset {store.name} is empty; record some episodes first.")
     if store.lengths.max() == 1:
@@ -43,14 +44,16 @@ def open_store(dataset: str | os.PathLike[str] | TrajectoryStore | MinariDataset
     return store
 
 
-def _store_of(dataset: Any) -> TrajectoryStore:
+def _store_of(dataset: Any, keep: bool) -> TrajectoryStore:
     if isinstance(dataset, TrajectoryStore):
         return dataset
     if isinstance(dataset, (str, os.PathLike)) and isinstance(os.fspath(dataset), str):
-        return _open(_locate(dataset))
+        return _open(_locate(dataset), keep)
     if is_minari(dataset):
         return (
-            _open(Path(dataset.storage.data_path).resolve()) if is_whole(dataset) else read_episodes(dataset).freeze()
+            _open(Path(dataset.storage.data_path).resolve(), keep)
+            if is_whole(dataset)
+            else read_episodes(dataset).freeze()
         )
     raise ValueError(f"{dataset!r:.80} is no dataset; give an id, a path, a TrajectoryStore or a minari.MinariDataset.")
 
@@ -114,12 +117,16 @@ def is_handed_over(dataset: Any) -> bool:
     return dataset is not None and not isinstance(dataset, (str, os.PathLike))
 
 
-def _open(path: Path) -> TrajectoryStore:
+def _open(path: Path, keep: bool) -> TrajectoryStore:
     parts = [path, *path.iterdir()] if path.is_dir() else [path]
     changed = max(part.stat().st_mtime_ns for part in parts)
-    if path not in _opened or _opened[path][0] != changed:
-        _opened[path] = (changed, _read(path).freeze())
-    return _opened[path][1]
+    if path in _opened and _opened[path][0] == changed:
+        return _opened[path][1]
+    _opened.pop(path, None)  # not in memory while the new one is read
+    store = _read(path).freeze()
+    if keep:
+        _opened[path] = changed, store
+    return store
 
 
 def _read(path: Path) -> TrajectoryStore:
