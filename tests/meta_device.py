@@ -12,6 +12,8 @@ import torch as th
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from gcrl_zoo.common.optimized_policy import OptimizedPolicy
+
 META = th.device("meta")
 #: Operations whose result has a size or value that the host must know: on a GPU the host waits for it.
 WAITING_TAGS = {th.Tag.data_dependent_output, th.Tag.dynamic_output_shape}
@@ -58,19 +60,27 @@ def _send(array: np.ndarray) -> th.Tensor:
 
 
 @contextmanager
-def on_device(policy: th.nn.Module) -> Iterator[OnDevice]:
+def on_device(policy: OptimizedPolicy) -> Iterator[OnDevice]:
     """
-    Moves a policy to the meta device, gives it an optimizer there, and watches.
+    Moves a policy to the meta device, gives it optimizers there, and watches.
 
     The default optimizer, fused AdamW, keeps everything on the device, its count of steps included, but has no kernel
     for meta. AdamW with ``capturable=True`` does the same arithmetic, also with the count on the device, and is made
     of ordinary operations. It refuses devices that it does not know, so that list is extended.
     """
+    stepped = {
+        optimizer: {id(p) for group in each.param_groups for p in group["params"]}
+        for optimizer, each in policy.optimizers.items()
+    }
+    named = {o: [name for name, p in policy.named_parameters() if id(p) in ids] for o, ids in stepped.items()}
     policy.to(META)
+    there = dict(policy.named_parameters())
     with (
         mock.patch("torch.optim.adam._get_capturable_supported_devices", lambda *_, **__: ["meta"]),
         mock.patch("gcrl_zoo.common.device.th.from_numpy", _send),
     ):
-        policy.optimizer = th.optim.AdamW(policy.parameters(), lr=1e-3, capturable=True, foreach=False)
+        for optimizer, names in named.items():
+            parameters = [there[name] for name in names]
+            setattr(policy, optimizer, th.optim.AdamW(parameters, lr=1e-3, capturable=True, foreach=False))
         with OnDevice() as mode:
             yield mode

@@ -33,8 +33,9 @@ def take_steps(case, observation="box", action="discrete", plant=None, **kwargs)
                 loss = plant(loss)
             assert loss.device == META and loss.shape == ()
             updater.step(loss, metrics)
-    moments = [state["exp_avg"] for state in model.policy.optimizer.state.values()]
-    assert moments, "the optimizer did not step"
+            model.after_update()
+    for optimizer in model.policy.optimizers.values():
+        assert [state["exp_avg"] for state in optimizer.state.values()], "the optimizer did not step"
 
 
 @pytest.mark.parametrize("action", ACTIONS)

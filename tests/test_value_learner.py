@@ -12,10 +12,11 @@ from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust import check_agent
 
-from . import test_conformance, test_learning_anew, test_resume, test_saving
+from . import test_conformance, test_device, test_learning_anew, test_resume, test_saving
 from .case import Case, data_of, differing
 from .chain import make_chain
 from .envs import make_store
+from .meta_device import LeftTheDevice
 from .throw_away import ROOT
 from .value_learner import ValueLearner, ValuePolicy
 
@@ -97,6 +98,13 @@ def test_all_optimizers_forget_when_networks_begin_anew(monkeypatch):
 def steps_of(model):
     """Number of steps that each optimizer remembers."""
     return [int(next(iter(each.state.values()))["step"]) for each in model.policy.optimizers.values()]
+
+
+def test_a_step_and_the_hook_stay_on_the_device():
+    test_device.take_steps(CASE)
+    waits = type("Waits", (ValueLearner,), {"after_update": lambda self: self.policy.return_scale.item()})
+    with pytest.raises(LeftTheDevice):
+        test_device.take_steps(Case(**{**vars(CASE), "algorithm": waits}))
 
 
 # ------------------------------------------------------------------ optimizers and target network
