@@ -9,11 +9,11 @@ from rl_zoo3.utils import ALGOS
 
 import gcrl_zoo
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo.download import UNREACHABLE, NotOnHub
+from gcrl_zoo.zoo.download import UNREACHABLE, NotOnHub, fetch_for_scripts
 from gcrl_zoo.zoo.trust import Untrusted
 
 from .envs import assert_same_actions
-from .hostile import KINDS
+from .hostile_fields import KINDS
 from .hub_server import signed_in
 from .scripts import script
 
@@ -187,6 +187,8 @@ def test_nothing_of_it_runs(kind, hub, pushed, tmp_path):
     copy(hub, pushed, name, **{ON_HUB[kind.file.name]: (run / kind.file).read_bytes()})
     with pytest.raises(Untrusted):
         gcrl_zoo.load_from_hub(name)
+    with pytest.raises(Untrusted):  # as the scripts download
+        fetch_for_scripts(name, ON_HUB[kind.file.name], upstream=None)
     assert not mark.exists()
 
 

@@ -38,6 +38,7 @@ from . import hostile
 from .case import all_cases, data_of
 from .envs import make_env
 from .hostile import ENV
+from .hostile_fields import KINDS
 from .matrix import every_case, every_variant, sources_of
 from .throw_away import ROOT
 
@@ -77,7 +78,7 @@ def test_an_honest_run_is_let_through(honest):
     check_folder(honest, "bc")
 
 
-@pytest.mark.parametrize("kind", hostile.KINDS, ids=str)
+@pytest.mark.parametrize("kind", KINDS, ids=str)
 def test_what_is_hostile_is_refused_and_not_run(kind, spoilt, tmp_path):
     file, mark = spoilt / kind.file, tmp_path / "mark"
     kind.spoil(file, mark)
@@ -89,7 +90,7 @@ def test_what_is_hostile_is_refused_and_not_run(kind, spoilt, tmp_path):
     assert not mark.exists()
 
 
-@pytest.mark.parametrize("kind", [kind for kind in hostile.KINDS if kind.load], ids=str)
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.load], ids=str)
 def test_what_is_hostile_would_run(kind, spoilt, tmp_path):
     file, mark = spoilt / kind.file, tmp_path / "mark"
     kind.spoil(file, mark)
@@ -101,7 +102,7 @@ def test_what_is_hostile_would_run(kind, spoilt, tmp_path):
 
 
 def test_there_are_many_kinds():
-    assert len({kind.name for kind in hostile.KINDS}) == len(hostile.KINDS) > 40
+    assert len({kind.name for kind in KINDS}) == len(KINDS) > 40
 
 
 @every_case
