@@ -126,7 +126,7 @@ def a_layer_of_a_billion(mark):
     return {"policy_kwargs": {"net_arch": [10**9]}}
 
 
-@plain(" asks for networks of 4227858432 numbers")
+@plain(" asks for networks of 4227858496 numbers")
 def layers_that_are_not_there(mark):
     """Each within its range, and 16 GiB together."""
     return {"policy_kwargs": {"net_arch": [8192] * 64}}

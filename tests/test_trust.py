@@ -40,6 +40,7 @@ from .envs import make_env
 from .hostile import ENV
 from .hostile_fields import KINDS
 from .matrix import every_case, every_variant, sources_of
+from .memory import MEGABYTE, within
 from .throw_away import ROOT
 
 
@@ -99,6 +100,22 @@ def test_what_is_hostile_would_run(kind, spoilt, tmp_path):
     except Exception:
         pass  # it has run before
     assert mark.is_dir()
+
+
+LARGE = (
+    "a_shape_that_is_a_text",
+    "results_without_end",
+    "a_bomb",
+    "a_crowd_of_values",
+    "a_storage_larger_than_its_record",
+)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name in LARGE], ids=str)
+def test_what_is_large_is_refused_before_there_is_room_for_it(kind, spoilt, tmp_path):
+    kind.spoil(spoilt / kind.file, tmp_path / "mark")
+    with within(32 * MEGABYTE), pytest.raises(Untrusted):
+        check_file(spoilt / kind.file, "bc")
 
 
 def test_there_are_many_kinds():
