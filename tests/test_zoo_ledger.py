@@ -12,8 +12,11 @@ from importlib.metadata import requires
 from importlib.util import find_spec
 from pathlib import Path
 
+import gymnasium as gym
 import pytest
+from gymnasium import spaces
 from packaging.requirements import Requirement
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 HUB = "sb3-team-hf-integration"
 
@@ -163,6 +166,13 @@ def test_the_monitor_is_inside_of_the_wrapper():
     """zoo/monitor.py: SB3 puts env_wrapper around the Monitor, which cannot see what the wrapper adds to the info."""
     text = source_of("stable_baselines3.common.env_util")
     assert text.index("env = Monitor(env") < text.index("env = wrapper_class(env")
+
+
+def test_observations_that_cannot_be_vectorised_are_a_type_error():
+    env = gym.Env()
+    env.observation_space, env.action_space = spaces.Text(5), spaces.Discrete(2)
+    with pytest.raises(TypeError, match="'NoneType' object is not iterable"):
+        DummyVecEnv([lambda: env])
 
 
 def test_relative_paths_are_lost_by_record_training():

@@ -17,6 +17,7 @@ from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.policy_choice import UnfitPolicy
+from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_environment
 from gcrl_zoo.data.disk import writing
@@ -54,6 +55,7 @@ class PersistentAlgorithm(BaseAlgorithm):
     @staticmethod
     def _wrap_env(env: GymEnv, verbose: int = 0, monitor_wrapper: bool = True) -> VecEnv:
         """Each environment that is given passes here, before SB3 asserts what it needs of it."""
+        Roles.of(env.observation_space)  # refuses what SB3 cannot vectorise
         refuse_unbounded(env.action_space)
         return BaseAlgorithm._wrap_env(env, verbose, monitor_wrapper)
 

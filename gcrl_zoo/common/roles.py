@@ -91,6 +91,10 @@ class Roles:
         commands = {DESIRED_GOAL, RETURN_TO_GO, *extra_commands}
         facts = {key: entry for key, entry in entries.items() if key not in commands}
         extras = tuple(extra_commands)
+        if not facts:
+            raise ValueError(
+                f"The observation {space} shows nothing of the environment; add an entry that does, with a wrapper."
+            )
         return cls(spaces.Dict(facts), plain, DESIRED_GOAL in entries, RETURN_TO_GO in entries, extras)
 
     @property

@@ -132,6 +132,8 @@ def _episodes(dataset: MinariDataset) -> Iterator[Episode]:
 def check_spaces(name: str, observation_space: Space[Any], action_space: Space[Any]) -> None:
     """Refuse what an episode cannot hold, in a sentence that begins with the name."""
     parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {"": observation_space}
+    if not parts:
+        raise ValueError(f"In {name} the observation is an empty Dict, of which nothing can be kept; add an entry.")
     for key, part in parts.items():
         if not isinstance(part, SIMPLE):
             what = f"the observation '{key}'" if key else "the observation space"

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from gymnasium import Env
 
+from gcrl_zoo.data.minari import check_spaces
 from gcrl_zoo.data.minari_storage import About
 from gcrl_zoo.data.minari_writer import check_target, write_minari
 from gcrl_zoo.data.recorder import Recording
 
 if TYPE_CHECKING:
-    from gymnasium import Env
     from minari import MinariDataset
     from stable_baselines3.common.type_aliases import PolicyPredictor
     from stable_baselines3.common.vec_env import VecEnv
@@ -79,6 +80,8 @@ def record(
         raise ValueError(f"n_episodes is {n_episodes} and n_timesteps is {n_timesteps}; give one of them, at least 1.")
     if n_envs < 1:
         raise ValueError(f"n_envs is {n_envs}; give at least 1.")
+    if isinstance(env, Env):
+        check_spaces(dataset_id, env.observation_space, env.action_space)  # SB3 cannot vectorise all of them
     with vectorised(env, n_envs) as vec_env:
         bare = innermost(vec_env)
         spec, name = bare.envs[0].spec, algorithm_name or ("random" if model is None else type(model).__name__)

@@ -20,6 +20,7 @@ from stable_baselines3.her import HerReplayBuffer
 from tqdm import tqdm
 
 from gcrl_zoo.common.explorers import NoiseLevels
+from gcrl_zoo.data.minari import check_spaces
 from gcrl_zoo.data.minari_writer import MinariWriter
 from gcrl_zoo.data.recorder import Recorder, Recording
 from gcrl_zoo.data.spaces import same_values
@@ -139,9 +140,17 @@ def make_env(env_id: str, n_envs: int = 1, env_kwargs: dict[str, Any] | None = N
     :param env_id: of the environment
     :param n_envs: how many of them play side by side
     :param env_kwargs: for its constructor
+    :raises ValueError: its observations or actions cannot be recorded
     """
+    spec = gym.spec(env_id)
+
     # Of the id alone, SB3 would make one that renders.
-    return make_vec_env(gym.spec(env_id).make, n_envs, env_kwargs=env_kwargs, vec_env_cls=DummyVecEnv)
+    def make(**kwargs: Any) -> gym.Env[Any, Any]:
+        env = spec.make(**kwargs)
+        check_spaces(env_id, env.observation_space, env.action_space)  # SB3 cannot vectorise all of them
+        return env
+
+    return make_vec_env(make, n_envs, env_kwargs=env_kwargs, vec_env_cls=DummyVecEnv)
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo import monitor
+from gcrl_zoo.zoo import monitor, spaces
 from gcrl_zoo.zoo.environments import register_extras
 from gcrl_zoo.zoo.estimate import TimeEstimate
 from gcrl_zoo.zoo.hyperparams import SOURCES, Block, check_keys, compose, find_preset, own_file
@@ -67,6 +67,7 @@ def patch(exp_manager: ModuleType) -> None:
         stock_learn(self, model)
 
     manager.learn = learn
+    spaces.patch(manager)
     monitor.patch(manager)
 
 
