@@ -152,6 +152,19 @@ def test_counts_are_whole_numbers_from_one(act: Callable[[Any], Any]) -> None:
         act(10 * count)
 
 
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda n: Windows(STORE, length=n),
+        lambda n: Windows(STORE, 1, ahead=n),
+        *(lambda n, s=s: s.sample(RNG, n) for s in (Steps(STORE), GoalPairs(STORE), Windows(STORE, 2))),
+    ],
+)
+def test_counts_that_ask_for_gigabytes(act: Callable[[Any], Any]) -> None:
+    for count in (2**24 + 1, 1e12, 10**30):
+        assert "of at least 1 and at most 16,777,216." in refusal(lambda count=count: act(count))
+
+
 def test_shares_and_discounts_lie_in_their_range() -> None:
     for value in (-0.1, 1.5, float("nan"), float("inf"), "0.5", None, True, [0.5], 1j):
         assert "give a number in (0, 1]" in refusal(lambda value=value: STORE.best(value))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 import tracemalloc
@@ -155,6 +156,8 @@ def test_columns_are_changed_when_they_are_read(tmp_path: Path) -> None:
     assert turned.copy().take("observation", slots).shape == (3, 4, 1, 36, 36)
     back = turned.changed({"observation": lambda entries: np.moveaxis(entries, 1, -1)})  # changes follow each other
     np.testing.assert_array_equal(back.take("observation", slots), store.take("observation", slots))
+    wide = turned.changed({"observation": np.atleast_2d}).changed({"observation": np.atleast_3d})
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(wide)).take("observation", slots), expected)
 
 
 def test_saving_takes_a_portion_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,17 +19,19 @@ def is_whole(value: Any, least: int) -> bool:
     return is_real(value) and value == int(value) and value >= least
 
 
-def whole(value: Any, name: str, least: int = 1) -> int:
+def whole(value: Any, name: str, least: int = 1, most: int | None = None) -> int:
     """Check a whole number.
 
     :param value: what the user gave; booleans, fractions and text are refused
     :param name: of the argument, for the message
     :param least: the smallest number that is allowed
+    :param most: the largest number that is allowed; None for no limit
     :return: the number as an int
-    :raises ValueError: the value is no whole number, or too small
+    :raises ValueError: the value is no whole number, too small or too large
     """
-    if not is_whole(value, least):
-        raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}.")
+    if not is_whole(value, least) or (most is not None and value > most):
+        limit = "" if most is None else f" and at most {most:,}"
+        raise ValueError(f"{name} is {value!r}; give a whole number of at least {least}{limit}.")
     return int(value)
 
 

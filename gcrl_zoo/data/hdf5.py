@@ -32,6 +32,7 @@ FILTERS = {1, 2, 3, 4, 5, 6, 32000}  # deflate, shuffle, fletcher32, szip, nbit,
 COMPRESSION = 1100  # deflate shortens by 1,032 at most
 UNWRITTEN = 2**16  # bytes that may be declared with nothing stored, as for an array of zeros
 LARGEST_CHUNK = 2**26
+CHUNK_CACHE = 2**25  # an episode begins in the chunks in which the one before ends: decompress them once
 ENTRY = 16  # bytes of an entry of any length: its size and where it lies
 GROUP = np.dtype(np.void)
 
@@ -47,7 +48,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
     if not path.is_file():  # opening a named pipe would wait forever
         raise unreadable(path, "it is no regular file")
     with retold(path):
-        file = h5py.File(path, "r")
+        file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
     with file:
         with retold(path):
             opened = Hdf5(file, path)

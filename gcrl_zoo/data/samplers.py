@@ -14,6 +14,9 @@ from gcrl_zoo.data.store import TrajectoryStore
 IndexT = TypeVar("IndexT")
 BatchT = TypeVar("BatchT", covariant=True)
 
+MOST = 2**24
+"""Samples in a batch, and steps in a window: more would ask for gigabytes."""
+
 Strategy: TypeAlias = Literal["future", "final", "episode", "geometric", "random"]
 
 
@@ -209,8 +212,8 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
 
     def __init__(self, store: TrajectoryStore, length: int, ahead: int = 1) -> None:
         self.store = store
-        self.length = whole(length, "The length of windows")
-        self.ahead = whole(ahead, "The number of actions ahead")
+        self.length = whole(length, "The length of windows", most=MOST)
+        self.ahead = whole(ahead, "The number of actions ahead", most=MOST)
         self._offsets = np.arange(self.length + self.ahead - 1)
 
     def draw(self, rng: np.random.Generator, n: int) -> WindowIndex:
@@ -257,7 +260,7 @@ def _uniform(rng: np.random.Generator, n: int, bounds: Array | int) -> Array:
 
 def _uniform_steps(store: TrajectoryStore, rng: np.random.Generator, n: int) -> Array:
     """(B,) slots, uniform over all steps."""
-    n, steps = whole(n, "The number of samples"), store.steps
+    n, steps = whole(n, "The number of samples", most=MOST), store.steps
     if not len(steps):
         raise ValueError(f"A batch was drawn from {store.name}, but it holds no episodes yet.")
     return steps.take(_uniform(rng, n, len(steps))).astype(np.intp)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -287,14 +288,12 @@ class TrajectoryStore:
         :param changes: by column, a function of (n, ...) entries that returns n entries, in any shape and dtype
         """
         view = self._view(self.name)
-        view._changes = {**self._changes, **{key: self._after(key, change) for key, change in changes.items()}}
+        view._changes = dict(self._changes)
+        for key, change in changes.items():
+            earlier = self._changes.get(key)
+            view._changes[key] = change if earlier is None else partial(_one_after_another, earlier, change)
         view.observation_space = None  # it is that of the store
         return view
-
-    def _after(self, key: str, change: Callable[[Array], Array]) -> Callable[[Array], Array]:
-        """A change of what this store shows, as one of what it keeps."""
-        earlier = self._changes.get(key)
-        return change if earlier is None else lambda entries: change(earlier(entries))
 
     def copy(self, capacity: int | None = None) -> TrajectoryStore:
         """An independent store with the same episodes, such as own play that begins with a dataset."""
@@ -363,3 +362,7 @@ class TrajectoryStore:
         if moved:
             for numbers in (self._slots["first"], self._slots["last"], self._steps["slot"], self._episodes["last"]):
                 numbers -= moved
+
+
+def _one_after_another(first: Callable[[Array], Array], second: Callable[[Array], Array], entries: Array) -> Array:
+    return second(first(entries))
