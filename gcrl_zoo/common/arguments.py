@@ -20,9 +20,11 @@ from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.vec_env import VecEnv
+from torch import nn
 
 from gcrl_zoo.common.annotations import Allowed, Example, Nested, WholeFloats
 from gcrl_zoo.common.values import check, is_number
+from gcrl_zoo.nets.activations import is_activation
 
 # --------------------------------------------------------------------------------- what arguments have in common
 # Upper limits are far beyond what anybody needs: they refuse typing errors that would fill the memory or hang.
@@ -47,6 +49,12 @@ Widths = Annotated[Sequence[Width], MinLen(1), MaxLen(64), Example("[256, 256]")
 #: Arguments of another constructor, such as ``policy_kwargs``.
 Options = Annotated[Mapping[str, Any], Allowed("a mapping from names to values")]
 Optimizer = Annotated[type[th.optim.Optimizer], Allowed("a class of torch.optim, such as torch.optim.AdamW")]
+Activation = Annotated[
+    str | type[nn.Module],
+    Allowed(
+        "an activation of torch.nn that needs no arguments and keeps the shape, such as torch.nn.Tanh", is_activation
+    ),
+]
 Policy = Annotated[str | type[BasePolicy], Allowed("the name of a policy, such as 'MlpPolicy', or its class")]
 Environment = Annotated[gym.Env | VecEnv | str, Allowed("an environment or its id")]
 

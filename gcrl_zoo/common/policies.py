@@ -14,7 +14,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
 from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
-from gcrl_zoo.common.arguments import Optimizer, Options, Width, check_arguments
+from gcrl_zoo.common.arguments import Activation, Optimizer, Options, Width, check_arguments
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.observations import is_batch, to_batch
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
@@ -22,6 +22,7 @@ from gcrl_zoo.common.optimizers import optimizer_settings
 from gcrl_zoo.common.portable_policy import PortablePolicy
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.nets.activations import activation_class
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, SmallImageEncoder, VectorEncoder
 from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
 
@@ -127,6 +128,8 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         ``"deterministic"`` for ``Box`` action spaces
     :param action_head_kwargs: options of the head, which depend on its kind
     :param image_features: width of an image's encoding
+    :param activation_fn: between the layers of the networks that choose actions, model the environment or embed inputs
+        (also by name: ``"Tanh"``); convolutions and expanders keep ReLU
     :param optimizer_class: optimizer of all networks
     :param optimizer_kwargs: its options, without the learning rate; ``AdamW`` has ``weight_decay`` 1e-4 by default
     """
@@ -145,6 +148,7 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         action_head: HeadKind = "auto",
         action_head_kwargs: Options | None = None,
         image_features: Width = 256,
+        activation_fn: Activation = nn.ReLU,
         optimizer_class: Optimizer = th.optim.AdamW,
         optimizer_kwargs: Options | None = None,
     ) -> None:
@@ -154,6 +158,7 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
             optimizer_class=optimizer_class,
             optimizer_kwargs=optimizer_settings(optimizer_class, optimizer_kwargs),
         )
+        self.activation_fn = activation_class(activation_fn)
         self.roles = Roles.of(observation_space, self.extra_commands)
         encoders = {key: make_encoder(space, image_features) for key, space in self.roles.facts_space.spaces.items()}
         # A goal is encoded as the state that it names, with the same weights and statistics.

@@ -16,11 +16,19 @@ class ForwardModel(nn.Module):
     :param action_dim: width A of an encoded action
     :param change_dim: width F of the way, see :class:`~gcrl_zoo.nets.inverse.Change`
     :param net_arch: widths of the hidden layers
+    :param activation: between layers
     """
 
-    def __init__(self, state_dim: int, action_dim: int, change_dim: int, net_arch: Sequence[int]) -> None:
+    def __init__(
+        self,
+        state_dim: int,
+        action_dim: int,
+        change_dim: int,
+        net_arch: Sequence[int],
+        activation: type[nn.Module] = nn.ReLU,
+    ) -> None:
         super().__init__()
-        self.body = mlp([state_dim + action_dim, *net_arch, change_dim])
+        self.body = mlp([state_dim + action_dim, *net_arch, change_dim], activation)
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
         """

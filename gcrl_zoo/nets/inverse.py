@@ -89,13 +89,21 @@ class InverseModel(nn.Module):
     :param change_dim: width F of the way from one to the other, see :class:`Change`; may be 0
     :param net_arch: widths of the hidden layers, the last of which is the output
     :param layer_norm: normalise each hidden layer before its activation
+    :param activation: after each layer
     :raises ValueError: there is no hidden layer
     """
 
-    def __init__(self, state_dim: int, change_dim: int, net_arch: Sequence[int], layer_norm: bool = False) -> None:
+    def __init__(
+        self,
+        state_dim: int,
+        change_dim: int,
+        net_arch: Sequence[int],
+        layer_norm: bool = False,
+        activation: type[nn.Module] = nn.ReLU,
+    ) -> None:
         super().__init__()
         self.features_dim = last_width(net_arch)
-        self.body = mlp([2 * state_dim + change_dim, *net_arch], layer_norm=layer_norm, activate_last=True)
+        self.body = mlp([2 * state_dim + change_dim, *net_arch], activation, layer_norm, activate_last=True)
 
     def forward(self, state: Tensor, successor: Tensor, change: Tensor) -> Tensor:
         """

@@ -124,13 +124,15 @@ class Block(KeepsWeights):
     :param width: D of a token
     :param n_heads: of its attention
     :param dropout: of attention and of the two layers behind it
+    :param activation: between these two layers
     """
 
-    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+    def __init__(self, width: int, n_heads: int, dropout: float, activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
         self.before_attention, self.before_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
         self.attention = OneHead(width, dropout) if n_heads == 1 else ManyHeads(width, n_heads, dropout)
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
+        self.activation = None if activation is nn.ReLU else activation()  # `feed_forward` is for ReLU
         self.dropout = ByteDropout(dropout)
         self.keep_weights()
 
@@ -168,7 +170,10 @@ class Block(KeepsWeights):
         if wanted is not ALL:
             x, normed, hidden = x[:, wanted], normed[:, wanted], hidden[..., wanted, :]
         x = self.add(x, self._attend(normed, memory, hidden))
-        return self.add(x, feed_forward(normalise(x, *self._norms[1]), *self._layers))
+        normed = normalise(x, *self._norms[1])
+        if self.activation is None:
+            return self.add(x, feed_forward(normed, *self._layers))
+        return self.add(x, self.narrow(self.activation(self.widen(normed))))
 
     def add(self, x: Tensor, y: Tensor) -> Tensor:
         """With dropout of y."""
@@ -181,14 +186,19 @@ class Transformer(KeepsWeights):
     :param n_layers: number of blocks
     :param n_heads: of each block
     :param dropout: on tokens, attention and outputs
+    :param activation: of the two layers behind attention
     """
 
-    def __init__(self, width: int, n_layers: int, n_heads: int, dropout: float) -> None:
+    def __init__(
+        self, width: int, n_layers: int, n_heads: int, dropout: float, activation: type[nn.Module] = nn.ReLU
+    ) -> None:
         super().__init__()
         if n_layers < 1:
             raise ValueError(f"n_layers is {n_layers}; give at least 1.")
         self.before, self.dropout = nn.LayerNorm(width), ByteDropout(dropout)
-        self.blocks: Iterable[Any] = nn.ModuleList([Block(width, n_heads, dropout) for _ in range(n_layers)])
+        self.blocks: Iterable[Any] = nn.ModuleList(
+            [Block(width, n_heads, dropout, activation) for _ in range(n_layers)]
+        )
         self.after = nn.LayerNorm(width)
         self.keep_weights()
 

@@ -33,7 +33,7 @@ class BCPolicy(ConditionedPolicy):
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, last_width(net_arch), **kwargs)
-        self.body = mlp([self.encoder.features_dim, *net_arch], layer_norm=layer_norm, activate_last=True)
+        self.body = mlp([self.encoder.features_dim, *net_arch], self.activation_fn, layer_norm, activate_last=True)
         self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:

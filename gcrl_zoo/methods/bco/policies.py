@@ -47,13 +47,14 @@ class BCOPolicy(ConditionedPolicy):
         super().__init__(
             observation_space, action_space, last_width(net_arch), action_head, action_head_kwargs, **kwargs
         )
-        self.body = mlp([self.encoder.features_dim, *net_arch], layer_norm=layer_norm, activate_last=True)
+        self.body = mlp([self.encoder.features_dim, *net_arch], self.activation_fn, layer_norm, activate_last=True)
 
         # Encoders with weights, those of images, are the inverse model's own; the others hold only statistics.
         own = {key: copy.deepcopy(each) if [*each.parameters()] else each for key, each in self.encoder.items()}
         self.inverse_encoder = DictEncoder(own)
         self.change = Change(own)
-        self.inverse = InverseModel(self.encoder.features_dim, self.change.features_dim, inverse_arch, layer_norm)
+        dims = self.encoder.features_dim, self.change.features_dim
+        self.inverse = InverseModel(*dims, inverse_arch, layer_norm, self.activation_fn)
         self.inverse_head = make_action_head(
             action_space, self.inverse.features_dim, action_head, **(action_head_kwargs or {})
         )

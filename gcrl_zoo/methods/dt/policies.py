@@ -67,7 +67,7 @@ class DTPolicy(WindowPolicy):
             self.ring_distance, ring_hidden = ring(self.band)
             self.register_buffer("ring_hidden", ring_hidden, persistent=False)
         self.tokens = StepTokens(self.head.encoding_dim, self.encoder.features_dim, embed_dim, max_timesteps)
-        self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout)
+        self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout, self.activation_fn)
         self.newest = slice(-1, None), slice(-2, -1) if self.reads_returns else None  # state and return
         # Nothing comes before the first return-to-go.
         self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)

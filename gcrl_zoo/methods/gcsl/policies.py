@@ -42,7 +42,7 @@ class GCSLPolicy(ConditionedPolicy):
         super().__init__(observation_space, action_space, last_width(net_arch), **kwargs)
         self.horizon = horizon
         width = self.encoder.features_dim + self.goal_encoder.features_dim + horizon
-        self.body = mlp([width, *net_arch], layer_norm=layer_norm, activate_last=True)
+        self.body = mlp([width, *net_arch], self.activation_fn, layer_norm, activate_last=True)
         self.time_to_goal = nn.Linear(last_width(net_arch), 1)
         self.register_buffer("target_horizon", th.ones(1))
         self.register_buffer("mean_horizon", th.ones(1))

@@ -27,16 +27,19 @@ class InputSlot(nn.Module):
 
     :param features_dim: width F of the input
     :param embedding_dim: width of its own embedding; None to pass the input on as it is
+    :param activation: of that embedding
     :param missing: ``"null"`` puts a learned vector where nothing is, ``"noise"`` a fresh draw of N(0, I)
     """
 
-    def __init__(self, features_dim: int, embedding_dim: int | None, missing: str) -> None:
+    def __init__(
+        self, features_dim: int, embedding_dim: int | None, missing: str, activation: type[nn.Module] = nn.ReLU
+    ) -> None:
         super().__init__()
         self.features_dim = features_dim
         self.width = features_dim if embedding_dim is None else embedding_dim
         self.embed: nn.Module = nn.Identity()
         if embedding_dim is not None:
-            self.embed = nn.Sequential(nn.Linear(features_dim, embedding_dim), nn.ReLU())
+            self.embed = nn.Sequential(nn.Linear(features_dim, embedding_dim), activation())
         self.null = nn.Parameter(th.zeros(self.width)) if missing == "null" else None
 
     def forward(self, features: Tensor | None, like: Tensor) -> Tensor:
@@ -104,10 +107,10 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         widths = {"state": self.encoder.features_dim, "returns": 1, "goal": self.goal_encoder.features_dim}
         if self.change is not None and self.change.features_dim:
             widths["change"] = self.change.features_dim
-        slots = {name: InputSlot(width, embedding_dim, missing) for name, width in widths.items()}
+        slots = {name: InputSlot(width, embedding_dim, missing, self.activation_fn) for name, width in widths.items()}
         self.slots = nn.ModuleDict(slots)
         width = sum(slot.width for slot in slots.values())
-        self.body = mlp([width, *net_arch, representation_dim])
+        self.body = mlp([width, *net_arch, representation_dim], self.activation_fn)
         self.bottleneck: TokenBottleneck | nn.Identity = nn.Identity()
         if n_tokens is not None:
             self.bottleneck = TokenBottleneck(representation_dim, n_tokens, temperature)
@@ -115,8 +118,10 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         self.forward_model: ForwardModel | None = None
         if forward_arch is not None and "change" in slots:
             dims = self.encoder.features_dim, self.head.encoding_dim, widths["change"]
-            self.forward_model = ForwardModel(*dims, forward_arch)
-        self.predictor = None if predictor_dim is None else mlp([expander_dim, predictor_dim, expander_dim])
+            self.forward_model = ForwardModel(*dims, forward_arch, self.activation_fn)
+        self.predictor = None
+        if predictor_dim is not None:
+            self.predictor = mlp([expander_dim, predictor_dim, expander_dim], self.activation_fn)
         self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:
