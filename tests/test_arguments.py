@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import annotated_types as at
 import numpy as np
+import optuna
 import pytest
 import torch as th
 from stable_baselines3 import PPO
@@ -64,6 +65,10 @@ ODD: list[Any] = [
 ]
 
 
+#: What the package gives itself, or tests of other subjects try.
+NOT_OF_USERS = {"policy", "env", "features_dim", "low", "high", *FROM_SB3}
+
+
 def described() -> Iterator[Any]:
     """Each class that a user gives arguments to, and those that it takes from others."""
     for case in all_cases():
@@ -94,10 +99,16 @@ def test_every_argument_is_described_and_its_default_fits(cls, given):
             assert fits(argument.default, argument.annotation) and not fits("many", argument.annotation)
 
 
-@every_class
-def test_odd_values_are_accepted_or_refused_in_one_sentence(cls, given):
-    for name, argument in told(cls, given).items():
-        for value in ODD:
+def owners() -> list[Any]:
+    """Each class whose constructor names arguments, once."""
+    found = {each.owner for parameters in described() for each in told(*parameters.values).values()}
+    return [pytest.param(owner, id=owner.__name__) for owner in sorted(found, key=lambda owner: owner.__name__)]
+
+
+@pytest.mark.parametrize("cls", owners())
+def test_odd_values_are_accepted_or_refused_in_one_sentence(cls):
+    for name, argument in told(cls, NOT_OF_USERS).items():
+        for value in ODD if argument.owner is cls else ():
             try:
                 check_arguments(cls, {name: value}, "argument")
             except (TypeError, ValueError) as error:
@@ -246,7 +257,7 @@ def edge_cases() -> Iterator[Any]:
     seen = set()
     for case in all_cases():
         for cls, kind in ((case.algorithm, "algorithm"), (case.algorithm.policy_aliases["MlpPolicy"], "policy")):
-            for name, argument in told(cls, {"policy", "env"} | FROM_SB3).items():
+            for name, argument in told(cls, NOT_OF_USERS).items():
                 if (argument.owner, name) not in seen:
                     seen.add((argument.owner, name))
                     yield pytest.param(case, kind, name, argument.annotation, id=f"{case}-{name}")
@@ -290,6 +301,16 @@ def test_the_values_of_every_block_fit(method, preset, env_id):
     policy_kwargs = given.get("policy_kwargs") or {}
     check_arguments(method.algorithm, given, "hyperparameter")
     check_arguments(method.algorithm.policy_aliases["MlpPolicy"], policy_kwargs, "entry", given=FROM_SB3)
+
+
+@pytest.mark.parametrize("method", own_methods(), ids=lambda method: method.name)
+def test_what_a_search_draws_fits(method):
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for _ in range(20):
+        drawn = method.search_space(study.ask())
+        policy_kwargs = drawn.get("policy_kwargs", {})
+        check_arguments(method.algorithm, drawn, "hyperparameter")
+        check_arguments(method.algorithm.policy_aliases["MlpPolicy"], policy_kwargs, "entry", given=FROM_SB3)
 
 
 # ------------------------------------------------------------------------------------------- classes of other people
