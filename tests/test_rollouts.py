@@ -1,7 +1,9 @@
 """Rounds of own play are SB3's rollouts: their events, their variables, and how long they last."""
 
+import json
 import math
 import re
+import zipfile
 
 import gymnasium as gym
 import numpy as np
@@ -12,6 +14,7 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo.common.play_length import as_timesteps, as_train_freq
+from gcrl_zoo.zoo.trust import check_agent
 
 from .case import data_of
 from .envs import PointEnv
@@ -188,6 +191,18 @@ def test_a_train_freq_that_is_none(value):
 
 
 @every_case
+def test_a_zip_holds_it_as_json(case, tmp_path):
+    """And the check of downloaded agents takes it."""
+    for given in (TrainFreq(2, TrainFrequencyUnit.EPISODE), [2, "episode"], (np.int64(2), TrainFrequencyUnit.EPISODE)):
+        model = case.make(train_freq=given)
+        model.save(tmp_path / "agent.zip")
+        with zipfile.ZipFile(tmp_path / "agent.zip") as archive:
+            assert json.loads(archive.read("data"))["train_freq"] == [2, "episode"]
+        check_agent(tmp_path / "agent.zip", case.name)
+        assert case.algorithm.load(tmp_path / "agent.zip").train_freq == model.train_freq == (2, "episode")
+
+
+@every_case
 def test_the_constructor_refuses_it(case, tmp_path):
     with pytest.raises(ValueError, match=r"^train_freq is \(1, 'episodes'\); give "):
         case.make(train_freq=(1, "episodes"))
@@ -214,7 +229,9 @@ def test_all_forms_of_a_number_of_timesteps(total):
     assert as_timesteps(total) == 10 and type(as_timesteps(total)) is int
 
 
-@pytest.mark.parametrize("total", ["1e4", "many", math.nan, -1, -0.5, None, True, (10,), -math.inf, 1j], ids=repr)
+@pytest.mark.parametrize(
+    "total", ["1e4", "many", np.array([1, 2]), math.nan, -1, -0.5, None, True, (10,), -math.inf, 1j], ids=repr
+)
 def test_a_number_of_timesteps_that_is_none(total):
     with pytest.raises(ValueError, match=r"^total_timesteps is [^\n]*; give a number of timesteps from 0 on\.$"):
         as_timesteps(total)

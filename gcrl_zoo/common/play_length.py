@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Annotated, Any, Literal
 
 from annotated_types import Unit
@@ -27,11 +28,21 @@ def as_timesteps(total: Any) -> int:
     :return: the whole number of timesteps that reaches it; infinity stays (typed as SB3 types it)
     :raises ValueError: no number, or a negative one
     """
-    if total == math.inf:
+    if isinstance(total, Real) and total == math.inf:
         return math.inf  # type: ignore[return-value]
     if not is_number(total) or total < 0:
         raise ValueError(f"total_timesteps is {shown(total)}; give a number of timesteps from 0 on.")
     return math.ceil(total)
+
+
+def plain_train_freq(value: Any) -> Any:
+    """
+    :param value: checked before
+    :return: the same without SB3's classes, which a zip would keep as pickles
+    """
+    if not is_sequence(value):
+        return value
+    return tuple(each.value if isinstance(each, TrainFrequencyUnit) else each for each in value)
 
 
 def as_train_freq(value: Any) -> TrainFreq:

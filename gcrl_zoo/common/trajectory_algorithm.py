@@ -42,7 +42,7 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, Levels, NoiseLevels, RandomPlay
 from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.optimized_policy import metric_of
-from gcrl_zoo.common.play_length import TrainFrequency, as_timesteps, as_train_freq
+from gcrl_zoo.common.play_length import TrainFrequency, as_timesteps, as_train_freq, plain_train_freq
 from gcrl_zoo.common.policy_arguments import check_policy_arguments
 from gcrl_zoo.common.policy_choice import choose_policy
 from gcrl_zoo.common.run_state import RandomStreams
@@ -254,6 +254,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         check_environment(type(self).__name__, self.action_space, self.env)
         self.dataset, self.stream = as_kept(self.dataset), as_kept(self.stream)
         self._check_arguments()
+        self.train_freq = plain_train_freq(self.train_freq)
         self._setup_lr_schedule()
         self.set_random_seed(self.seed)
         self._runtime = Runtime(RandomStreams(self.seed, self.device))
