@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib
 import io
 import os
 import pickle
@@ -24,11 +25,13 @@ from gcrl_zoo.data.disk import WriteError, reserve, writing
 from gcrl_zoo.data.minari_storage import About
 from gcrl_zoo.data.minari_writer import write_minari
 from gcrl_zoo.data.whole_file import whole_file
+from gcrl_zoo.publish.card import write_benchmark
 from gcrl_zoo.record.__main__ import main as record_command
 
 from .envs import PointEnv, make_store
 from .recordings import ID
 from .test_bad_input import refusal
+from .throw_away import ROOT
 
 #: Number of the error -> words of the sentence.
 ERRORS = {
@@ -158,6 +161,21 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
         with pytest.raises(type(error)) as caught, whole_file(tmp_path / "file"):
             raise error
         assert caught.value is error
+
+
+def test_tables_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ``python -m gcrl_zoo.publish`` and of the studies."""
+    refusal(WriteError, lambda: write_benchmark(tmp_path, [], [], 1), f"Cannot write {tmp_path}: it is a folder")
+    table = tmp_path / "table.md"
+    table.write_text("old")
+    with file_size_limit(50):
+        refusal(WriteError, lambda: write_benchmark(table, [], [], 1), f"Cannot write {table}: ", *ERRORS[errno.EFBIG])
+    assert table.read_text() == "old"
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    runs = importlib.import_module("runs")
+    refusal(WriteError, lambda: runs.add_row(tmp_path, {"a": 1}), f"Cannot write {tmp_path}: it is a folder")
+    with file_size_limit(50):
+        refusal(WriteError, lambda: runs.add_row(tmp_path / "new.csv", {"a" * 99: 1}), "new.csv", *ERRORS[errno.EFBIG])
 
 
 # ------------------------------------------------------------------ datasets

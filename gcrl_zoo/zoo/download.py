@@ -27,6 +27,7 @@ from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from gcrl_zoo.data.disk import writing
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
 from gcrl_zoo.zoo.trust import check_file
@@ -169,6 +170,7 @@ def load_from_hub(
     :param device: of the agent
     :raises NotOnHub: there is no such repository, or no agent in it
     :raises Untrusted: loading what arrived would run code, and ``TRUST_REMOTE_CODE`` is not set
+    :raises WriteError: the disk is full, ...
     """
     config = fetch(repo_id, "config.yml", revision, token)  # also tells that the repository is there
     with _told(repo_id, "list of files"):
@@ -182,13 +184,17 @@ def load_from_hub(
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder, algo, f"{env_name}_1")
         settings = run / env_name
-        settings.mkdir(parents=True)
-        shutil.copy(config, settings / "config.yml")
-        shutil.copy(fetch(repo_id, filename, revision, token), run / f"{env_name}.zip")
-        for name in SETTINGS:
-            shutil.copy(fetch(repo_id, name, revision, token), settings / name)
+        fetched = {
+            settings / "config.yml": config,
+            run / f"{env_name}.zip": fetch(repo_id, filename, revision, token),
+            **{settings / name: fetch(repo_id, name, revision, token) for name in SETTINGS},
+        }
         if STATISTICS in files:
-            shutil.copy(fetch(repo_id, STATISTICS, revision, token), settings / "vecnormalize.pkl")
+            fetched[settings / "vecnormalize.pkl"] = fetch(repo_id, STATISTICS, revision, token)
+        with writing(run):
+            settings.mkdir(parents=True)
+            for target, source in fetched.items():
+                shutil.copy(source, target)
         env_id = str(yaml.load((settings / "args.yml").read_text(), Loader=yaml.UnsafeLoader)["env"])  # checked above
         _check_environment(env_id, env_name, repo_id)
         return load_run(algo, env_id, Run(folder), n_envs, env_kwargs, seed, device)
