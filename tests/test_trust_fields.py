@@ -11,7 +11,10 @@ import pytest
 import torch as th
 from rl_zoo3.utils import ALGOS
 from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.utils import LinearSchedule
 
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust import Untrusted, check_agent, check_torch
@@ -174,6 +177,62 @@ def test_weights_have_names_of_parameters(name, tmp_path):
         check_torch(weights({name: th.zeros(1)}, tmp_path / "weights.pth"), "here")
     with pytest.raises(Untrusted, match="which is no tensor"):
         check_torch(weights({"a": 1}, tmp_path / "weights.pth"), "here")
+
+
+# ------------------------------------------------------------------------- what honest people may do
+
+ACTIVATION = {"activation_fn": th.nn.ELU}
+TALL = {"net_arch": {"pi": [32, 32], "vf": [64]}, "activation_fn": th.nn.LeakyReLU, "ortho_init": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("a2c", {"policy_kwargs": TALL}),
+        ("ppo", {"policy_kwargs": TALL, "clip_range_vf": 0.2, "target_kl": 0.1, "n_steps": 64}),
+        (
+            "ppo",
+            {"policy_kwargs": {"features_extractor_class": FlattenExtractor}, "learning_rate": LinearSchedule(1, 0, 1)},
+        ),
+        ("sac", {"ent_coef": 0.1, "policy_kwargs": ACTIVATION}),
+        ("sac", {"ent_coef": "auto_0.5", "target_entropy": -2.0, "train_freq": (1, "episode")}),
+        (
+            "td3",
+            {"action_noise": NormalActionNoise(np.zeros(1), np.ones(1)), "policy_kwargs": {"net_arch": [400, 300]}},
+        ),
+        ("ddpg", {"action_noise": OrnsteinUhlenbeckActionNoise(np.zeros(1), np.ones(1)), "gradient_steps": -1}),
+        ("dqn", {"policy_kwargs": {"net_arch": [256, 256]}, "train_freq": 4}),
+        ("qrdqn", {"policy_kwargs": {"n_quantiles": 50}}),
+        ("tqc", {"policy_kwargs": {"n_critics": 3}}),
+        ("crossq", {}),
+        ("trpo", {"policy_kwargs": {"activation_fn": th.nn.ReLU}}),
+        ("ppo_lstm", {"policy_kwargs": {"lstm_hidden_size": 32, "enable_critic_lstm": False, "shared_lstm": True}}),
+    ],
+)
+def test_honest_stock_agents_of_many_settings_are_let_through(name, arguments, tmp_path):
+    env_id = "Pendulum-v1" if name in ("sac", "td3", "ddpg", "tqc", "crossq") else "CartPole-v1"
+    policy = "MlpLstmPolicy" if name == "ppo_lstm" else "MlpPolicy"
+    ALGOS[name](policy, env_id, device="cpu", **arguments).save(tmp_path / "agent.zip")
+    check_agent(tmp_path / "agent.zip", name)
+
+
+class OwnExtractor(FlattenExtractor):
+    """A class that only its author has."""
+
+
+def test_an_extractor_of_their_own_is_refused_and_told(tmp_path):
+    PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"features_extractor_class": OwnExtractor}).save(
+        tmp_path / "agent.zip"
+    )
+    told = r"asks for '.*OwnExtractor', since of classes only those of torch and Stable-Baselines3 are loaded"
+    with pytest.raises(Untrusted, match=told):
+        check_agent(tmp_path / "agent.zip", "ppo")
+
+
+@pytest.mark.parametrize("activation", th.nn.modules.activation.__all__)
+def test_activations_of_torch_are_let_through(activation, honest):
+    value = pickled({"activation_fn": getattr(th.nn, activation)})
+    assert is_let_through("ppo", {**honest("ppo"), "policy_kwargs": value}) == (activation != "MultiheadAttention")
 
 
 # ------------------------------------------------------------------ what pickles do with what they name

@@ -106,6 +106,9 @@ STOCK: dict[Global, Use] = {
     ("stable_baselines3.common.type_aliases", "TrainFreq"): Use(
         call=lambda args: len(args) == 2 and type(args[0]) is int and is_a(args[1], *UNIT_MADE)
     ),
+    ("stable_baselines3.common.noise", "NormalActionNoise"): EMPTY,
+    ("stable_baselines3.common.noise", "OrnsteinUhlenbeckActionNoise"): EMPTY,
+    ("numpy", "float32"): NAMED,
     ("stable_baselines3.her.her_replay_buffer", "HerReplayBuffer"): NAMED,
     ("sb3_contrib.common.recurrent.buffers", "RecurrentRolloutBuffer"): NAMED,
     ("sb3_contrib.common.recurrent.buffers", "RecurrentDictRolloutBuffer"): NAMED,

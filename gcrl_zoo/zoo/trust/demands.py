@@ -12,7 +12,7 @@ from gcrl_zoo.zoo.trust.spaces import size_of
 from gcrl_zoo.zoo.trust.stand_ins import parts_of
 from gcrl_zoo.zoo.trust.values import plain_number
 
-MAX_WEIGHTS = 2**26  # numbers of networks that need no proof; more must be in the file
+MAX_WEIGHTS = 2**27  # numbers of networks that need no proof; more must be in the file
 MAX_FIRST_LAYER = 2**28  # numbers of a layer that sees observations without convolutions before it
 MAX_ROLLOUT = 2**31  # numbers of the observations between two rounds of training
 MAX_LAYERS = 64  # that need no proof
@@ -42,7 +42,7 @@ def check_demands(fields: Mapping[str, Any], size: int, tensors: int, where: str
     width = max([1, *(number for name, number in scalars.items() if name not in no_widths)])
     steps, length = (max([0, *(scalars.get(name, 0) for name in names)]) for names in (TIMES, LENGTHS))
     weights = layers * width**2 + steps * width + (4 * length) ** 2  # an attention mask sees up to four tokens a step
-    weights += sum(a * b for each in lists for a, b in pairwise(each)) * max(1, layers)
+    weights += sum(a * b for each in lists for a, b in pairwise(each)) * max(1, scalars.get("n_critics", 1))
     if weights > max(MAX_WEIGHTS, size // 2):
         refuse(where, f"asks for networks of {weights} numbers and has {size} bytes of weights")
     seen, chosen = (size_of(fields.get(name)) or 0 for name in ("observation_space", "action_space"))

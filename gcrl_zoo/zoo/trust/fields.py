@@ -89,9 +89,23 @@ OURS = {
     "stream": NONE | TEXT,
     "_left_out": sequence(choice("dataset", "stream")),
 }
+NOISE = tuple(f"stable_baselines3.common.noise.{kind}ActionNoise" for kind in ("Normal", "OrnsteinUhlenbeck"))
+
+
+def _is_noise(value: Any) -> bool:
+    """Its mean, deviation, last value, and the type of their numbers."""
+    state = (value.state if is_a(value, *NOISE) else None) or {}
+    return bool(state) and all(
+        each is None or ARRAYS.holds(each) or NUMBER.holds(each) or (names_class(each) and each.name == "numpy.float32")
+        for each in state.values()
+    )
+
+
 EMPTY_LIST = Kind("an empty list", lambda value: value == [])
 STOCK = {
     "_n_calls": COUNT,
+    **dict.fromkeys(("log_ent_coef", "ent_coef_optimizer", "ent_coef_tensor"), NONE),
+    "action_noise": NONE | Kind("noise of actions", _is_noise),
     "exploration_rate": NUMBER,
     "exploration_schedule": SCHEDULE,
     "delta_std_schedule": SCHEDULE,
@@ -175,7 +189,7 @@ class Fields:
             return check_pickle(pickled, self.allowed, place, budget)
         except Untrusted as refusal:
             if name == "policy_kwargs" and " asks for " in str(refusal):
-                hint = "of classes, only those of torch and Stable-Baselines3 are loaded from elsewhere"
+                hint = "since of classes only those of torch and Stable-Baselines3 are loaded from elsewhere"
                 raise Untrusted(str(refusal).replace("which no honest one needs", hint)) from None
             raise
 

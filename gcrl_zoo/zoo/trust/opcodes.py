@@ -7,9 +7,8 @@ import pickletools
 
 from gcrl_zoo.zoo.trust.refusal import Offence
 
-MAX_OPCODES = (
-    2**18
-)  # of all pickles of a file; the largest honest ones hold the last episodes, or weights of many layers
+# Of all pickles of a file. The largest honest ones describe the weights and optimizer of hundreds of layers.
+MAX_OPCODES = 2**20
 MAX_TEXT = 2**16  # bytes of a text
 MAX_INTEGER = 32  # bytes of an integer; the state of a random generator has 17
 

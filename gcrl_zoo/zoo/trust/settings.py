@@ -30,7 +30,7 @@ ZOO = (
 )
 
 # Gymnasium imports what stands before the colon of an id.
-NO_ID = "is no plain id: what precedes a colon is imported"
+NO_ID = "is no plain id: Gymnasium imports what precedes a colon"
 OPTION_TEXT = Kind("a text", lambda value: isinstance(value, str) and len(value) < 1000 and value.isprintable())
 OPTION = NONE | FLAG | NUMBER | OPTION_TEXT | sequence(OPTION_TEXT, 100)
 # Options of `rl_zoo3.train`; of those without a default, older versions wrote them.
