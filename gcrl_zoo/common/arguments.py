@@ -18,6 +18,7 @@ import gymnasium as gym
 import torch as th
 from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
 from stable_baselines3.common.policies import BasePolicy
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.type_aliases import Schedule
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
@@ -54,6 +55,9 @@ Activation = Annotated[
     Allowed(
         "an activation of torch.nn that needs no arguments and keeps the shape, such as torch.nn.Tanh", is_activation
     ),
+]
+Extractor = Annotated[
+    type[BaseFeaturesExtractor], Allowed("a subclass of BaseFeaturesExtractor of stable_baselines3.common.torch_layers")
 ]
 Policy = Annotated[str | type[BasePolicy], Allowed("the name of a policy, such as 'MlpPolicy', or its class")]
 Environment = Annotated[gym.Env | VecEnv | str, Allowed("an environment or its id")]

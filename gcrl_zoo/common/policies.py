@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
 from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
-from gcrl_zoo.common.arguments import Activation, Optimizer, Options, Width, check_arguments
+from gcrl_zoo.common.arguments import Activation, Extractor, Optimizer, Options, Width, check_arguments
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.encoders import fit_encoder, make_encoder, make_extractor
 from gcrl_zoo.common.observations import is_batch, to_batch
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.optimizers import optimizer_settings
@@ -23,7 +23,7 @@ from gcrl_zoo.common.portable_policy import PortablePolicy
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.activations import activation_class
-from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, SmallImageEncoder, VectorEncoder
+from gcrl_zoo.nets.encoders import DictEncoder
 from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
 
 #: Options of heads that the action space decides.
@@ -32,8 +32,6 @@ HeadKind = Literal["auto", "categorical", "deterministic", "gaussian", "bins"]
 #: What a policy remembers between two steps of an episode; only the policy looks inside.
 State = tuple[Any, ...]
 
-#: Small images whose mean and standard deviation are computed; all of a large dataset would take gigabytes.
-MANY_IMAGES = 10_000
 NO_STARTS = np.zeros(0, dtype=bool)
 
 BOX_HEADS: dict[str, type[ActionHead]] = {
@@ -41,29 +39,6 @@ BOX_HEADS: dict[str, type[ActionHead]] = {
     "gaussian": GaussianHead,
     "bins": BinsHead,
 }
-
-
-def is_image_stack(space: spaces.Space) -> bool:
-    """:param space: one entry of the observation space; such as ``FrameStackObservation`` makes of colour images"""
-    if not isinstance(space, spaces.Box) or len(space.shape) != 4:
-        return False
-    return is_image_space(spaces.Box(space.low[0], space.high[0], dtype=space.dtype.type))
-
-
-def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
-    """
-    :param space: one entry of the observation space
-    :param image_features: width of an image's encoding
-    """
-    if isinstance(space, spaces.Discrete):
-        return OneHotEncoder([int(space.n)], [int(space.start)])
-    if isinstance(space, spaces.MultiDiscrete):
-        return OneHotEncoder(space.nvec.flatten().tolist(), space.start.flatten().tolist())
-    assert space.shape is not None
-    if is_image_space(space) or is_image_stack(space):
-        fits = ImageEncoder.fits(space.shape)
-        return ImageEncoder(space.shape, image_features) if fits else SmallImageEncoder(space.shape)
-    return VectorEncoder(space.shape)
 
 
 def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any]) -> type[ActionHead]:
@@ -130,6 +105,9 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
     :param image_features: width of an image's encoding
     :param activation_fn: between the layers of the networks that choose actions, model the environment or embed inputs
         (also by name: ``"Tanh"``); convolutions and expanders keep ReLU
+    :param features_extractor_class: network of SB3's form in the place of our encoders, made once for each entry of the
+        observation; None for ours
+    :param features_extractor_kwargs: its options
     :param optimizer_class: optimizer of all networks
     :param optimizer_kwargs: its options, without the learning rate; ``AdamW`` has ``weight_decay`` 1e-4 by default
     """
@@ -149,6 +127,8 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         action_head_kwargs: Options | None = None,
         image_features: Width = 256,
         activation_fn: Activation = nn.ReLU,
+        features_extractor_class: Extractor | None = None,
+        features_extractor_kwargs: Options | None = None,
         optimizer_class: Optimizer = th.optim.AdamW,
         optimizer_kwargs: Options | None = None,
     ) -> None:
@@ -160,7 +140,14 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         )
         self.activation_fn = activation_class(activation_fn)
         self.roles = Roles.of(observation_space, self.extra_commands)
-        encoders = {key: make_encoder(space, image_features) for key, space in self.roles.facts_space.spaces.items()}
+        entries = self.roles.facts_space.spaces
+        if features_extractor_class is None and features_extractor_kwargs:
+            raise ValueError("features_extractor_kwargs are given without a features_extractor_class; give both.")
+        if features_extractor_class is None:
+            encoders = {key: make_encoder(space, image_features) for key, space in entries.items()}
+        else:
+            given = features_extractor_class, features_extractor_kwargs or {}
+            encoders = {key: make_extractor(key, space, *given) for key, space in entries.items()}
         # A goal is encoded as the state that it names, with the same weights and statistics.
         self.encoder = DictEncoder(encoders)
         self.goal_encoder = DictEncoder({key: encoders[key] for key in self.roles.goal_keys})
@@ -295,12 +282,7 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         :param store: trajectories, of which only observations are read
         """
         for key, encoder in self.encoder.items():
-            if isinstance(encoder, VectorEncoder):
-                mean, std = store.moments(key)
-                encoder.fit(th.as_tensor(mean), th.as_tensor(std))
-            elif isinstance(encoder, SmallImageEncoder):
-                slots = store.slots[:: 1 + len(store.slots) // MANY_IMAGES]
-                encoder.fit(th.as_tensor(store.take(key, slots)))
+            fit_encoder(encoder, store, key)
 
     def set_return_scale(self, scale: float) -> None:
         """:param scale: returns are divided by it before a network sees them"""

@@ -1,5 +1,6 @@
 """Encoders turn one entry of an observation into a flat, well-scaled float32 vector."""
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 
 import torch as th
@@ -159,6 +160,50 @@ class ImageEncoder(nn.Module):
         if self.channels_last:
             image = image.movedim(-1, 2)
         return image.flatten(1, 2) if image.dim() == 5 else image
+
+
+class Pixels(nn.Module):
+    """From 0 ... 255 to 0 ... 1, float32."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """:param image: (B, ...) uint8"""
+        return image.float() / 255.0
+
+
+class ExtractingEncoder(nn.Module):
+    """
+    A network of somebody else's behind the scaling of ours.
+
+    :param scaler: :class:`VectorEncoder`, :class:`OneHotEncoder` or :class:`Pixels`
+    :param extractor: module from (B, *shape) float32 to (B, O)
+    :param shape: of one scaled observation
+    :param features_dim: O
+    """
+
+    def __init__(self, scaler: nn.Module, extractor: nn.Module, shape: Sequence[int], features_dim: int) -> None:
+        super().__init__()
+        self.scaler, self.extractor = scaler, extractor
+        self.shape, self.features_dim = tuple(shape), features_dim
+
+    def forward(self, observation: Tensor) -> Tensor:
+        """
+        :param observation: (B, ...) any number type
+        :return: (B, O)
+        """
+        return self.extractor(self.scaler(observation).view(-1, *self.shape))
+
+
+def scaler_of(encoder: nn.Module) -> nn.Module:
+    """:param encoder: of one entry of the observation; its part that holds statistics and no weights, or itself"""
+    return encoder.scaler if isinstance(encoder, ExtractingEncoder) else encoder
+
+
+def with_own_weights(encoder: nn.Module) -> nn.Module:
+    """:param encoder: of one entry of the observation; a copy with the same statistics, itself if it has no weights"""
+    if not [*encoder.parameters()]:
+        return encoder
+    scaler = scaler_of(encoder)
+    return copy.deepcopy(encoder, {} if scaler is encoder else {id(scaler): scaler})
 
 
 class DictEncoder(nn.Module):

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import torch as th
 from torch import Tensor, nn
 
-from gcrl_zoo.nets.encoders import DictEncoder, VectorEncoder
+from gcrl_zoo.nets.encoders import DictEncoder, VectorEncoder, scaler_of
 from gcrl_zoo.nets.mlp import last_width, mlp
 
 
@@ -27,7 +27,8 @@ class Change(nn.Module):
 
     def __init__(self, encoders: Mapping[str, nn.Module]) -> None:
         super().__init__()
-        self.place = DictEncoder({key: each for key, each in encoders.items() if isinstance(each, VectorEncoder)})
+        scalers = {key: scaler_of(each) for key, each in encoders.items()}
+        self.place = DictEncoder({key: each for key, each in scalers.items() if isinstance(each, VectorEncoder)})
         self.features_dim: int = self.place.features_dim
         self.register_buffer("scale", th.ones(self.features_dim))
 

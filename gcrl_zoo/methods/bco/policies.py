@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from torch import Tensor
 from gcrl_zoo.common.arguments import Options, Widths
 from gcrl_zoo.common.policies import ConditionedPolicy, HeadKind, make_action_head
 from gcrl_zoo.common.roles import Inputs
-from gcrl_zoo.nets.encoders import DictEncoder
+from gcrl_zoo.nets.encoders import DictEncoder, with_own_weights
 from gcrl_zoo.nets.heads import GaussianHead
 from gcrl_zoo.nets.inverse import Change, InverseModel
 from gcrl_zoo.nets.mlp import last_width, mlp
@@ -50,7 +49,7 @@ class BCOPolicy(ConditionedPolicy):
         self.body = mlp([self.encoder.features_dim, *net_arch], self.activation_fn, layer_norm, activate_last=True)
 
         # Encoders with weights, those of images, are the inverse model's own; the others hold only statistics.
-        own = {key: copy.deepcopy(each) if [*each.parameters()] else each for key, each in self.encoder.items()}
+        own = {key: with_own_weights(each) for key, each in self.encoder.items()}
         self.inverse_encoder = DictEncoder(own)
         self.change = Change(own)
         dims = self.encoder.features_dim, self.change.features_dim

@@ -1,0 +1,95 @@
+"""Which encoder an entry of the observation space gets, and where its statistics come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch as th
+from gymnasium import spaces
+from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_image_space
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
+from torch import nn
+
+from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.nets.encoders import (
+    ExtractingEncoder,
+    ImageEncoder,
+    OneHotEncoder,
+    Pixels,
+    SmallImageEncoder,
+    VectorEncoder,
+    scaler_of,
+)
+
+#: Small images whose mean and standard deviation are computed; all of a large dataset would take gigabytes.
+MANY_IMAGES = 10_000
+
+
+def is_image_stack(space: spaces.Space) -> bool:
+    """:param space: one entry of the observation space; such as ``FrameStackObservation`` makes of colour images"""
+    if not isinstance(space, spaces.Box) or len(space.shape) != 4:
+        return False
+    return is_image_space(spaces.Box(space.low[0], space.high[0], dtype=space.dtype.type))
+
+
+def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
+    """
+    :param space: one entry of the observation space
+    :param image_features: width of an image's encoding
+    """
+    if isinstance(space, spaces.Discrete):
+        return OneHotEncoder([int(space.n)], [int(space.start)])
+    if isinstance(space, spaces.MultiDiscrete):
+        return OneHotEncoder(space.nvec.flatten().tolist(), space.start.flatten().tolist())
+    assert space.shape is not None
+    if is_image_space(space) or is_image_stack(space):
+        fits = ImageEncoder.fits(space.shape)
+        return ImageEncoder(space.shape, image_features) if fits else SmallImageEncoder(space.shape)
+    return VectorEncoder(space.shape)
+
+
+def make_extractor(
+    key: str, space: spaces.Space, extractor_class: type[BaseFeaturesExtractor], kwargs: Mapping[str, Any]
+) -> ExtractingEncoder:
+    """
+    :param key: of the entry, for messages
+    :param space: one entry of the observation space
+    :param extractor_class: a network of SB3's form; it sees what it would see in SB3, but vectors are standardised
+    :param kwargs: options of the class
+    :raises ValueError: the class cannot be made for this entry, or does not return what it says
+    """
+    assert space.shape is not None
+    one_hot = isinstance(space, (spaces.Discrete, spaces.MultiDiscrete))
+    image = is_image_space(space) or is_image_stack(space)
+    shape = (get_flattened_obs_dim(space),) if one_hot else space.shape
+    scaler = Pixels() if image else make_encoder(space, 0)
+    try:
+        extractor = extractor_class(space, **kwargs)
+        encoder = ExtractingEncoder(scaler, extractor, shape, extractor.features_dim)
+        with th.no_grad():
+            found = tuple(extractor(th.zeros(2, *shape)).shape)
+        assert found == (2, encoder.features_dim), f"(2, {encoder.features_dim}) features expected, but found {found}"
+    except Exception as error:  # whatever a class of somebody else's raises
+        cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise ValueError(
+            f"features_extractor_class: {extractor_class.__name__} fails for observation '{key}', {space} ({cause}); "
+            "it is made once for each entry of the observation, with the space of the entry and "
+            "features_extractor_kwargs."
+        ) from error
+    return encoder
+
+
+def fit_encoder(encoder: nn.Module, store: TrajectoryStore, key: str) -> None:
+    """
+    :param encoder: of one entry of the observation
+    :param store: trajectories, of which only this entry is read
+    :param key: of the entry
+    """
+    scaler = scaler_of(encoder)
+    if isinstance(scaler, VectorEncoder):
+        mean, std = store.moments(key)
+        scaler.fit(th.as_tensor(mean), th.as_tensor(std))
+    elif isinstance(scaler, SmallImageEncoder):
+        slots = store.slots[:: 1 + len(store.slots) // MANY_IMAGES]
+        scaler.fit(th.as_tensor(store.take(key, slots)))
