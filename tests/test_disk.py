@@ -254,8 +254,18 @@ def test_every_step_of_recording_is_told_alike(
     assert not [each for each in datasets.iterdir() if each.name.startswith(".")]
 
 
-def test_no_room_where_nothing_can_be_reserved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [None, errno.EINVAL, errno.EOPNOTSUPP])
+def test_no_room_where_nothing_can_be_reserved(
+    number: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On other systems, and on file systems that cannot."""
+
+    def fail(*args: Any) -> None:
+        raise OSError(number, "no")
+
     monkeypatch.delattr("os.posix_fallocate")
+    if number is not None:
+        monkeypatch.setattr("os.posix_fallocate", fail, raising=False)
     reserve(tmp_path / "file", 1000)
     with pytest.raises(OSError, match="No space left"):
         reserve(tmp_path / "file", 2**60)

@@ -80,11 +80,16 @@ def reserve(path: Path, n_bytes: int) -> None:
     :param n_bytes: by which it should grow
     :raises OSError: there is no room
     """
-    if hasattr(os, "posix_fallocate"):
+    if hasattr(os, "posix_fallocate"):  # not on macOS and Windows
         with tempfile.TemporaryFile(dir=path.parent) as probe:  # as large as the file, since limits of size count, too
-            os.posix_fallocate(probe.fileno(), path.stat().st_size if path.exists() else 0, n_bytes)
-    elif shutil.disk_usage(path.parent).free < n_bytes:  # macOS, Windows
+            try:
+                return os.posix_fallocate(probe.fileno(), path.stat().st_size if path.exists() else 0, n_bytes)
+            except OSError as error:
+                if error.errno not in (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS):  # of file systems without it
+                    raise
+    if shutil.disk_usage(path.parent).free < n_bytes:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    return None
 
 
 def _number(error: BaseException) -> int | None:
