@@ -216,6 +216,12 @@ def test_honest_stock_agents_of_many_settings_are_let_through(name, arguments, t
     check_agent(tmp_path / "agent.zip", name)
 
 
+@every_case
+def test_honest_agents_with_an_activation_are_let_through(case, tmp_path):
+    case.make(policy_kwargs={"activation_fn": th.nn.GELU}).save(tmp_path / "agent.zip")
+    check_agent(tmp_path / "agent.zip", case.name)
+
+
 class OwnExtractor(FlattenExtractor):
     """A class that only its author has."""
 
@@ -224,7 +230,7 @@ def test_an_extractor_of_their_own_is_refused_and_told(tmp_path):
     PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"features_extractor_class": OwnExtractor}).save(
         tmp_path / "agent.zip"
     )
-    told = r"asks for '.*OwnExtractor', since of classes only those of torch and Stable-Baselines3 are loaded"
+    told = r"asks for '.*OwnExtractor', and the only classes that .* are those of torch and Stable-Baselines3; load"
     with pytest.raises(Untrusted, match=told):
         check_agent(tmp_path / "agent.zip", "ppo")
 

@@ -189,7 +189,7 @@ class Fields:
             return check_pickle(pickled, self.allowed, place, budget)
         except Untrusted as refusal:
             if name == "policy_kwargs" and " asks for " in str(refusal):
-                hint = "since of classes only those of torch and Stable-Baselines3 are loaded from elsewhere"
+                hint = "and the only classes that a downloaded agent may name are those of torch and Stable-Baselines3"
                 raise Untrusted(str(refusal).replace("which no honest one needs", hint)) from None
             raise
 
