@@ -28,8 +28,15 @@ CALLED = {
     *("optimizer_names", "optimizers", "check_optimizers", "set_return_scale", "set_target_return"),
 }
 #: Some cheap tests of every kind; all of them pass, too: paste the blocks and run `pytest -k rcbc`.
-TESTS = ("test_house.py", "test_conformance.py", "test_collector.py", "test_docs.py", "test_parameters_page.py")
-CHEAP = "rcbc and (house or cut or alias or learns_twice or says_the_same or spaces_are or up_to_date) or readme_has"
+TESTS = (
+    "test_house.py",
+    "test_conformance.py",
+    "test_collector.py",
+    "test_docs.py",
+    "test_parameters_page.py",
+    "test_activations.py",
+)
+CHEAP = "rcbc and (house or cut or alias or learns_twice or says_the_same or spaces_are or up_to_date or activations) or readme_has"
 
 
 def public(classes: tuple[type, ...], of_sb3: type) -> set[str]:

@@ -38,8 +38,8 @@ class ValuePolicy(ConditionedPolicy):
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
         self.value_rate = value_rate
         width = self.encoder.features_dim
-        self.body = mlp([width, *net_arch, representation_dim])
-        self.value = mlp([width, *net_arch, 1])
+        self.body = mlp([width, *net_arch, representation_dim], self.activation_fn)
+        self.value = mlp([width, *net_arch, 1], self.activation_fn)
         self.target = copy.deepcopy(self.value).requires_grad_(False)
         self.value_optimizer = self.make_optimizer(lr_schedule, self.value)
         self.optimizer = self.make_optimizer(lr_schedule, self.encoder, self.body, self.head)
