@@ -254,8 +254,9 @@ def test_a_penalty_beside_the_horizon():
 
 
 def test_an_environment_that_asks_for_no_goal(tmp_path):
-    for kind in ("box", "dict", "image"):
-        refusal(ValueError, lambda kind=kind: CASE.make(make_env(kind)), "GCSL", "goals", "gcrl_zoo.wrappers.FixedGoal")
+    advice = {"box": "gcrl_zoo.wrappers.FixedGoal", "dict": "gcrl_zoo.wrappers.FixedGoal", "image": "DatasetGoal"}
+    for kind, wrapper in advice.items():
+        refusal(ValueError, lambda kind=kind: CASE.make(make_env(kind)), "GCSL", "goals", wrapper)
 
 
 def test_a_dataset_without_goals_where_no_wrapper_knows_them():
