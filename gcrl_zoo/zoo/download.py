@@ -30,7 +30,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gcrl_zoo.data.disk import writing
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
-from gcrl_zoo.zoo.trust import check_file
+from gcrl_zoo.zoo.trust import Untrusted, check_file
 from gcrl_zoo.zoo.trust.environments import is_id
 from gcrl_zoo.zoo.trust.refusal import MAX_BYTES, refuse, shown
 
@@ -80,7 +80,10 @@ def fetch(repo_id: str, filename: str, revision: str | None = None, token: str |
         path = Path(hf_hub_download(repo_id, filename, revision=revision, token=token, library_name="gcrl_zoo"))
     _check_content(path, metadata.etag, f"{repo_id}/{filename}")
     if not is_set(TRUST):
-        check_file(path, algorithm_of(filename) or "")  # which only agents are asked for
+        try:
+            check_file(path, algorithm_of(filename) or "")  # which only agents are asked for
+        except Untrusted as refusal:  # names the file in the cache, where its user does not know it
+            raise Untrusted(str(refusal).replace(str(path), f"{repo_id}/{filename}")) from None
     return path
 
 
