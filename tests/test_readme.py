@@ -8,9 +8,11 @@ from collections.abc import Callable
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch as th
 from gymnasium import spaces
 from gymnasium.wrappers import TransformObservation
 from stable_baselines3.common.env_util import make_vec_env
+from stable_baselines3.common.torch_layers import FlattenExtractor
 from stable_baselines3.common.vec_env import VecFrameStack, VecNormalize
 
 from gcrl_zoo import BC, DT, GCSL, DTVICReg, GatedDT
@@ -95,8 +97,17 @@ def test_every_refusal_has_its_row():
     assert len(ROWS) == len(REFUSED)
 
 
-def test_rounds_may_be_counted_in_episodes():
-    assert BC("MlpPolicy", "CartPole-v1", **{**PLAY, "train_freq": (1, "episode")}).learn(60)._n_updates > 0
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"policy_kwargs": {"activation_fn": th.nn.Tanh}},
+        {"policy_kwargs": {"features_extractor_class": FlattenExtractor}},
+        {"train_freq": (1, "episode")},
+    ],
+    ids=str,
+)
+def test_what_works_as_in_sb3(options):
+    assert BC("MlpPolicy", "CartPole-v1", **{**PLAY, **options}).learn(60)._n_updates > 0
 
 
 def test_rewards_may_be_normalised():
