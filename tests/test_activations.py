@@ -31,7 +31,9 @@ def test_it_may_be_named(written):
 NONE = ["tanh", "os.abort", "MultiheadAttention", "GLU", "Threshold", nn.MultiheadAttention, nn.GLU, nn.Linear, int, 3]
 
 
-@pytest.mark.parametrize("wrong", [*NONE, None, nn.Tanh(), th.tanh], ids=str)
+@pytest.mark.parametrize(
+    "wrong", [*NONE, None, nn.Tanh(), th.tanh], ids=lambda wrong: getattr(wrong, "__name__", str(wrong))
+)
 def test_what_is_none_is_refused_in_one_sentence(wrong):
     kwargs = {"activation_fn": wrong}
     refusal(ValueError, lambda: BC("MlpPolicy", "CartPole-v1", policy_kwargs=kwargs), "activation_fn", "torch.nn.Tanh")

@@ -361,7 +361,6 @@ def test_arguments_of_other_peoples_classes_are_known_and_not_refused():
         ({"a": -1}, Mapping[str, Annotated[float, at.Gt(0)]] | None, "x: 'a' is -1; give a number above 0."),
         ({1: 1}, Mapping[Literal["a"], int], "A name in x is 1; give 'a'."),
     ],
-    ids=str,
 )
 def test_the_sentences(value, annotation, sentence):
     with pytest.raises(ValueError) as caught:

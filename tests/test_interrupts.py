@@ -19,6 +19,14 @@ TOTAL, ENVS = 8, 2
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
 
 
+@pytest.fixture(autouse=True)
+def signals_are_not_ignored():
+    """A shell starts background jobs with SIGINT ignored; Python then installs no handler of its own."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def make(case, source="dataset"):
     return case.make(case.env(n_envs=ENVS), learning_rate=linear, warmup_steps=5, **data_of(source))
 
