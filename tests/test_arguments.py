@@ -34,8 +34,9 @@ from gcrl_zoo.common.arguments import (
 )
 from gcrl_zoo.common.policies import BOX_HEADS
 from gcrl_zoo.common.policy_arguments import FROM_SB3
-from gcrl_zoo.common.values import check, fits, is_number
+from gcrl_zoo.common.values import check, fits
 from gcrl_zoo.common.wording import SHOWN_LENGTH, in_words, shown
+from gcrl_zoo.data.checks import is_number
 from gcrl_zoo.losses.vicreg import VICRegLoss
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.hyperparams import ZOO_KEYS, compose

@@ -24,7 +24,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from gcrl_zoo.common.annotations import Allowed, Example, Nested, WholeFloats
-from gcrl_zoo.common.values import check, is_number
+from gcrl_zoo.common.values import check
+from gcrl_zoo.data.checks import is_number
 from gcrl_zoo.nets.activations import is_activation
 
 # --------------------------------------------------------------------------------- what arguments have in common

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from gcrl_zoo.common.roles import PLAIN, Observation
-
-LARGEST = np.finfo(np.float32).max  # a store keeps float32
+from gcrl_zoo.data.arrays import FLOAT, LARGEST
 
 
 def check_rewards(rewards: np.ndarray, lengths: np.ndarray) -> None:
@@ -18,7 +17,7 @@ def check_rewards(rewards: np.ndarray, lengths: np.ndarray) -> None:
     :param lengths: (E,) steps of the episodes before this one
     :raises ValueError: a reward is NaN, infinite or beyond float32
     """
-    fits = np.abs(rewards) <= LARGEST
+    fits = np.abs(rewards) <= LARGEST[FLOAT]
     if not fits.all():
         index = int(np.argmin(fits))
         raise ValueError(
@@ -38,7 +37,7 @@ def check_observation(observation: Observation, lengths: np.ndarray, starts: np.
     for key, values in observation.items() if isinstance(observation, dict) else [(PLAIN, observation)]:
         if values.dtype.kind != "f":
             continue
-        fits = np.abs(values) <= LARGEST
+        fits = np.abs(values) <= LARGEST[FLOAT]
         if not fits.all():
             index = int(np.argwhere(~fits)[0, 0])
             bad = values[index][~fits[index]].flat[0]

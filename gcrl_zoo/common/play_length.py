@@ -11,8 +11,9 @@ from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 
 from gcrl_zoo.common.annotations import Allowed
 from gcrl_zoo.common.arguments import PositiveInt
-from gcrl_zoo.common.values import check, is_number, is_sequence
+from gcrl_zoo.common.values import check, is_sequence
 from gcrl_zoo.common.wording import shown
+from gcrl_zoo.data.checks import is_number
 
 Frequency = Annotated[Literal["step", "episode"] | TrainFrequencyUnit, Allowed("'step' or 'episode'")]
 #: Steps of each environment, or a pair of a number and a unit.

@@ -17,7 +17,7 @@ from stable_baselines3.common.vec_env import (
 from gcrl_zoo.common.goal_advice import goal_advice
 from gcrl_zoo.common.observations import ADD_RETURN
 from gcrl_zoo.common.roles import Roles
-from gcrl_zoo.common.values import is_number
+from gcrl_zoo.data.checks import is_number
 
 
 class Needs(NamedTuple):

@@ -21,9 +21,11 @@ from gcrl_zoo.common.annotations import (
     unfold,
 )
 from gcrl_zoo.common.wording import in_words, shown
+from gcrl_zoo.data.arrays import FLOAT, LARGEST
+from gcrl_zoo.data.checks import is_integer, is_number
 
 #: Networks compute in float32; a larger number is infinite there.
-LARGEST = float(np.finfo(np.float32).max)
+LARGEST_FLOAT = float(LARGEST[FLOAT])
 
 
 def check(name: str, value: Any, annotation: Any) -> None:
@@ -69,7 +71,7 @@ def refuse(name: str, value: Any, annotation: Any) -> NoReturn:
     hint = ""
     if value is None:
         hint = ", or leave it out for its default"
-    elif takes(annotation, int) and is_number(value) and not is_whole(value) and fits(int(value), annotation):
+    elif takes(annotation, int) and is_number(value) and not is_integer(value) and fits(int(value), annotation):
         hint = f", such as {int(value)}"
     raise ValueError(f"{name} is {shown(value, annotation)}; give {in_words(annotation)}{hint}.")
 
@@ -116,16 +118,6 @@ def is_sequence(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
-def is_whole(value: Any) -> bool:
-    """:param value: whatever was given; True for an integer of Python or NumPy"""
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def is_number(value: Any) -> bool:
-    """:param value: whatever was given; True for a finite number of Python or NumPy, False for a truth value"""
-    return is_whole(value) or (isinstance(value, (float, np.floating)) and math.isfinite(value))
-
-
 def plain(value: Any) -> Any:
     """
     Numbers of NumPy as numbers of Python, which torch, SB3 and JSON take everywhere.
@@ -147,9 +139,9 @@ def _is(value: Any, base: Any, metadata: Sequence[Any]) -> bool:
     kind, arguments = get_origin(base), get_args(base)
     if base is int:
         floats = any(isinstance(each, WholeFloats) for each in metadata)
-        return is_whole(value) or (floats and is_number(value) and value == math.floor(value))
+        return is_integer(value) or (floats and is_number(value) and value == math.floor(value))
     if base is float:
-        return is_number(value) and abs(value) <= LARGEST
+        return is_number(value) and abs(value) <= LARGEST_FLOAT
     if base is bool:
         return isinstance(value, (bool, np.bool_))
     if kind is Literal:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
 
-def is_real(value: Any) -> bool:
-    """Whether a value is a finite number; booleans and text are none."""
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer of Python or NumPy; booleans are none."""
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a finite number of Python or NumPy; booleans and text are none."""
+    return is_integer(value) or (isinstance(value, (float, np.floating)) and math.isfinite(value))
 
 
 def is_whole(value: Any, least: int) -> bool:
     """Whether a value is a whole number of at least ``least``, such as 3 or 1e3."""
-    return is_real(value) and value == int(value) and value >= least
+    return is_number(value) and value == int(value) and value >= least
 
 
 def whole(value: Any, name: str, least: int = 1, most: int | None = None) -> int:

@@ -81,7 +81,7 @@ def is_minari(value: Any) -> bool:
     return cls is not None and isinstance(value, cls)
 
 
-def is_whole(dataset: MinariDataset) -> bool:
+def is_unfiltered(dataset: MinariDataset) -> bool:
     """
     Whether a dataset has all episodes of its files, in their order: it is not filtered.
 
@@ -101,7 +101,7 @@ def read_episodes(dataset: MinariDataset) -> TrajectoryStore:
     name, space = dataset.id, dataset.observation_space
     check_spaces(name, space, dataset.action_space)
     n_slots = count_slots(dataset)
-    if not is_whole(dataset):
+    if not is_unfiltered(dataset):
         name = f"{name} ({dataset.total_episodes} of {dataset.storage.total_episodes} episodes)"
     try:
         return TrajectoryStore.from_episodes(

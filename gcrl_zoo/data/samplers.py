@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple, Protocol, TypeAlias, TypeVar, get_args
 
 import numpy as np
 
-from gcrl_zoo.data.checks import boolean, is_real, optional_whole, whole
+from gcrl_zoo.data.checks import boolean, is_number, optional_whole, whole
 from gcrl_zoo.data.episode import Array
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -122,7 +122,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
             raise ValueError(f"The goal strategy {strategy!r} is unknown; choose {', '.join(get_args(Strategy))}.")
         if max_horizon is not None and strategy not in ("future", "geometric"):
             raise ValueError(f"The goal strategy '{strategy}' has no horizon; set max_horizon ({max_horizon}) to None.")
-        if not is_real(discount) or not 0 <= discount < 1:
+        if not is_number(discount) or not 0 <= discount < 1:
             raise ValueError(f"The discount of geometric goals is {discount!r}; give a number in [0, 1).")
         self.store = store
         self.strategy = strategy

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gcrl_zoo.data.formats import read_file
 from gcrl_zoo.data.memory import available_memory, not_enough
-from gcrl_zoo.data.minari import dataset_folder, is_minari, is_whole, read_episodes, read_minari
+from gcrl_zoo.data.minari import dataset_folder, is_minari, is_unfiltered, read_episodes, read_minari
 from gcrl_zoo.data.ogbench import missing, ogbench_file
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -52,7 +52,7 @@ def _store_of(dataset: Any, keep: bool) -> TrajectoryStore:
     if is_minari(dataset):
         return (
             _open(Path(dataset.storage.data_path).resolve(), keep)
-            if is_whole(dataset)
+            if is_unfiltered(dataset)
             else read_episodes(dataset).freeze()
         )
     raise ValueError(f"{dataset!r:.80} is no dataset; give an id, a path, a TrajectoryStore or a minari.MinariDataset.")
@@ -103,7 +103,7 @@ def as_kept(dataset: Any) -> Any:
     :param dataset: as for :func:`open_store`, or None
     :return: the id of a ``minari.MinariDataset`` whose episodes the id opens, all of them; else the argument itself
     """
-    if not is_minari(dataset) or not is_whole(dataset):
+    if not is_minari(dataset) or not is_unfiltered(dataset):
         return dataset
     try:
         found = dataset_folder(dataset.id)

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import Space
 
 from gcrl_zoo.data import files
-from gcrl_zoo.data.checks import is_real, is_whole, optional_whole, whole
+from gcrl_zoo.data.checks import is_number, is_whole, optional_whole, whole
 from gcrl_zoo.data.columns import SLOT, Columns, Rows
 from gcrl_zoo.data.episode import FLOAT, INT, Array, Episode, EpisodeError
 from gcrl_zoo.data.tape import Tape
@@ -248,7 +248,7 @@ class TrajectoryStore:
         :param fraction: of the episodes, in (0, 1], rounded up to at least one episode
         :raises ValueError: the fraction is out of its range, or the store has no rewards or no episodes
         """
-        if not is_real(fraction) or not 0 < fraction <= 1:
+        if not is_number(fraction) or not 0 < fraction <= 1:
             raise ValueError(f"The best fraction {fraction!r} of {self.name} was asked for; give a number in (0, 1].")
         if not self.has_rewards or not self.n_episodes:
             missing = "rewards" if self.n_episodes else "episodes"
