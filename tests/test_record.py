@@ -401,7 +401,7 @@ BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
         {"noise": 0.1, "model": Counter()},
         r"noise is for .* not for Multi",
     ),
-    "level": (PointEnv, {"noise": -1, "model": Counter()}, r"noise is -1; give a number from 0 on"),
+    "level": (PointEnv, {"noise": -1, "model": Counter()}, r"noise is -1; give a number from 0 to 1,000"),
     "agent": (
         PointEnv,
         {"model": untrained("CartPole-v1")},

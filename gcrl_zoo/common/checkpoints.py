@@ -20,7 +20,6 @@ from gcrl_zoo.common.policy_choice import UnfitPolicy
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.sources import Needs, check_environment
-from gcrl_zoo.data.disk import writing
 from gcrl_zoo.data.sources import is_handed_over
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.data.whole_file import whole_file
@@ -83,12 +82,10 @@ class PersistentAlgorithm(BaseAlgorithm):
         if not self.resume:  # else the run has yet to be restored, from the streams of its checkpoint
             self._random_streams = self._runtime.streams.to_json()
         self._left_out = self._handed_over()
-        if not isinstance(path, (str, pathlib.Path)):
-            with writing(path):  # type: ignore[arg-type]
-                super().save(path, exclude, include)
-            return
-        path = pathlib.Path(path)
-        with whole_file(path if path.suffix else path.with_name(f"{path.name}.zip")) as file:
+        if isinstance(path, (str, pathlib.Path)):
+            path = pathlib.Path(path)
+            path = path if path.suffix else path.with_name(f"{path.name}.zip")
+        with whole_file(path) as file:  # type: ignore[arg-type]
             super().save(file, exclude, include)  # type: ignore[arg-type]
 
     @classmethod

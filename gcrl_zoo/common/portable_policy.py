@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import pickle
-from contextlib import nullcontext
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -14,7 +13,6 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
-from gcrl_zoo.data.disk import writing
 from gcrl_zoo.data.whole_file import whole_file
 
 
@@ -41,8 +39,7 @@ class PortablePolicy(BasePolicy):
         :raises WriteError: the disk is full, the folder is read-only, ...
         """
         data, name = self._get_constructor_parameters(), type(self).__name__
-        target = whole_file(Path(path)) if isinstance(path, (str, Path)) else nullcontext(path)
-        with writing(path), target as file:
+        with whole_file(path) as file:
             th.save({"state_dict": self.state_dict(), "data": data, "policy_class": name}, file)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,6 @@ import numpy as np
 from gcrl_zoo.data.arrays import FLOAT, INT, Array, DType
 from gcrl_zoo.data.checks import is_whole
 from gcrl_zoo.data.containers import Rows, read, unreadable
-from gcrl_zoo.data.disk import writing
 from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.npz import Npz, open_npz
 from gcrl_zoo.data.whole_file import whole_file
@@ -49,8 +48,7 @@ def write(path: str | Path | IO[bytes], store: TrajectoryStore) -> None:
     columns = {FACTS + key: key for key in store.observation_keys}
     columns |= {EXTRAS + key: key for key in store.extra_keys}
     columns |= {key: key for key, known in (("actions", store.has_actions), ("rewards", store.has_rewards)) if known}
-    target = whole_file(Path(path)) if isinstance(path, (str, Path)) else nullcontext(path)
-    with writing(path), target as file, zipfile.ZipFile(file, "w") as archive:
+    with whole_file(path) as file, zipfile.ZipFile(file, "w") as archive:
         for entry, column in columns.items():
             _write_column(archive, entry, store, column)
         _write(archive, "lengths", store.lengths)

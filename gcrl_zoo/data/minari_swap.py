@@ -47,7 +47,7 @@ def recover(dataset_id: str) -> None:
     target, ready = _places(dataset_id)
     if not os.path.isdir(ready):  # False, not an error, for a name that no folder can have
         return
-    with writing(target), tempfile.TemporaryDirectory(dir=ready.parent, prefix=PARTIAL) as place:
+    with writing(target), temporary_folder() as place:
         _finish(target, ready, Path(place, "old"))
     warnings.warn(
         f"The last recording of '{dataset_id}' was stopped when it was complete but not in its place yet; it is now.",
@@ -55,12 +55,21 @@ def recover(dataset_id: str) -> None:
     )
 
 
-def _places(dataset_id: str) -> tuple[Path, Path]:
-    """The folder of a dataset, and that of its successor."""
+def temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for a dataset that is being written, beside the namespaces: one rename moves it into its place."""
+    return tempfile.TemporaryDirectory(dir=_root(), prefix=PARTIAL)
+
+
+def _root() -> Path:
+    """The folder of all datasets; absolute, since Minari cannot tell the size of a dataset in a relative folder."""
     from minari.storage.datasets_root_dir import get_dataset_path
 
-    # Absolute, since Minari cannot tell the size of a dataset in a relative folder.
-    root = Path(get_dataset_path()).resolve()
+    return Path(get_dataset_path()).resolve()
+
+
+def _places(dataset_id: str) -> tuple[Path, Path]:
+    """The folder of a dataset, and that of its successor."""
+    root = _root()
     return root / dataset_id, root / f"{READY}{quote(dataset_id, safe='')}"
 
 

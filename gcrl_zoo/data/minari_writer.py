@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,8 +16,9 @@ from gymnasium import Space
 from gcrl_zoo.data.disk import reserve, writing
 from gcrl_zoo.data.episode import Episode, EpisodeError
 from gcrl_zoo.data.minari import check_spaces
+from gcrl_zoo.data.minari_files import HDF5, METADATA
 from gcrl_zoo.data.minari_storage import About, cast, more_storage, new_storage
-from gcrl_zoo.data.minari_swap import PARTIAL, recover, swap
+from gcrl_zoo.data.minari_swap import recover, swap, temporary_folder
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 # Minari itself is imported late, as in the reader.
 
 PENDING_BYTES = 32_000_000
-HDF5_FILE = "main_data.hdf5"
 # How much an HDF5 file grows, to be on the safe side: per step, per column of an episode, and once.
 STEP_BYTES, COLUMN_BYTES, OTHER_COLUMNS, SPARE_BYTES = 16, 8_000, 6, 1_000_000
 
@@ -79,7 +78,7 @@ class MinariWriter:
         :raises WriteError: the disk is full, ...
         """
         with writing(self.target):
-            reserve(self.storage.data_path / HDF5_FILE, self._bytes + SPARE_BYTES)
+            reserve(self.storage.data_path / HDF5, self._bytes + SPARE_BYTES)
             self.storage.update_episodes(self._pending)
         self._pending, self._bytes = [], 0
 
@@ -120,7 +119,7 @@ def check_target(dataset_id: str, append: bool = False, force: bool = False) -> 
 
 
 def _is_dataset(folder: Path) -> bool:
-    return (folder / "data" / "metadata.json").is_file()
+    return (folder / "data" / METADATA).is_file()
 
 
 @contextmanager
@@ -146,10 +145,10 @@ def write_minari(
     target = check_target(dataset_id, append, force)
     check_spaces(dataset_id, observation_space, action_space)
     spaces_and_about = observation_space, action_space, about
-    # Hidden, so that Minari does not list it, and beside its namespaces, so that it can be moved there in one go.
-    # Absolute, since Minari cannot tell the size of a dataset in a relative folder.
-    with _temporary_folder(target) as place:
-        partial = place / "new"
+    with writing(target):
+        folder = temporary_folder()
+    with folder as place:
+        partial = Path(place, "new")
         with writing(target):
             if append and target.exists():
                 shutil.copytree(target, partial)
@@ -164,18 +163,7 @@ def write_minari(
         writer.flush()
         with writing(target):
             _make_namespace(dataset_id)
-        swap(dataset_id, partial, place / "old")
-
-
-@contextmanager
-def _temporary_folder(target: Path) -> Iterator[Path]:
-    """For a dataset that is being written."""
-    from minari.storage.datasets_root_dir import get_dataset_path
-
-    with writing(target):
-        folder = tempfile.TemporaryDirectory(dir=get_dataset_path().resolve(), prefix=PARTIAL)
-    with folder as place:
-        yield Path(place)
+        swap(dataset_id, partial, Path(place, "old"))
 
 
 def _make_namespace(dataset_id: str) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from gcrl_zoo.data.formats import read_file
 from gcrl_zoo.data.memory import available_memory, not_enough
 from gcrl_zoo.data.minari import dataset_folder, is_minari, is_unfiltered, read_episodes, read_minari
+from gcrl_zoo.data.minari_files import METADATA
 from gcrl_zoo.data.ogbench import missing, ogbench_file
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -64,7 +65,7 @@ def _locate(dataset: str | os.PathLike[str]) -> Path:
     if os.path.isfile(path):  # False, not an error, for a name that no file can have
         return path.resolve()
     for folder in (path, path / "data"):
-        if os.path.isfile(folder / "metadata.json"):
+        if os.path.isfile(folder / METADATA):
             return folder.resolve()
     text = dataset if isinstance(dataset, str) else path.as_posix()
     if not text.startswith((".", "~", "/", os.sep)) and path.suffix != ".npz":

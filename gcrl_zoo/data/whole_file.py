@@ -24,18 +24,22 @@ SUFFIX = ".gcrl_partial"
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[IO[bytes]]:
+def whole_file(path: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
     """
     Write a file that is either complete or absent: a run killed while saving keeps the file that it saved earlier.
 
     A killed run leaves its temporary file in the folder. The next call for a file in that folder removes it. A
     temporary file that a live process still writes is locked and stays.
 
-    :param path: of the file; missing folders are created
+    :param path: of the file; missing folders are created. A file object is written to as it is
     :return: binary file to write to; it is renamed to ``path`` when the block ends without an error
     :raises WriteError: the disk is full, the folder is read-only, ``path`` is a folder, ...
     """
     with writing(path):
+        if not isinstance(path, (str, Path)):
+            yield path
+            return
+        path = Path(path)
         if "\0" in str(path):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         if path.is_dir():
