@@ -104,7 +104,7 @@ def test_a_module_of_the_user_that_misses_another_says_so(read, tmp_path, monkey
     ("key", "sentence"),
     [
         ("n_stepz", "ninth has no hyperparameter 'n_stepz'; did you mean 'n_steps'?"),
-        ("qqq", "'qqq'; it has batch_size, "),
+        ("qqq", "'qqq'; choose from batch_size, "),
     ],
 )
 def test_an_unknown_key_is_refused_before_training(read, key, sentence):

@@ -8,7 +8,6 @@ checked.
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
@@ -25,6 +24,7 @@ from torch import nn
 
 from gcrl_zoo.common.annotations import Allowed, Example, Nested, WholeFloats
 from gcrl_zoo.common.values import check
+from gcrl_zoo.common.wording import suggestion
 from gcrl_zoo.data.checks import is_number
 from gcrl_zoo.nets.activations import is_activation
 
@@ -196,7 +196,5 @@ def refuse_unknown(names: Iterable[str], cls: type, what: str, given: Collection
     for name in names:
         if name in accepted:
             continue
-        close = difflib.get_close_matches(str(name), accepted, n=1)
-        choices = f"choose from {', '.join(sorted(accepted))}." if accepted else "it takes none."
-        hint = f"did you mean '{close[0]}'?" if close else choices
+        hint = suggestion(name, accepted) if accepted else "it takes none."
         raise TypeError(f"'{name}' is no {what}; {hint}")

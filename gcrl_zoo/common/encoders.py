@@ -11,6 +11,7 @@ from stable_baselines3.common.preprocessing import get_flattened_obs_dim, is_ima
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from torch import nn
 
+from gcrl_zoo.common.wording import cause_of
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import (
     ExtractingEncoder,
@@ -71,10 +72,9 @@ def make_extractor(
             found = tuple(extractor(th.zeros(2, *shape)).shape)
         assert found == (2, encoder.features_dim), f"(2, {encoder.features_dim}) features expected, but found {found}"
     except Exception as error:  # whatever a class of somebody else's raises
-        cause = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         raise ValueError(
-            f"features_extractor_class: {extractor_class.__name__} fails for observation '{key}', {space} ({cause}); "
-            "it is made once for each entry of the observation, with the space of the entry and "
+            f"features_extractor_class: {extractor_class.__name__} fails for observation '{key}', {space} "
+            f"({cause_of(error)}); it is made once for each entry of the observation, with the space of the entry and "
             "features_extractor_kwargs."
         ) from error
     return encoder

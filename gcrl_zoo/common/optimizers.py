@@ -8,7 +8,7 @@ from typing import Any
 import torch as th
 from torch import nn
 
-from gcrl_zoo.common.wording import shown
+from gcrl_zoo.common.wording import cause_of, shown
 
 
 def optimizer_settings(optimizer_class: type[th.optim.Optimizer], given: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -41,8 +41,7 @@ def check_optimizer(
         optimizer = optimizer_class(parameters, lr=1e-3, **optimizer_settings(optimizer_class, given))  # type: ignore[call-arg]
         optimizer.step()
     except Exception as error:
-        cause = f"{type(error).__name__}: {shown(str(error), str)}"
         raise ValueError(
             f"policy_kwargs: optimizer_class {optimizer_class.__name__} fails with optimizer_kwargs {shown(given)} "
-            f"({cause}); give options that this class has, or another class, such as torch.optim.AdamW."
+            f"({cause_of(error)}); give options that this class has, or another class, such as torch.optim.AdamW."
         ) from error

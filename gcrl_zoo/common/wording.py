@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Literal, get_args, get_origin
 
 import annotated_types as at
@@ -19,9 +20,12 @@ from gcrl_zoo.common.annotations import (
     takes,
     unfold,
 )
+from gcrl_zoo.data.containers import one_line
 
 #: Longest value that a message shows in full.
 SHOWN_LENGTH = 80
+#: Longest message of a library that a message quotes in full.
+CAUSE_LENGTH = 200
 
 
 def shown(value: Any, annotation: Any = float) -> str:
@@ -43,6 +47,21 @@ def shown(value: Any, annotation: Any = float) -> str:
     except Exception:  # somebody else's __repr__, or an integer with too many digits
         text = f"a {type(value).__name__}"
     return text if len(text) <= SHOWN_LENGTH else f"{text[: SHOWN_LENGTH - 4]} ..."
+
+
+def cause_of(error: Exception) -> str:
+    """:param error: of a library, for the middle of a sentence: its type and message, on one line, shortened"""
+    return f"{type(error).__name__}: {one_line(error)}"[:CAUSE_LENGTH]
+
+
+def suggestion(name: object, known: Collection[str]) -> str:
+    """
+    :param name: that is not known
+    :param known: names that are
+    :return: the nearest of these, else all of them, as the end of a message
+    """
+    close = difflib.get_close_matches(str(name), known, n=1)
+    return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(sorted(known))}."
 
 
 def _number_in(text: str) -> str:

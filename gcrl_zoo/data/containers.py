@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from math import prod
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -57,14 +58,40 @@ def read(container: Container, key: str) -> Array:
     return container.rows(key)(container.forms[key].shape[0])
 
 
-def unreadable(name: object, reason: object) -> ValueError:
+class UnreadableFile(ValueError):
+    """A file is damaged, or cannot be trusted."""
+
+
+def unreadable(name: object, reason: object) -> UnreadableFile:
     """The error for a damaged file, or one that cannot be trusted.
 
     :param name: of the file
     :param reason: in a few words, or the exception of a library
     """
-    text = " ".join(str(reason).split()).rstrip(".") or type(reason).__name__
-    return ValueError(f"{name} cannot be read ({text}); download or save it anew.")
+    return UnreadableFile(f"{name} cannot be read ({one_line(reason)}); download or save it anew.")
+
+
+def one_line(reason: object) -> str:
+    """Text for the middle of a sentence.
+
+    :param reason: in a few words, or the exception of a library
+    """
+    return " ".join(str(reason).split()).rstrip(".") or type(reason).__name__
+
+
+@contextmanager
+def retold(name: object) -> Iterator[None]:
+    """Replace any error of the libraries that read a file by one sentence; they raise many kinds of exceptions.
+
+    :param name: of the file
+    :raises UnreadableFile: in place of an error in this block
+    """
+    try:
+        yield
+    except (MemoryError, UnreadableFile):
+        raise
+    except Exception as error:
+        raise unreadable(name, error) from error
 
 
 def check_expansion(name: str, declared: int, stored: int) -> None:

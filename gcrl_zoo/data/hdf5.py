@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array
-from gcrl_zoo.data.containers import NUMBERS, Form, Rows, check_expansion, unreadable
+from gcrl_zoo.data.containers import NUMBERS, Form, Rows, check_expansion, retold, unreadable
 
 if TYPE_CHECKING:
     import h5py
@@ -53,19 +53,6 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
         with retold(path):
             opened = Hdf5(file, path)
         yield opened
-
-
-@contextmanager
-def retold(name: object) -> Iterator[None]:
-    """Any fault of a file as one sentence; h5py raises whatever its parts raise."""
-    try:
-        yield
-    except MemoryError:
-        raise
-    except Exception as error:
-        if isinstance(error, ValueError) and str(name) in str(error):  # one of ours
-            raise
-        raise unreadable(name, error) from error
 
 
 class Hdf5:

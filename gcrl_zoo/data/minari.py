@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import Space, spaces
 
+from gcrl_zoo.data.containers import one_line
 from gcrl_zoo.data.episode import Episode, EpisodeError
 from gcrl_zoo.data.memory import NotEnoughMemory
 from gcrl_zoo.data.minari_files import check_metadata, count_slots
@@ -151,5 +152,4 @@ def _kind(space: Space[Any]) -> str:
 
 def unreadable(folder: Path, error: Exception) -> ValueError:
     """Minari's reason as one sentence."""
-    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-    return ValueError(f"Minari cannot read the dataset in {folder}: {reason}.")
+    return ValueError(f"Minari cannot read the dataset in {folder}: {one_line(error)}.")

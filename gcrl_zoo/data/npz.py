@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array, DType
-from gcrl_zoo.data.containers import Form, Rows, check_expansion, unreadable
+from gcrl_zoo.data.containers import Form, Rows, check_expansion, retold, unreadable
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # of a zip archive; the second one is empty
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # numpy.savez and numpy.savez_compressed
@@ -37,7 +37,7 @@ class Npz:
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self.name = name
-        with self._retold():
+        with retold(self.name):
             self._archive = zipfile.ZipFile(file)
             size = file.seek(0, io.SEEK_END)
         members = self._archive.infolist()
@@ -45,7 +45,7 @@ class Npz:
         self._members: dict[str, tuple[zipfile.ZipInfo, int, bool]] = {}  # with the length of the header, and the order
         self.forms: dict[str, Form] = {}
         for info in members:
-            with self._retold():
+            with retold(self.name):
                 self._open(info)
         check_expansion(name, sum(form.nbytes for form in self.forms.values()), size)
 
@@ -58,7 +58,7 @@ class Npz:
         """Read an array from its first row on; a single number counts as one row."""
         info, header, transposed = self._members[key]
         shape, dtype = self.forms[key]
-        with self._retold():
+        with retold(self.name):
             member: Any = self._archive.open(info)
             file = io.BufferedReader(member, 2**17)
             file.read(header)
@@ -73,7 +73,7 @@ class Npz:
         def read(n: int) -> Array:
             nonlocal left
             left -= n
-            with self._retold():
+            with retold(self.name):
                 rows = np.empty((n, *shape[1:]), dtype)
                 if left < 0 or file.readinto(rows.reshape(-1).view(np.uint8).data) != rows.nbytes:
                     raise ValueError(f"'{key}' is shorter than it declares")
@@ -117,16 +117,6 @@ class Npz:
             raise ValueError(f"'{key}' declares {form}, which is not what it holds")
         self._members[key] = info, header, transposed and len(form.shape) > 1
         self.forms[key] = form
-
-    @contextmanager
-    def _retold(self) -> Iterator[None]:
-        """Any fault of the file as one sentence; ``zipfile`` raises whatever its parts raise."""
-        try:
-            yield
-        except MemoryError:
-            raise
-        except Exception as error:
-            raise unreadable(self.name, error) from error
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,8 @@ from rl_zoo3.utils import ALGOS, StoreDict, create_test_env, get_model_path, get
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv
+
+from gcrl_zoo.common.wording import suggestion
 
 
 class Run(NamedTuple):
@@ -49,9 +50,7 @@ def algorithm(name: str) -> type[BaseAlgorithm]:
     :raises ValueError: RL Zoo knows no such algorithm
     """
     if name not in ALGOS:
-        close = difflib.get_close_matches(name, ALGOS, n=1)
-        hint = f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(sorted(ALGOS))}."
-        raise ValueError(f"There is no algorithm '{name}'; {hint}")
+        raise ValueError(f"There is no algorithm '{name}'; {suggestion(name, ALGOS)}")
     return ALGOS[name]
 
 

@@ -27,6 +27,7 @@ from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
+from gcrl_zoo.data.containers import one_line
 from gcrl_zoo.data.disk import writing
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
@@ -111,7 +112,7 @@ def _told(repo_id: str, filename: str) -> Iterator[None]:
 
 def answer(error: HfHubHTTPError) -> str:
     """:param error: of the Hub; what it said, in a line and without an end"""
-    return " ".join((error.server_message or str(error)).split()).rstrip(".")
+    return one_line(error.server_message or error)
 
 
 def unreachable() -> str:

@@ -12,7 +12,6 @@ value, ``null`` included, replaces what was there. An id of ours, such as ``gcrl
 the block of the environment inside if it has no block itself, without the wrapper, which it brings.
 """
 
-import difflib
 import functools
 import importlib
 import re
@@ -23,6 +22,7 @@ from typing import Any
 import yaml
 
 from gcrl_zoo.common.arguments import accepted_arguments
+from gcrl_zoo.common.wording import suggestion
 from gcrl_zoo.registry import Method
 from gcrl_zoo.zoo.wrapped import WRAPPED
 
@@ -217,9 +217,7 @@ def check_keys(method: Method, block: Block) -> None:
     accepted = accepted_keys(method.algorithm)
     for key in block:
         if key not in accepted:
-            near = difflib.get_close_matches(key, accepted, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"it has {', '.join(sorted(accepted))}."
-            raise ValueError(f"{method.name} has no hyperparameter {key!r}; {hint}")
+            raise ValueError(f"{method.name} has no hyperparameter {key!r}; {suggestion(key, accepted)}")
     for key in REQUIRED:
         if key not in block:
             raise ValueError(
