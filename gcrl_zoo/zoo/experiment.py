@@ -1,4 +1,7 @@
-"""RL Zoo's ExperimentManager, taught to find our hyperparameters. Stock algorithms keep stock behaviour to the bit."""
+"""
+Extends RL Zoo's ExperimentManager for our algorithms: hyperparameters, environments, an estimate of the time. It treats
+other algorithms exactly as before.
+"""
 
 import functools
 import json
@@ -12,6 +15,7 @@ from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.registry import discover
@@ -67,8 +71,20 @@ def patch(exp_manager: ModuleType) -> None:
         stock_learn(self, model)
 
     manager.learn = learn
-    spaces.patch(manager)
-    monitor.patch(manager)
+    stock_create_envs = manager.create_envs
+
+    @functools.wraps(stock_create_envs)
+    def create_envs(self: Any, *args: Any, **kwargs: Any) -> VecEnv:
+        if self.algo not in discover():
+            return stock_create_envs(self, *args, **kwargs)
+        wrapper = self.env_wrapper
+        self.env_wrapper = functools.partial(spaces.checked, monitor.record_success(self))
+        try:
+            return stock_create_envs(self, *args, **kwargs)
+        finally:
+            self.env_wrapper = wrapper
+
+    manager.create_envs = create_envs
 
 
 def _sources(manager: Any) -> set[str]:

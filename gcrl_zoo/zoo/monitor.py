@@ -1,45 +1,30 @@
 """Which success rates RL Zoo's monitor files hold, for ``rl_zoo3.plots.plot_train -y success``."""
 
-import functools
 import re
 from collections.abc import Callable
 from typing import Any
 
 from stable_baselines3.common.monitor import Monitor
-from stable_baselines3.common.vec_env import VecEnv
-
-from gcrl_zoo.registry import discover
 
 #: Environments that say ``is_success`` themselves. RL Zoo knows the package by its old name, ``gym.envs.robotics``.
 GOAL_ENVS = re.compile(r"gymnasium_robotics\.envs\.(fetch|shadow_dexterous_hand)\b")
 
 
-def patch(manager: type[Any]) -> None:
+def record_success(manager: Any) -> Callable[[Any], Any] | None:
     """
-    For our algorithms: monitor files of Fetch and Hand environments hold ``is_success``, and the ``info_keywords`` of
-    ``monitor_kwargs`` may come from the ``env_wrapper``, which then is inside of the monitor.
+    Set ``monitor_kwargs`` so that monitor files of Fetch and Hand environments hold ``is_success``. The
+    ``info_keywords`` of ``monitor_kwargs`` may come from the ``env_wrapper``, which then goes inside the monitor.
 
     :param manager: RL Zoo's ``ExperimentManager``
+    :return: its ``env_wrapper``, changed where ``info_keywords`` are given
     """
-    stock = manager.create_envs
-
-    @functools.wraps(stock)
-    def create_envs(self: Any, *args: Any, **kwargs: Any) -> VecEnv:
-        if self.algo not in discover():
-            return stock(self, *args, **kwargs)
-        if not self.monitor_kwargs and GOAL_ENVS.match(self.entry_point(self.env_name.gym_id)):
-            self.monitor_kwargs = {"info_keywords": ("is_success",)}
-        keywords, wrapper = self.monitor_kwargs.get("info_keywords"), self.env_wrapper
-        if not keywords or wrapper is None:
-            return stock(self, *args, **kwargs)
-        self.monitor_kwargs["info_keywords"] = tuple(keywords)  # YAML has lists, SB3 adds tuples
-        self.env_wrapper = inside_monitor(wrapper)
-        try:
-            return stock(self, *args, **kwargs)
-        finally:
-            self.env_wrapper = wrapper
-
-    manager.create_envs = create_envs
+    if not manager.monitor_kwargs and GOAL_ENVS.match(manager.entry_point(manager.env_name.gym_id)):
+        manager.monitor_kwargs = {"info_keywords": ("is_success",)}
+    keywords, wrapper = manager.monitor_kwargs.get("info_keywords"), manager.env_wrapper
+    if not keywords or wrapper is None:
+        return wrapper
+    manager.monitor_kwargs["info_keywords"] = tuple(keywords)  # YAML has lists, SB3 adds tuples
+    return inside_monitor(wrapper)
 
 
 def inside_monitor(wrapper: Callable[..., Any]) -> Callable[[Any], Any]:
