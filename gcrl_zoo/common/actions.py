@@ -1,4 +1,4 @@
-"""Actions as the environment takes them: of the dtype of its action space, and within its bounds."""
+"""Converts actions to the dtype of the action space, and clips them to its bounds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ToActionSpace:
     def __init__(self, space: spaces.Space) -> None:
         assert space.dtype is not None
         self.dtype = space.dtype
-        #: In which stores and memories keep actions: float32 or int64.
+        #: Dtype of actions in stores and memories: float32 or int64.
         self.kept_dtype = action_dtype(space.dtype)
         self.bounds = (space.low, space.high) if isinstance(space, spaces.Box) else None
 

@@ -58,6 +58,8 @@ class Nested:
 
 def unfold(annotation: Any) -> tuple[Any, list[Any]]:
     """
+    Split an annotation into its type and its metadata.
+
     :param annotation: a type, perhaps ``Annotated``
     :return: the type, and its metadata
     """
@@ -89,6 +91,8 @@ def is_mapping_type(base: Any) -> bool:
 
 def takes(annotation: Any, *bases: type) -> bool:
     """
+    Whether an annotation allows one of some types.
+
     :param annotation: what is allowed
     :param bases: types
     :return: whether one of these types is allowed, perhaps beside others

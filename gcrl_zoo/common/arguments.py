@@ -29,7 +29,7 @@ from gcrl_zoo.data.checks import is_number
 from gcrl_zoo.nets.activations import is_activation
 
 # --------------------------------------------------------------------------------- what arguments have in common
-# Upper limits are far beyond what anybody needs: they refuse typing errors that would fill the memory or hang.
+# Upper limits are far beyond realistic values: they refuse typing errors that would fill the memory or hang.
 
 #: How many of something; 0 for none.
 Count = Annotated[int, Ge(0), Le(10**12)]
@@ -169,11 +169,13 @@ def check_arguments(
     cls: type, values: Mapping[str, Any], what: str, prefix: str = "", given: Collection[str] = ()
 ) -> None:
     """
+    Check names and values of arguments before the class is constructed.
+
     :param cls: class to construct
     :param values: arguments by name
     :param what: what a person calls such an argument, e.g. "hyperparameter of gcsl_vicreg"
     :param prefix: put before the name in messages on values
-    :param given: names that the caller gives by itself
+    :param given: names that the caller passes, so that users cannot
     :raises TypeError: the class takes no such argument
     :raises ValueError: a value that its annotation does not allow
     """
@@ -186,10 +188,12 @@ def check_arguments(
 
 def refuse_unknown(names: Iterable[str], cls: type, what: str, given: Collection[str] = ()) -> None:
     """
+    Refuse arguments that a class does not take.
+
     :param names: arguments given
     :param cls: class that should take them
     :param what: what a person calls such an argument, e.g. "hyperparameter of gcsl_vicreg"
-    :param given: names that the caller gives by itself
+    :param given: names that the caller passes, so that users cannot
     :raises TypeError: the class takes no such argument
     """
     accepted = {name for name in arguments(cls).keys() - set(given) if not name.startswith("_")}

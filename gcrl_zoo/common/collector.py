@@ -103,7 +103,7 @@ class Collector:
         return Step(new_obs, actions, rewards, dones, list(infos), [episode for _, episode in finished])
 
     def _see(self, observation: Observation, dones: np.ndarray) -> Observation:
-        """A ``ReturnToGo`` wrapper does not hear of a cut and counts on: what it counted before is taken off."""
+        """``ReturnToGo`` keeps counting after a cut; subtract what it had counted before the cut."""
         if not self.roles.return_to_go or self.builder.max_episode_steps is None:
             return observation
         assert isinstance(observation, dict)

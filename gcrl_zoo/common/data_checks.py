@@ -62,7 +62,7 @@ def shapes_of(store: TrajectoryStore) -> dict[str, tuple[int, ...]]:
 
 
 def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument: str) -> None:
-    """What is there counts, whatever the dataset declares; a declared space must hold the same values, too."""
+    """Check the stored actions, not only the declared space; a declared space must hold the same values, too."""
     actions = store.take("actions", store.steps[:1])
     shape, whole = actions.shape[1:], actions.dtype != FLOAT
     problem = f"{argument} '{store.name}' does not fit the environment: its actions are"
@@ -80,7 +80,7 @@ def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument:
 
 
 def _one_hot(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space) -> str:
-    """What to do about one-hot choices, for the end of a sentence; empty where there are none."""
+    """Advice on one-hot choices, for the end of a message; empty where there are none."""
     if not isinstance(space, spaces.Discrete) or store.take(column, slots[:1]).shape[1:] != (space.n,):
         return ""
     values = store.take(column, slots)
@@ -91,7 +91,7 @@ def _one_hot(store: TrajectoryStore, column: str, slots: Array, space: spaces.Sp
 
 
 def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space, argument: str) -> None:
-    """A value that the space does not offer would be an index error, or silently another value, in training."""
+    """Refuse values outside the space: in training they would raise an index error, or silently become other values."""
     if isinstance(space, spaces.Box) and (column == "actions" or space.dtype.kind not in "iu"):
         return
     what = "actions hold" if column == "actions" else f"observation '{column}' holds"

@@ -1,4 +1,4 @@
-"""Brings data into the form of the environment, where that loses nothing and needs no guess."""
+"""Converts data to the layout of the environment, where the conversion is lossless and unambiguous."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ class Change:
 
 def fit_layout(store: TrajectoryStore, roles: Roles, action_space: spaces.Space | None = None) -> TrajectoryStore:
     """
-    Datasets keep images as cameras make them, (H, W, C), where SB3 shows (C, H, W); and a single number, such as a
-    Discrete action, may be stored as ``(T,)`` or ``(T, 1)``.
+    Convert a dataset to the environment's layout. Datasets store images as (H, W, C), SB3 uses (C, H, W). A single
+    number, such as a Discrete action, may be stored as ``(T,)`` or ``(T, 1)``.
 
     :param store: a dataset
     :param roles: of the environment's observation space, as SB3 shows it

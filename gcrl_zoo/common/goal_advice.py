@@ -15,7 +15,7 @@ WRAPPER = "gcrl_zoo.wrappers.FixedGoal"
 def goal_advice(observation_space: spaces.Space) -> str:
     """
     :param observation_space: of an environment without goals
-    :return: how to give it one; the example can be used as it is, only its goal means nothing
+    :return: how to give it one; the example runs as it is, but its goal is arbitrary
     """
     facts = Roles.of(observation_space).facts_space
     key = PLAIN if PLAIN in facts.spaces else next(iter(facts.spaces))

@@ -1,4 +1,4 @@
-"""Observations that ``predict`` gets: checked, and made a batch. Most errors here come from a missing wrapper."""
+"""Checks the observations that ``predict`` gets, and makes a batch of them. Most errors come from a missing wrapper."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REMOVE = {RETURN_TO_GO: "leave out the wrapper `ReturnToGo`", DESIRED_GOAL: "lea
 
 def is_batch(observation: Any, space: spaces.Space) -> bool:
     """
-    Whether an observation can be used as it is, which is so in each step of a vectorised environment.
+    Whether an observation needs no conversion, as in each step of a vectorised environment.
 
     :param observation: whatever ``predict`` got
     :param space: of the agent's observations

@@ -26,8 +26,8 @@ def check_optimizer(
     optimizer_class: type[th.optim.Optimizer], given: Mapping[str, Any] | None, device: th.device
 ) -> None:
     """
-    Tries a step on a small matrix and vector, since each optimizer has rules of its own: LBFGS needs a closure, Muon
-    takes matrices only, SparseAdam wants sparse gradients.
+    Try a step on a small matrix and vector, since optimizers differ in what they need: LBFGS a closure, Muon matrices,
+    SparseAdam sparse gradients.
 
     :param optimizer_class: any optimizer
     :param given: its options

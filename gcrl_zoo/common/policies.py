@@ -29,7 +29,7 @@ from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, Determini
 #: Options of heads that the action space decides.
 FROM_SPACES = {"features_dim", "low", "high", "n_actions", "start"}
 HeadKind = Literal["auto", "categorical", "deterministic", "gaussian", "bins"]
-#: What a policy remembers between two steps of an episode; only the policy looks inside.
+#: Memory of a policy between two steps of an episode; only the policy reads it.
 State = tuple[Any, ...]
 
 NO_STARTS = np.zeros(0, dtype=bool)
@@ -184,12 +184,12 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         return to_tensors(batch, self.device), several
 
     def set_training_mode(self, mode: bool) -> None:
-        """SB3 asks for it at every step, and to walk through all modules takes a tenth of the time of acting."""
+        """Do nothing if the mode stays: SB3 calls this at each step, and walking all modules takes time."""
         if mode != self.training:
             super().set_training_mode(mode)
 
     def command(self, inputs: Inputs) -> Inputs:
-        """Ask for the target return where nothing else was asked for; what it means is the method's affair."""
+        """Add what to ask for when acting, such as the target return; by default nothing."""
         return inputs
 
     @property
@@ -227,7 +227,7 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
 
     def executed(self, state: State | None, actions: np.ndarray) -> State | None:
         """
-        Exploration changed the actions: a memory that holds them must know.
+        Update a memory that holds actions, after exploration changed them.
 
         :param state: as returned by ``step``
         :param actions: (E, ...) as sent to the environments

@@ -18,6 +18,8 @@ class UnfitPolicy(ValueError):
 
 def choose_policy(algorithm: type[BaseAlgorithm], policy: Any) -> type[BasePolicy]:
     """
+    Find the policy class that a user's ``policy`` argument means.
+
     :param algorithm: to train the policy
     :param policy: one of the algorithm's aliases, one of its policy classes, or a subclass of one
     :return: class of the policy

@@ -66,13 +66,13 @@ else:  # without Minari, which takes long to import
 
 #: Arguments that an instance does not keep under their own names, or that mean something else there.
 NOT_KEPT = {"policy", "env", "stats_window_size"}
-#: Returns no larger than this are what rounding leaves of zero: no scale.
+#: Returns up to this size are rounding errors of zero, and give no scale.
 NO_RETURN = 1e-6
 
 
 @dataclass
 class Runtime:
-    """What lives only while the process does. It is never saved, and everything in it can be made anew."""
+    """State of the process. It is never saved, and everything in it can be rebuilt."""
 
     streams: RandomStreams
     dataset: TrajectoryStore | None = None
@@ -87,7 +87,7 @@ class Runtime:
     samplers_state: tuple[Any, ...] = ()
     last_batches: dict[str, Any] = field(default_factory=dict)
     last_dump: int = 0
-    #: Episodes of own play that nothing was learned from yet.
+    #: Number of episodes of own play that no update has used yet.
     fresh: int = 0
 
 
@@ -195,7 +195,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         Called again whenever the data has grown.
 
         :param played: trajectories with actions: own play or dataset
-        :param watched: trajectories without: the stream, or ``played`` itself, its actions out of reach
+        :param watched: trajectories without actions: the stream, or ``played`` with its actions hidden
         :return: sampler by name
         """
 
@@ -220,12 +220,12 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """
 
     def computing(self) -> AbstractContextManager[None]:
-        """Around updates: settings of torch that are lent to them."""
+        """Return a context for updates, such as autocast, which changes settings of torch in it only."""
         return nullcontext()
 
     def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """
-        What is too dear to compute at each update; called, without gradient, when metrics are logged.
+        Compute metrics that are too expensive for each update. Called, without gradients, when metrics are logged.
 
         :param batches: of the last update
         :return: scalars to log under ``train/``
@@ -234,8 +234,8 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def examine(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
         """
-        Own play that nothing was learned from yet is held-out data for free. Called, without gradient, before each
-        round of training but the first.
+        Compute metrics on new episodes before training uses them, when they are still held-out data. Called, without
+        gradients, before each round of training except the first.
 
         :param fresh: the episodes played since the last round
         :return: scalars to log under ``train/``
@@ -274,7 +274,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         check_policy_arguments(self.policy_class, self.policy_kwargs, self.action_space, self.device, name)
 
     def _open_data(self) -> None:
-        """In the constructor, where an error still reaches people: a search prunes those of ``learn``."""
+        """Called in the constructor, since a search prunes the trials whose error comes from ``learn``."""
         if self.env is None:
             return
         runtime, needs = self._runtime, self.data_needs
@@ -486,7 +486,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         assert runtime.updater is not None
         self._refresh_samplers()
         if runtime.fresh and self._n_updates:
-            with self._looking():
+            with self._isolated_rng():
                 runtime.updater.note(self.examine(self.replay_buffer.newest(runtime.fresh)))
         runtime.fresh = 0
         began = self.num_timesteps if since is None else since
@@ -494,7 +494,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self._update((1 - step / self._total_timesteps for step in steps), self._n_updates)
 
     def _learn_anew(self) -> None:
-        """Fresh weights go into the parameters that the optimizer knows; statistics are buffers, and stay."""
+        """Train again from random weights, in the same parameters; statistics are buffers, and stay."""
         with interrupts.postponed(), self._runtime.streams.torch_stream(), th.no_grad():
             new = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
             for old, fresh in zip(self.policy.parameters(), new.parameters(), strict=True):
@@ -603,11 +603,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     def _diagnoses(self) -> dict[str, float]:
         if not self._runtime.last_batches:
             return {}
-        with self._looking():
+        with self._isolated_rng():
             return {name: value.item() for name, value in self.diagnose(self._runtime.last_batches).items()}
 
     @contextmanager
-    def _looking(self) -> Iterator[None]:
-        """Looking must not change what is learned: no gradient, and a random stream for this only."""
+    def _isolated_rng(self) -> Iterator[None]:
+        """Disable gradients and use a separate random stream, so that logging does not affect training."""
         with th.no_grad(), RandomStreams(self._n_updates, self.device).torch_stream():
             yield

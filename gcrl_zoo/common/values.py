@@ -30,6 +30,8 @@ LARGEST_FLOAT = float(LARGEST[FLOAT])
 
 def check(name: str, value: Any, annotation: Any) -> None:
     """
+    Check a value against its annotation.
+
     :param name: what a message calls the value
     :param value: whatever was given
     :param annotation: what is allowed
@@ -51,6 +53,8 @@ def check(name: str, value: Any, annotation: Any) -> None:
 
 def fits(value: Any, annotation: Any) -> bool:
     """
+    Whether a value fits its annotation.
+
     :param value: whatever was given
     :param annotation: what is allowed
     """
@@ -63,6 +67,8 @@ def fits(value: Any, annotation: Any) -> bool:
 
 def refuse(name: str, value: Any, annotation: Any) -> NoReturn:
     """
+    Raise the error for a value that does not fit.
+
     :param name: what the message calls the value
     :param value: what was given
     :param annotation: what is allowed
@@ -120,7 +126,7 @@ def is_sequence(value: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """
-    Numbers of NumPy as numbers of Python, which torch, SB3 and JSON take everywhere.
+    Convert numbers of NumPy to numbers of Python, which torch, SB3 and JSON accept everywhere.
 
     :param value: checked before
     :return: the same in value; containers are copied

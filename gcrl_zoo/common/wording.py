@@ -30,6 +30,8 @@ CAUSE_LENGTH = 200
 
 def shown(value: Any, annotation: Any = float) -> str:
     """
+    Represent a value in a message.
+
     :param value: for a message
     :param annotation: what is allowed; where that is a number or a truth value, text that looks like one is pointed
         out, since YAML reads 1e-3 as text
@@ -77,6 +79,8 @@ def _number_in(text: str) -> str:
 
 def in_words(annotation: Any) -> str:
     """
+    Describe what an annotation allows.
+
     :param annotation: what is allowed
     :return: in words, to be read after "give"
     """

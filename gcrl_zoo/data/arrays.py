@@ -17,7 +17,7 @@ LARGEST = {kept: (np.iinfo if kept == INT else np.finfo)(kept).max for kept in (
 
 
 class EpisodeError(ValueError):
-    """A fault in one episode, told as a sentence that can be retold with a better name for the episode.
+    """A fault in one episode. :meth:`at` repeats the message with a more precise name of the episode.
 
     :param fault: what is wrong and what to do, as a verb phrase ("holds nan in ...")
     :param where: the subject of the sentence
@@ -90,7 +90,7 @@ def checked(value: Any, name: str, dtype_of: Callable[[DType], DType] = observat
 
 
 def _as_array(value: Any, name: str) -> Array:
-    # A list is looked through, too: NumPy drops the masks of its elements without a word.
+    # Check the elements of a list, too: NumPy silently drops their masks.
     if any(np.ma.is_masked(part) for part in (value if isinstance(value, (list, tuple)) else (value,))):
         raise EpisodeError(f"has masked entries in {name}; fill them with numbers, or leave this episode out")
     try:

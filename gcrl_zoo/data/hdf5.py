@@ -1,4 +1,4 @@
-"""Reading HDF5 files that may come from anybody.
+"""Reads HDF5 files from untrusted sources.
 
 HDF5 can take the data of an array from other files (links, external storage, virtual datasets), load filters from
 shared libraries, and declare any size with next to nothing stored. Only what an honest recording has is read: numbers

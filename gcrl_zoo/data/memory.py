@@ -1,4 +1,4 @@
-"""How much memory there is, and what to say before more is asked for."""
+"""The available memory, and the error for data that do not fit into it."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ GROUPS = (
 
 
 class NotEnoughMemory(ValueError):
-    """Data do not fit into memory, told as a sentence."""
+    """Data do not fit into memory."""
 
 
 @contextmanager
 def memory_for(needed: int, what: str) -> Iterator[None]:
-    """Refuse an allocation that does not fit, before it is made: Linux grants it, and kills the process later.
+    """Refuse an allocation that does not fit before it is made: Linux would allow it and kill the process later.
 
     :param needed: bytes that are allocated in this block
     :param what: the subject of the message, such as the name of a dataset

@@ -26,7 +26,7 @@ MONITOR = "stable_baselines3.common.monitor:Monitor"  # changes nothing, so that
 
 @dataclass(frozen=True)
 class About:
-    """What a dataset says of itself.
+    """Description of a dataset.
 
     :param env_spec: makes its environment anew
     :param algorithm_name: who played
@@ -40,7 +40,7 @@ class About:
     description: str = ""
 
     def metadata(self) -> dict[str, Any]:
-        """In Minari's words and types."""
+        """The same as Minari's metadata."""
         author = {self.author} if self.author else set()
         return {"algorithm_name": self.algorithm_name, "author": author, "description": self.description}
 
@@ -66,7 +66,7 @@ def new_storage(
 def more_storage(
     dataset_id: str, folder: Path, observation_space: Space[Any], action_space: Space[Any], about: About
 ) -> MinariStorage:
-    """That of a dataset which gets more episodes of the same environment."""
+    """Open the storage of a dataset to add episodes of the same environment."""
     from minari.dataset.minari_storage import MinariStorage
 
     try:
@@ -123,7 +123,7 @@ def cast(space: Space[Any], values: Any) -> Any:
 
 
 def recoverable(spec: EnvSpec | None) -> EnvSpec | None:
-    """What of a spec can be written down, and made of it again. What cannot is named in a warning."""
+    """The part of a spec that can be saved and used again; a warning names the rest."""
     if spec is None:
         return None
     spec = copy.deepcopy(spec)

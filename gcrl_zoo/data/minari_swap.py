@@ -1,4 +1,4 @@
-"""Lets a finished Minari dataset take its place, so that a kill at any moment loses neither the old one nor the new."""
+"""Replaces a Minari dataset by a complete one. A kill at any moment loses neither the old one nor the new one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def swap(dataset_id: str, new: Path, aside: Path) -> None:
 
 def recover(dataset_id: str) -> None:
     """
-    Puts a complete dataset in its place that a killed process left beside it, and says so in a warning.
+    Move a complete dataset, which a killed process left beside its place, into its place, and warn about it.
 
     :param dataset_id: of any dataset
     """

@@ -24,7 +24,7 @@ DATASET_ID = re.compile(
 
 
 def ogbench_file(dataset_id: str) -> Path:
-    """Where ``ogbench.download_datasets`` puts a dataset, be it there or not.
+    """Where ``ogbench.download_datasets`` puts a dataset, whether or not the file exists.
 
     :param dataset_id: such as ``"pointmaze-medium-navigate-v0"``; with ``-val`` behind it, its validation split
     """

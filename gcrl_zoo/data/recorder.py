@@ -21,7 +21,7 @@ OBSERVATION, ACTION = "The environment's observation", "The agent's action"
 class Recording:
     """Episodes of several environments: numbered as they begin, given out in that order.
 
-    An episode of a number has a seed of its own, which the environment and NumPy's global generator are reset with. So
+    The number of an episode determines its seed, with which the environment and NumPy's generator are reset. So
     what is given out depends on how many environments play only as far as the player does, and short episodes, which
     are finished first, do not crowd out long ones.
 

@@ -1,4 +1,4 @@
-"""One door to all kinds of datasets."""
+"""Opens datasets of all kinds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def open_store(dataset: str | os.PathLike[str] | TrajectoryStore | MinariDataset
         raise ValueError(f"The dataset {store.name} is empty; record some episodes first.")
     if store.lengths.max() == 1:
         raise ValueError(
-            f"Every episode of {store.name} has one step only, so that nothing leads anywhere; "
+            f"Every episode of {store.name} has one step only, which gives nothing to reach; "
             f"record whole episodes instead of single transitions."
         )
     return store

@@ -172,7 +172,7 @@ class Pixels(nn.Module):
 
 class ExtractingEncoder(nn.Module):
     """
-    A network of somebody else's behind the scaling of ours.
+    A user's network after our scaling.
 
     :param scaler: :class:`VectorEncoder`, :class:`OneHotEncoder` or :class:`Pixels`
     :param extractor: module from (B, *shape) float32 to (B, O)

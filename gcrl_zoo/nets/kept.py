@@ -1,4 +1,4 @@
-"""Weights, and what follows from them alone, at hand when acting, which is a matter of microseconds."""
+"""Caches of weights and of values computed from them, since acting takes only microseconds."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def exporting() -> bool:
 
 
 class KeepsWeights(nn.Module):
-    """A module that has its weights at hand: to find one by its name takes as long as a small product."""
+    """Caches its parameters: looking one up by name costs as much as a small matrix product."""
 
     @abstractmethod
     def keep_weights(self) -> None:
-        """Look them up; to be called when all are there."""
+        """Look the parameters up. Call it when all of them exist."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)

@@ -1,5 +1,5 @@
 """
-The only room that knows rl_zoo3. :mod:`~gcrl_zoo.zoo.hook` runs our code right after seven upstream modules load:
+The room that extends RL Zoo. :mod:`~gcrl_zoo.zoo.hook` runs our code right after seven upstream modules load:
 
 - ``gymnasium``: :mod:`~gcrl_zoo.zoo.wrapped` registers our ids;
 - ``rl_zoo3.utils``: :mod:`~gcrl_zoo.zoo.scripts` adds our algorithms, and explains values that cannot be evaluated;

@@ -1,4 +1,4 @@
-"""How long a run will take, printed soon after it begins: nobody should find out after an hour that it takes nine."""
+"""Prints how long a run will take, soon after it begins."""
 
 import time
 from collections.abc import Callable
@@ -57,7 +57,7 @@ class TimeEstimate(BaseCallback):
 def duration(seconds: float) -> str:
     """
     :param seconds: how long something takes
-    :return: in the unit that people would choose
+    :return: in minutes, hours or days, whichever reads best
     """
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     return f"{minutes} minutes" if minutes < 100 else f"{hours} hours" if hours < 48 else f"{round(hours / 24)} days"

@@ -88,7 +88,7 @@ def patch(exp_manager: ModuleType) -> None:
 
 
 def _sources(manager: Any) -> set[str]:
-    """What the run learns from, by ``-params`` or as the agent of ``-i`` remembers it: some of dataset and stream."""
+    """Which of dataset and stream the run learns from: given by ``-params``, or saved in the agent of ``-i``."""
     remembered: dict[str, Any] = {}
     if manager.continue_training:
         with (

@@ -62,7 +62,7 @@ class GatedDTPolicy(DTPolicy):
         super().__init__(observation_space, action_space, lr_schedule, **kwargs)
         width = self.tokens.width
         self.gate = Gate(width) if gate else None
-        # Alike at first, each for an action further ahead.
+        # Equal at first, each for an action further ahead.
         self.later = nn.ModuleList([copy.deepcopy(self.head) for _ in range(n_actions - 1)])
         self.optimizer = self.make_optimizer(lr_schedule)
 

@@ -1,13 +1,13 @@
 """
-Checks of what came from elsewhere, to be made before any of it is loaded: agents, statistics, settings and metrics.
+Checks downloaded files before any of them is loaded: agents, statistics, settings and metrics.
 
 Loading runs what a file says: Stable-Baselines3 unpickles fields of an agent, RL Zoo reads YAML by an unsafe loader,
 ``eval``s some of its strings and imports what others name. These checks read the same files and run nothing of them.
-Each knows what honest files hold, by a list of what is allowed, and refuses everything else: an :class:`Untrusted`
+Each compares a file with a list of what honest files hold, and refuses everything else: an :class:`Untrusted`
 error names the file and the offender. No error means that loading runs no code of the file's. It does not mean that the
 file is as its author made it, nor that the agent is any good.
 
-Check the very file that is loaded then: whoever can change it in between is not held off by this.
+Check the very file that is loaded: nothing here protects against somebody who changes it in between.
 """
 
 from gcrl_zoo.zoo.trust.agents import check_agent, check_statistics

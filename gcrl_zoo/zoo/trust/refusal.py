@@ -40,7 +40,7 @@ def refuse(where: str, what: str, remedy: str = TRUST) -> NoReturn:
 
 
 def shown(offender: object, length: int = 100) -> str:
-    """:param offender: what a stranger wrote; as ``repr``, so that it sends nothing to a terminal, and not too long"""
+    """:param offender: untrusted text; returned as a short ``repr``, which sends no control characters to a terminal"""
     brief = Repr()  # a nested value that repeats its parts may have a repr of any length
     brief.maxstring = brief.maxother = brief.maxlong = length
     try:

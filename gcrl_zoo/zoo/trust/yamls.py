@@ -18,12 +18,12 @@ YAML_TAG = "tag:yaml.org,2002:"
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Knows no Python objects but the few that RL Zoo writes itself."""
+    """Constructs no Python objects except the few that RL Zoo writes itself."""
 
     aliases = nodes = depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """As ever. Values that are repeated by a short name, and these again, may take forever to walk."""
+        """Count values, aliases and depth: aliases of aliases can expand to a value that takes forever to walk."""
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
             if self.aliases > MAX_ALIASES:
@@ -49,7 +49,7 @@ class PlainLoader(yaml.SafeLoader):
         return tuple(self.construct_sequence(node, deep=True))
 
     def construct_class(self, node: yaml.Node) -> str:
-        """A class given on the command line; its name will do."""
+        """The name of a class that was given on the command line."""
         return node.tag.removeprefix(f"{YAML_TAG}python/name:")
 
     def construct_unknown(self, node: yaml.Node) -> NoReturn:
