@@ -331,11 +331,12 @@ class Theirs(PPO):
 
 def test_arguments_of_other_peoples_classes_are_known_and_not_refused():
     assert {"alpha", "beta", "n_steps", "device"} <= accepted_arguments(Theirs)
-    check_arguments(Theirs, {"alpha": object(), "beta": -1, "gamma": None, "env": "CartPole-v1"}, "argument")
+    message = "Theirs has no argument"
+    check_arguments(Theirs, {"alpha": object(), "beta": -1, "gamma": None, "env": "CartPole-v1"}, message)
     for name, value in {"gamma": "high", "n_targets": 0, "env": 5}.items():
-        refusal(ValueError, lambda: check_arguments(Theirs, {name: value}, "argument"), name)  # noqa: B023
-    with pytest.raises(TypeError, match=r"'alpah' is no argument; did you mean 'alpha'\?"):
-        check_arguments(Theirs, {"alpah": 1}, "argument")
+        refusal(ValueError, lambda: check_arguments(Theirs, {name: value}, message), name)  # noqa: B023
+    with pytest.raises(TypeError, match=r"Theirs has no argument 'alpah'; did you mean 'alpha'\?"):
+        check_arguments(Theirs, {"alpah": 1}, message)
 
 
 # ------------------------------------------------------------------------------------------------------- the words

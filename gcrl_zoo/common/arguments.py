@@ -101,7 +101,7 @@ Device = Annotated[
 
 def arguments_of(cls: type) -> Nested:
     """:param cls: metadata of a mapping whose entries are arguments of this class"""
-    return Nested(lambda name, value: check_arguments(cls, value, f"entry of {name}", f"{name}: "))
+    return Nested(lambda name, value: check_arguments(cls, value, f"{name} has no entry", f"{name}: "))
 
 
 # ------------------------------------------------------------------------------------------- those of a constructor
@@ -166,33 +166,33 @@ def accepted_arguments(cls: type) -> set[str]:
 
 
 def check_arguments(
-    cls: type, values: Mapping[str, Any], what: str, prefix: str = "", given: Collection[str] = ()
+    cls: type, values: Mapping[str, Any], unknown: str, prefix: str = "", given: Collection[str] = ()
 ) -> None:
     """
     Check names and values of arguments before the class is constructed.
 
     :param cls: class to construct
     :param values: arguments by name
-    :param what: what a person calls such an argument, e.g. "hyperparameter of gcsl_vicreg"
+    :param unknown: beginning of the message on an unknown name, such as "DT has no hyperparameter"
     :param prefix: put before the name in messages on values
     :param given: names that the caller passes, so that users cannot
     :raises TypeError: the class takes no such argument
     :raises ValueError: a value that its annotation does not allow
     """
-    refuse_unknown(values, cls, what, given)
+    refuse_unknown(values, cls, unknown, given)
     for name, value in values.items():
         annotation, default, _ = arguments(cls)[name]
         if value is not default and annotation is not inspect.Parameter.empty:
             check(f"{prefix}{name}", value, annotation)
 
 
-def refuse_unknown(names: Iterable[str], cls: type, what: str, given: Collection[str] = ()) -> None:
+def refuse_unknown(names: Iterable[str], cls: type, unknown: str, given: Collection[str] = ()) -> None:
     """
     Refuse arguments that a class does not take.
 
     :param names: arguments given
     :param cls: class that should take them
-    :param what: what a person calls such an argument, e.g. "hyperparameter of gcsl_vicreg"
+    :param unknown: beginning of the message on an unknown name, such as "DT has no hyperparameter"
     :param given: names that the caller passes, so that users cannot
     :raises TypeError: the class takes no such argument
     """
@@ -201,4 +201,4 @@ def refuse_unknown(names: Iterable[str], cls: type, what: str, given: Collection
         if name in accepted:
             continue
         hint = suggestion(name, accepted) if accepted else "it takes none."
-        raise TypeError(f"'{name}' is no {what}; {hint}")
+        raise TypeError(f"{unknown} '{name}'; {hint}")

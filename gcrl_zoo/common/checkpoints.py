@@ -102,9 +102,9 @@ class PersistentAlgorithm(BaseAlgorithm):
         :raises ValueError: a value that is not allowed, a dataset or stream that does not fit, or an agent of another
             algorithm
         """
-        name, of_sb3 = f"hyperparameter of {cls.__name__}", {"custom_objects", "print_system_info", "force_reset"}
+        of_sb3 = {"custom_objects", "print_system_info", "force_reset"}
         replaced = {each: value for each, value in kwargs.items() if each not in of_sb3}
-        check_arguments(cls, replaced, name, given={"policy", "env"})
+        check_arguments(cls, replaced, f"{cls.__name__} has no hyperparameter", given={"policy", "env"})
         if "stats_window_size" in kwargs:
             kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")  # where SB3 keeps it
         try:

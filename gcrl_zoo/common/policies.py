@@ -65,7 +65,7 @@ def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any])
             )
         head = BOX_HEADS[kind]
     check_arguments(
-        head, kwargs, f"action_head_kwargs entry of the head {kind}", "action_head_kwargs: ", given=FROM_SPACES
+        head, kwargs, f"action_head_kwargs of the head {kind} has no entry", "action_head_kwargs: ", given=FROM_SPACES
     )
     return head
 

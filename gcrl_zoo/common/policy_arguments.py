@@ -31,7 +31,7 @@ def check_policy_arguments(
     :raises ValueError: a value that is not allowed
     :raises TypeError: unknown argument, with the nearest known one
     """
-    check_arguments(policy_class, kwargs, f"policy_kwargs entry of {owner}", "policy_kwargs: ", given=FROM_SB3)
+    check_arguments(policy_class, kwargs, f"policy_kwargs of {owner} has no entry", "policy_kwargs: ", given=FROM_SB3)
     if not issubclass(policy_class, ConditionedPolicy):
         return
     action_head_class(action_space, kwargs.get("action_head", "auto"), kwargs.get("action_head_kwargs") or {})

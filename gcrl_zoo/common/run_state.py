@@ -15,9 +15,9 @@ class RandomStreams:
     """
     The random numbers of training, apart from everybody else's.
 
-    Sampling draws from ``numpy``, a generator of its own; dropout and noise use torch's global generator, which
-    evaluation and acting use too. ``torch_stream`` lends training a stream of its own, so that evaluating more or
-    less often does not change what is learned, and a resumed run can go on bit by bit.
+    Sampling draws from the generator ``numpy``. Dropout and noise use torch's global generator, which evaluation and
+    acting use too; ``torch_stream`` replaces its state during training. So evaluating more or less often does not
+    change what is learned, and a resumed run continues bit by bit.
 
     :param seed: None for entropy of the machine
     :param device: where the networks live

@@ -166,13 +166,13 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         _init_setup_model: bool = True,
         **unknown: Never,
     ) -> None:
-        what = f"hyperparameter of {type(self).__name__}"
-        refuse_unknown(unknown, type(self), what)
+        message = f"{type(self).__name__} has no hyperparameter"
+        refuse_unknown(unknown, type(self), message)
         for_sb3: dict[str, Any] = dict(learning_rate=learning_rate, policy_kwargs=policy_kwargs, verbose=verbose)
         for_sb3 |= dict(stats_window_size=stats_window_size, tensorboard_log=tensorboard_log, seed=seed, device=device)
         # A class, since SB3 would refuse the name "MlpPolicy" for Dict observations.
         policy = choose_policy(type(self), policy)
-        check_arguments(type(self), {"policy": policy, "env": env, "resume": resume, **for_sb3}, what)
+        check_arguments(type(self), {"policy": policy, "env": env, "resume": resume, **for_sb3}, message)
         super().__init__(policy, env, support_multi_env=True, **{each: plain(given) for each, given in for_sb3.items()})
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
@@ -269,7 +269,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """Before any network is built, and again when ``load`` has replaced some."""
         name = type(self).__name__
         kept = {each: vars(self)[each] for each in accepted_arguments(type(self)) & vars(self).keys() - NOT_KEPT}
-        check_arguments(type(self), kept, f"hyperparameter of {name}")
+        check_arguments(type(self), kept, f"{name} has no hyperparameter")
         vars(self).update(plain(kept))
         check_policy_arguments(self.policy_class, self.policy_kwargs, self.action_space, self.device, name)
 

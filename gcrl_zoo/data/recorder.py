@@ -19,11 +19,11 @@ OBSERVATION, ACTION = "The environment's observation", "The agent's action"
 
 
 class Recording:
-    """Episodes of several environments: numbered as they begin, given out in that order.
+    """Episodes of several environments: numbered as they begin, returned in that order.
 
-    The number of an episode determines its seed, with which the environment and NumPy's generator are reset. So
-    what is given out depends on how many environments play only as far as the player does, and short episodes, which
-    are finished first, do not crowd out long ones.
+    The number of an episode determines its seed, with which the environment and NumPy's global generator are reset. So
+    the number of environments changes the episodes only where it changes what the player does, and short episodes,
+    which are finished first, do not displace long ones.
 
     :param seed: of the whole recording
     :param first: number of the first episode

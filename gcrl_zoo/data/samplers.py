@@ -201,8 +201,7 @@ class WindowBatch(NamedTuple):
 class Windows(Sampler[WindowIndex, WindowBatch]):
     """Windows of K consecutive steps, ending at a uniform step and cut where the episode begins.
 
-    Were it the beginning that is uniform, the first steps of an episode would hardly ever be in a window, and acting
-    begins there.
+    Sampling the window *start* uniformly would almost never cover the first steps of an episode, where acting begins.
 
     :param length: K, the number of observations, at least 1
     :param ahead: how many actions are wanted for each observation, its own included, as for action chunks; the batch

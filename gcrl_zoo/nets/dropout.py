@@ -1,4 +1,4 @@
-"""Dropout whose masks are cheap where they are dear: on the CPU."""
+"""Dropout with masks that are cheap to draw on the CPU, where those of torch are expensive."""
 
 import torch as th
 from torch import Tensor, nn

@@ -1,7 +1,7 @@
 """
-A causal transformer over tokens, as GPT-2 is built: normalise, attend, add; normalise, think, add.
+A causal transformer over tokens, as GPT-2 is built: normalise, attend, add; normalise, feed forward, add.
 
-Positions are the caller's affair: tokens carry their place in time with them. So keys and values of a token never
+The caller adds positions to the tokens, which carry their place in time with them. So keys and values of a token never
 change, and acting can keep them.
 """
 
@@ -150,7 +150,7 @@ class Block(KeepsWeights):
         :return: (B, Q, D)
         """
         normed = normalise(x, *self._norms[0])
-        return self.think(x, normed, self._remember(normed), hidden, wanted)
+        return self._attend_and_feed(x, normed, self._remember(normed), hidden, wanted)
 
     def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: slice = ALL) -> Tensor:
         """
@@ -163,9 +163,9 @@ class Block(KeepsWeights):
         """
         normed = normalise(x, *self._norms[0])
         memory[:, places] = self._remember(normed)
-        return self.think(x, normed, memory, hidden, wanted)
+        return self._attend_and_feed(x, normed, memory, hidden, wanted)
 
-    def think(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: slice) -> Tensor:
+    def _attend_and_feed(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: slice) -> Tensor:
         """Ask the memory, and work on the answer."""
         if wanted is not ALL:
             x, normed, hidden = x[:, wanted], normed[:, wanted], hidden[..., wanted, :]

@@ -57,8 +57,8 @@ class Scores:
 def evaluate(agent: BaseAlgorithm, env: VecEnv, n_episodes: int, deterministic: bool = True) -> Scores:
     """
     What the environment with all its wrappers says, as ``rl_zoo3.enjoy`` counts it: with the same seed it plays the
-    same episodes. SB3's ``evaluate_policy`` would count what a ``Monitor`` inside of RL Zoo's wrappers says, which
-    does not hear of an episode that a wrapper ends.
+    same episodes. SB3's ``evaluate_policy`` would count what a ``Monitor`` inside of RL Zoo's wrappers records, which
+    misses episodes that a wrapper ends.
 
     :param agent: to be evaluated
     :param env: a single one, freshly seeded

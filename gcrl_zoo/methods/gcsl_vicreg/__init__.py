@@ -1,4 +1,4 @@
-"""Goal-conditioned supervised learning, half of it by watching: EXP6 of unpublished notes, and what became of it."""
+"""Goal-conditioned supervised learning, half of it without actions: EXP6 of unpublished notes, and what works."""
 
 from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import GCSLVICReg
 from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy

@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import torch as th
-
+from gcrl_zoo.nets.activations import NAMES as ACTIVATIONS
 from gcrl_zoo.zoo.trust.pickled_arrays import ARRAYS, GENERATORS, NAMED, are_sizes
 from gcrl_zoo.zoo.trust.stand_ins import Global, Use, is_a, names_class
 
@@ -38,7 +37,6 @@ SCHEDULES: dict[Global, Use] = {
     ("stable_baselines3.common.utils", "FloatSchedule"): EMPTY,
     ("stable_baselines3.common.utils", "LinearSchedule"): EMPTY,
 }
-ACTIVATIONS = tuple(name for name in th.nn.modules.activation.__all__ if name != "MultiheadAttention")
 OPTIMIZERS = ("Adam", "Adamax", "AdamW", "NAdam", "RAdam", "RMSprop", "SGD")
 EXTRACTORS = ("CombinedExtractor", "FlattenExtractor", "NatureCNN")
 # What `policy_kwargs` may name.

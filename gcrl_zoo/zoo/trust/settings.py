@@ -9,8 +9,8 @@ from typing import Any
 
 from rl_zoo3.utils import ALGOS
 
+from gcrl_zoo.nets.activations import NAMES as ACTIVATIONS
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo.trust.allowed import ACTIVATIONS
 from gcrl_zoo.zoo.trust.environments import check_env_kwargs, is_id
 from gcrl_zoo.zoo.trust.fields import MAX_ENVS
 from gcrl_zoo.zoo.trust.refusal import refuse, shown
