@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gcrl_zoo.data.disk import WriteError
-from gcrl_zoo.zoo.command_line import count
+from gcrl_zoo.zoo.command_line import count, fail
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         seeds = args.seeds if args.train else ()
         failures = publish(publisher, args.algo, args.env, seeds, given[end + 1 :], args.output)
     except (ValueError, WriteError) as error:
-        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")
+        fail(parser, error)
     print(f"The table is in {args.output}.")
     if failures:
         parser.exit(1, "".join(f"failed: {failure}\n" for failure in failures))

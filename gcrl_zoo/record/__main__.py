@@ -13,7 +13,7 @@ import gymnasium
 from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.data.minari_writer import check_target
 from gcrl_zoo.record import record
-from gcrl_zoo.zoo.command_line import count
+from gcrl_zoo.zoo.command_line import count, fail
 
 # Arguments that choose an agent there.
 LOG_FOLDER = ("folder", "exp_id", "load_best", "load_checkpoint", "load_last_checkpoint")
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _record(args)
     except (ValueError, WriteError, gymnasium.error.Error) as error:
-        parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")  # spaces break lines
+        fail(parser, error)
 
 
 def _record(args: argparse.Namespace) -> None:
