@@ -12,6 +12,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch as th
 import yaml
 
 from .throw_away import ROOT
@@ -65,7 +66,11 @@ class Bench:
 def bench(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(FOLDER))
-    return Bench(tmp_path, monkeypatch, capsys)
+    precision, threads = th.get_float32_matmul_precision(), th.get_num_threads()
+    yield Bench(tmp_path, monkeypatch, capsys)
+    # Scripts set these for their whole process. Another precision changes the bits of everything that is trained after.
+    th.set_float32_matmul_precision(precision)
+    th.set_num_threads(threads)
 
 
 def test_every_script_has_a_smoke_test():

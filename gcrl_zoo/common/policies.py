@@ -142,7 +142,10 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         self.roles = Roles.of(observation_space, self.extra_commands)
         entries = self.roles.facts_space.spaces
         if features_extractor_class is None and features_extractor_kwargs:
-            raise ValueError("features_extractor_kwargs are given without a features_extractor_class; give both.")
+            raise ValueError(
+                "features_extractor_kwargs are given without a features_extractor_class; give both, or leave both out "
+                "and set the width of the image encoder by image_features."
+            )
         if features_extractor_class is None:
             encoders = {key: make_encoder(space, image_features) for key, space in entries.items()}
         else:
