@@ -207,7 +207,7 @@ def refusal(path: Path, where: Path, forge: Callable[..., None] | None = None) -
     if forge is compressed_zeros:
         reason = r"it declares arrays of 8\.\d MiB, which is more than 64 times its own size"
     if forge in (second_link, ring):
-        reason = r"'\S+' is no array or group of its own"
+        reason = r"'\S+' is not a separate array or group"
     tracemalloc.start()
     try:
         with pytest.raises(ValueError, match=rf"^{where} cannot be read \({reason}\); download") as caught:
@@ -278,7 +278,7 @@ def test_frames_that_declare_a_huge_image(file_format: str, place: Path) -> None
         frames = opened["episode_0/observations"]
         assert h5py.check_vlen_dtype(frames.dtype) == np.uint8
         frames[7] = np.frombuffer(file.getvalue(), np.uint8)
-    reason = r"'episode_0/observations' is no JPEG of shape \(40, 36, 3\) at step 7"
+    reason = r"'episode_0/observations' is not a JPEG of shape \(40, 36, 3\) at step 7"
     with pytest.raises(ValueError, match=rf"^{path} cannot be read \({reason}\); download or save it anew\.$"):
         open_store(path.parent)
 
@@ -318,7 +318,7 @@ def test_files_that_are_none(place: Path) -> None:
     path = recorded()
     path.unlink()
     os.mkfifo(path)  # opening it would wait forever
-    with pytest.raises(ValueError, match=rf"^{path} cannot be read \(it is no regular file\)"):
+    with pytest.raises(ValueError, match=rf"^{path} cannot be read \(it is not a regular file\)"):
         open_store(path.parent)
     path = d4rl(place)
     path.write_bytes(path.read_bytes()[:700])

@@ -65,7 +65,7 @@ def test_what_is_nowhere_is_named(kind: Any, tmp_path: Path, monkeypatch: pytest
 
 @pytest.mark.parametrize("what", [3, 2.5, None, [ID], b"test/play-v0", {"id": ID}, np.zeros(3), PointEnv])
 def test_what_is_no_dataset_is_shown(what: Any) -> None:
-    refusal(ValueError, lambda: open_store(what), "is no dataset", "an id, a path, a TrajectoryStore or a minari.Mi")
+    refusal(ValueError, lambda: open_store(what), "is not a dataset", "an id, a path, a TrajectoryStore or a minari.Mi")
 
 
 def test_a_dataset_of_minari_is_the_one_that_its_id_opens() -> None:

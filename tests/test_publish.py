@@ -289,7 +289,7 @@ def test_who_may_not_is_told_first(hub, alone, capsys):
 
 def test_what_is_not_there_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    assert "no method of gcrl_zoo; choose from bc" in refused(capsys, "--no-push", "--algo", "ppo")
+    assert "is not a method of gcrl_zoo; choose from bc" in refused(capsys, "--no-push", "--algo", "ppo")
     assert "no agent of this kind in logs" in refused(capsys, "--no-push")
     assert "needs --train" in refused(capsys, "--no-push", "--", "-n", "1")
 

@@ -389,8 +389,8 @@ def test_long_recordings_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) 
 # ------------------------------------------------------------------ what is refused
 
 BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
-    "id": (PointEnv, {"dataset_id": "no id"}, r"'no id' is no dataset id; give one like 'cartpole/ppo-v0'"),
-    "version": (PointEnv, {"dataset_id": "test/play"}, r"'test/play' is no dataset id; give one like"),
+    "id": (PointEnv, {"dataset_id": "no id"}, r"'no id' is not a dataset id; give one like 'cartpole/ppo-v0'"),
+    "version": (PointEnv, {"dataset_id": "test/play"}, r"'test/play' is not a dataset id; give one like"),
     "none": (PointEnv, {"n_episodes": None}, r"n_episodes is None and n_timesteps is None; give one of them"),
     "both": (PointEnv, {"n_timesteps": 5}, r"n_episodes is 3 and n_timesteps is 5; give one of them"),
     "zero": (PointEnv, {"n_episodes": 0}, r"n_episodes is 0 and n_timesteps is None; give one of them, at least 1"),

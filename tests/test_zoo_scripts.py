@@ -29,7 +29,7 @@ def test_text_without_quotes_is_shown_with_them(text, option, capsys):
         parse("learning_rate:1e-3", f"dataset:{text}", option=option)
     message = capsys.readouterr().err
     assert stopped.value.code == 2 and message.count("\n") == 1
-    assert message.startswith(f"train.py: error: {option} got dataset:{text}, whose value is no Python (")
+    assert message.startswith(f"train.py: error: {option} got dataset:{text}, whose value is not valid Python (")
     advised = message.rpartition(": ")[2].strip().rstrip(".")
     assert advised == f"dataset:\"'{text}'\""
     if "\\" not in text:
@@ -48,7 +48,7 @@ def test_python_that_is_wrong_names_its_cause(value, capsys):
     with pytest.raises(SystemExit):
         parse(f"policy_kwargs:{value}")
     message = capsys.readouterr().err
-    assert message.startswith(f"train.py: error: -params got policy_kwargs:{value}, whose value is no Python (")
+    assert message.startswith(f"train.py: error: -params got policy_kwargs:{value}, whose value is not valid Python (")
 
 
 def test_what_can_be_evaluated_is_read_as_ever():

@@ -112,7 +112,7 @@ def _array(observation: Any, name: str) -> np.ndarray:
         array = np.empty(0, dtype=object)
     if array.dtype.kind not in "biuf":
         raise ValueError(
-            f"{name} is {type(observation).__name__} {str(observation)[:40]!r}, which is no array of numbers; give "
+            f"{name} is {type(observation).__name__} {str(observation)[:40]!r}, which is not an array of numbers; give "
             "what `env.reset()` or `env.step(action)` returns as observation."
         )
     return array

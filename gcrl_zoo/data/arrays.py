@@ -72,7 +72,7 @@ def checked(value: Any, name: str, dtype_of: Callable[[DType], DType] = observat
         observation_dtype(array.dtype)  # refuses anything that is no number
         dtype = dtype_of(array.dtype)
     except ValueError as error:
-        raise EpisodeError(f"holds {name} values that are no numbers ({error}); give plain numeric arrays") from None
+        raise EpisodeError(f"holds {name} values that are not numbers ({error}); give plain numeric arrays") from None
     if array.ndim == 0:
         raise EpisodeError(f"holds a single number as {name}; give one entry per step")
     if dtype == INT and array.dtype.kind == "u" and array.size and array.max() > LARGEST[INT]:

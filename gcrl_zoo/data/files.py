@@ -102,7 +102,7 @@ def _header(archive: Npz) -> dict[str, Any]:
     """What a store says of itself, checked against the entries that are there."""
     shape, dtype = archive.forms["header"]
     if shape or dtype.kind != "U":
-        raise unreadable(archive.name, "its header is no text")
+        raise unreadable(archive.name, "its header is not text")
     try:
         header = json.loads(str(archive.rows("header")(1)[0]))
     except (ValueError, RecursionError):

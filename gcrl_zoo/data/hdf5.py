@@ -46,7 +46,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
     import h5py
 
     if not path.is_file():  # opening a named pipe would wait forever
-        raise unreadable(path, "it is no regular file")
+        raise unreadable(path, "it is not a regular file")
     with retold(path):
         file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
     with file:
@@ -137,7 +137,7 @@ class Hdf5:
             item = h5o.open(group, name)
             address = h5o.get_info(item).addr
             if address in self._seen or not isinstance(item, (h5g.GroupID, h5d.DatasetID)):
-                raise self._refused(key, "is no array or group of its own")
+                raise self._refused(key, "is not a separate array or group")
             self._seen.add(address)
             yield key, item
 

@@ -34,7 +34,7 @@ def check_metadata(folder: Path) -> None:
     """
     path = folder / METADATA
     if not path.is_file() or path.stat().st_size > LARGEST_METADATA:
-        raise unreadable(path, f"it is no regular file of at most {LARGEST_METADATA:,} bytes")
+        raise unreadable(path, f"it is not a regular file of at most {LARGEST_METADATA:,} bytes")
     with retold(path):
         metadata = json.loads(path.read_text("utf-8"))
         if not isinstance(metadata, dict):
@@ -104,7 +104,7 @@ def _check_frames(file: Hdf5, key: str, n_frames: int, shape: tuple[int, ...]) -
     for step in range(n_frames):
         frame = np.asarray(rows(1)[0])
         if jpeg_shape(frame.tobytes()) != shape:
-            raise unreadable(file.name, f"'{key}' is no JPEG of shape {shape} at step {step}")
+            raise unreadable(file.name, f"'{key}' is not a JPEG of shape {shape} at step {step}")
 
 
 def jpeg_shape(frame: bytes) -> tuple[int, ...] | None:

@@ -132,7 +132,7 @@ def recoverable(spec: EnvSpec | None) -> EnvSpec | None:
     if lost:
         warnings.warn(
             f"The environment that is recovered from the dataset will lack {', '.join(lost)}, which cannot be made "
-            f"again, because it is no gymnasium.utils.RecordConstructorArgs.",
+            f"again, because it is not a gymnasium.utils.RecordConstructorArgs.",
             stacklevel=2,
         )
     try:

@@ -97,8 +97,8 @@ def check_target(dataset_id: str, append: bool = False, force: bool = False) -> 
         parse_dataset_id(dataset_id)
     except (TypeError, ValueError):  # TypeError: it has no version
         raise ValueError(
-            f"'{dataset_id}' is no dataset id; give one like 'cartpole/ppo-v0': a namespace (of two letters or more), "
-            f"a name and a version."
+            f"'{dataset_id}' is not a dataset id; give one like 'cartpole/ppo-v0': a namespace (of two letters or "
+            f"more), a name and a version."
         ) from None
     with writing(os.environ.get("MINARI_DATASETS_PATH", "~/.minari/datasets")):
         target = Path(get_dataset_path(dataset_id))  # which creates the folder of all datasets

@@ -91,7 +91,7 @@ class Npz:
             raise unreadable(self.name, "two of its entries have the same name")
         for info in members:
             fault = (
-                (not info.filename.endswith(".npy") and "is no array")
+                (not info.filename.endswith(".npy") and "is not an array")
                 or (info.compress_type not in METHODS and "is compressed in a way that NumPy does not use")
                 or (info.flag_bits & ~FLAGS and "is encrypted")
             )
@@ -106,7 +106,7 @@ class Npz:
         with self._archive.open(info) as file:
             start = file.read(8)
             if start[:6] != NUMPY or start[6:] not in (b"\x01\x00", b"\x02\x00", b"\x03\x00"):
-                raise ValueError(f"'{key}' is no array of NumPy")
+                raise ValueError(f"'{key}' is not an array of NumPy")
             width = 2 if start[6] == 1 else 4
             length = int.from_bytes(file.read(width), "little")
             if length > LONGEST_HEADER:

@@ -56,7 +56,9 @@ def _store_of(dataset: Any, keep: bool) -> TrajectoryStore:
             if is_unfiltered(dataset)
             else read_episodes(dataset).freeze()
         )
-    raise ValueError(f"{dataset!r:.80} is no dataset; give an id, a path, a TrajectoryStore or a minari.MinariDataset.")
+    raise ValueError(
+        f"{dataset!r:.80} is not a dataset; give an id, a path, a TrajectoryStore or a minari.MinariDataset."
+    )
 
 
 def _locate(dataset: str | os.PathLike[str]) -> Path:

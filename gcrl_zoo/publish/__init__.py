@@ -124,7 +124,7 @@ def publish(
     methods = discover()
     for algo in algos:
         if algo not in methods:
-            raise ValueError(f"'{algo}' is no method of gcrl_zoo; choose from {', '.join(sorted(methods))}.")
+            raise ValueError(f"'{algo}' is not a method of gcrl_zoo; choose from {', '.join(sorted(methods))}.")
     if publisher.organization is not None:
         check_account(publisher.organization)
     entries: list[Entry] = []

@@ -94,7 +94,7 @@ def _told(repo_id: str, filename: str) -> Iterator[None]:
     try:
         yield
     except HFValidationError:
-        raise NotOnHub(f"'{repo_id}' is no name of a repository; give ORGANISATION/NAME.") from None
+        raise NotOnHub(f"'{repo_id}' is not the name of a repository; give ORGANISATION/NAME.") from None
     except RepositoryNotFoundError:
         raise NotOnHub(
             f"There is no repository {repo_id} on {constants.ENDPOINT}, or it is private and not yours: check the "

@@ -53,7 +53,7 @@ def _problem(given: str, error: Exception) -> str:
     key, colon, value = given.partition(":")
     if not colon or not value:
         return ", which has no value; write KEY:VALUE, such as learning_rate:1e-3"
-    cause = f", whose value is no Python ({type(error).__name__}: {error})"
+    cause = f", whose value is not valid Python ({type(error).__name__}: {error})"
     if re.fullmatch(r"[\w./\\:~@+ -]+", value):
         return f"{cause}; text needs quotes that the shell leaves there: {key}:\"'{value}'\""
     return f'{cause}; correct it, and put it in quotes for the shell: "{key}:VALUE"'
