@@ -60,7 +60,7 @@ class Roles:
         """
         :param space: a Dict of, or a single, Box, Discrete, MultiDiscrete or MultiBinary space
         :param extra_commands: further keys that are commands; each must be an entry of the space
-        :raises ValueError: the space holds something else, or an entry has a name that a store keeps for itself
+        :raises ValueError: the space holds something else, or an entry has a name that is reserved in a store
         """
         plain = not isinstance(space, spaces.Dict)
         entries = dict(space.spaces) if isinstance(space, spaces.Dict) else {PLAIN: space}
@@ -79,7 +79,7 @@ class Roles:
         taken = sorted((entries.keys() & RESERVED) - {RETURN_TO_GO})
         if taken:
             raise ValueError(
-                f"Observation '{taken[0]}' has a name that the store of trajectories keeps for itself; "
+                f"Observation '{taken[0]}' has a name that is reserved in stores of trajectories; "
                 "rename it by a wrapper, such as gymnasium.wrappers.TransformObservation."
             )
         for key in extra_commands:
