@@ -22,6 +22,8 @@ PROBLEMS = {
     errno.EACCES: ("permission is denied", ANOTHER),
     errno.EPERM: ("permission is denied", ANOTHER),
     errno.EISDIR: ("it is a folder", "give the name of a file"),
+    errno.ESPIPE: ("it is a device, a pipe or a socket, not a file", "give the name of a file"),
+    errno.ELOOP: ("its symbolic links lead in a circle", "choose another place"),
     errno.ENOTEMPTY: ("a folder of this name is not empty", "choose another name"),
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "choose another place"),
     errno.EEXIST: ("a part of the path is a file, not a folder", "choose another place"),

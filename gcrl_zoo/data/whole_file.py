@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -31,23 +32,36 @@ def whole_file(path: str | Path | IO[bytes]) -> Iterator[IO[bytes]]:
     A killed run leaves its temporary file in the folder. The next call for a file in that folder removes it. A
     temporary file that a live process still writes is locked and stays.
 
-    :param path: of the file; missing folders are created. A file object is written to as it is
+    :param path: of the file; missing folders are created. A symbolic link stays, and its target is written. A file
+        object is written to as it is
     :return: binary file to write to; it is renamed to ``path`` when the block ends without an error
-    :raises WriteError: the disk is full, the folder is read-only, ``path`` is a folder, ...
+    :raises WriteError: the disk is full, the folder is read-only, ``path`` is a folder, a device, a FIFO, ...
     """
     with writing(path):
         if not isinstance(path, (str, Path)):
             yield path
             return
-        path = Path(path)
-        if "\0" in str(path):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        path = _target(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent)
         with _replacing(path) as file:
             yield file
+
+
+def _target(path: str | Path) -> Path:
+    """The file to replace, which is where symbolic links lead. The rename would replace the links themselves."""
+    if "\0" in str(path):
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    target = Path(os.path.realpath(path))
+    try:
+        mode = target.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):  # a new file; creating its folder tells what is wrong with that
+        return target
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not stat.S_ISREG(mode):  # the rename would destroy a device, a FIFO or a socket
+        raise OSError(errno.ESPIPE, os.strerror(errno.ESPIPE))
+    return target
 
 
 @contextmanager
