@@ -155,8 +155,8 @@ def main() -> None:
                 print(lines[-1], flush=True)
     lines += [
         "",
-        "`gcsl` has a `FixedGoal`; datasets are of random play. Where the first log line takes long, the run has already "
-        "printed how long all timesteps take, five seconds after it began to learn.",
+        "`gcsl` has a `FixedGoal`; datasets are of random play. Where the first log line takes long, the run "
+        "has already printed how long all timesteps take, five seconds after it began to learn.",
     ]
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
