@@ -115,3 +115,14 @@ def test_rl_zoo_keeps_the_wrapper_of_the_settings() -> None:
     model, _ = manager.setup_experiment()
     assert "return_to_go" in model.observation_space.spaces and not isinstance(manager.env_wrapper, functools.partial)
     assert manager.create_envs(2).num_envs == 2
+
+
+@every_odd
+def test_the_advice_to_flatten_leads_to_what_can_be_read(odd: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        BC("MultiInputPolicy", Odd(odd), device="cpu")
+    if "FlattenObservation" in str(caught.value):
+        BC("MlpPolicy", gym.wrappers.FlattenObservation(Odd(odd)), device="cpu")
+    else:
+        assert not ODD[odd].is_np_flattenable
+        assert "a Box or a Dict of Boxes" in str(caught.value)

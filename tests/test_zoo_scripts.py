@@ -36,6 +36,25 @@ def test_text_without_quotes_is_shown_with_them(text, option, capsys):
         assert parse(advised.replace('"', "")) == {"dataset": text}  # what the shell makes of it
 
 
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("false", False),
+        ("true", True),
+        ("null", None),
+        ("none", None),
+        ("FALSE", False),
+        ("NULL", None),
+        ("TRUE", True),
+    ],
+)
+def test_constants_of_yaml_are_told_as_those_of_python(word, value, capsys):
+    with pytest.raises(SystemExit):
+        parse(f"own_play:{word}")
+    advised = capsys.readouterr().err.rpartition(": ")[2].strip().rstrip(".")
+    assert parse(advised) == {"own_play": value}
+
+
 @pytest.mark.parametrize("word", ["learning_rate", "learning_rate=1e-3", "learning_rate:"])
 def test_a_word_without_a_value(word, capsys):
     with pytest.raises(SystemExit):

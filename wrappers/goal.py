@@ -1,7 +1,7 @@
 """Goals for environments that have none: which part of an observation is a goal, and whether it is reached."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, SupportsFloat
+from typing import Any, ClassVar, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
@@ -31,6 +31,9 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
     :param goal_reward: replace the environment's reward by :meth:`compute_reward`, as SB3's ``HerReplayBuffer`` needs
     :param terminate: end the episode as soon as the goal is reached
     """
+
+    #: Arguments without a default that the class sets by itself.
+    task_arguments: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
         self,
@@ -170,9 +173,13 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
     def _part(self, whole: spaces.Space[Any], indices: Sequence[int] | None) -> spaces.Space[Any]:
         """The space of goals."""
         if not isinstance(whole, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
-            raise ValueError(
-                f"{self._name} cannot take goals from an observation that is a {type(whole).__name__} space; "
+            advice = (
                 "flatten it with gymnasium.wrappers.FlattenObservation."
+                if self.env.observation_space.is_np_flattenable
+                else "turn it into a Box of fixed size with a gymnasium.ObservationWrapper of your own."
+            )
+            raise ValueError(
+                f"{self._name} cannot take goals from an observation that is a {type(whole).__name__} space; {advice}"
             )
         if indices is None:
             return whole

@@ -134,6 +134,8 @@ class InfoGoal(GoalWrapper):
     :param kwargs: of :class:`GoalWrapper`; the default threshold is 0.5, as in OGBench's mazes of ant and humanoid
     """
 
+    task_arguments = frozenset({"threshold"})
+
     def __init__(
         self, env: gym.Env[Any, Any], goal_key: str = "goal", success_key: str = "success", **kwargs: Any
     ) -> None:
@@ -163,6 +165,8 @@ class LandingPad(FixedGoal):
     :param kwargs: of :class:`FixedGoal`, where they are to differ
     """
 
+    task_arguments = frozenset({"goal", "threshold"})
+
     def __init__(self, env: gym.Env[Any, Any], **kwargs: Any) -> None:
         self._remember(**kwargs)
         _check_task(self, env, "LunarLander")
@@ -180,6 +184,8 @@ class Upright(FixedGoal):
     :param env: ``CartPole-v1``
     :param kwargs: of :class:`FixedGoal`, where they are to differ
     """
+
+    task_arguments = frozenset({"goal", "threshold"})
 
     def __init__(self, env: gym.Env[Any, Any], **kwargs: Any) -> None:
         self._remember(**kwargs)

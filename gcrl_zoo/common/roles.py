@@ -67,9 +67,16 @@ class Roles:
         known = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
         for key, entry in entries.items():
             if not isinstance(entry, known):
+                # A Graph or Sequence has no fixed size, so that Gymnasium flattens none that contains one to a Box.
+                advice = (
+                    "flatten it with gymnasium.wrappers.FlattenObservation or another wrapper."
+                    if space.is_np_flattenable
+                    else "turn the observation into a Box or a Dict of Boxes of fixed size with a wrapper of your own, "
+                    "such as a gymnasium.ObservationWrapper."
+                )
                 raise ValueError(
                     f"Observation '{key}' is a {type(entry).__name__} space, which cannot be stored or encoded; "
-                    "flatten it with gymnasium.wrappers.FlattenObservation or another wrapper."
+                    + advice
                 )
         if DESIRED_GOAL in entries and ACHIEVED_GOAL not in entries:
             raise ValueError(

@@ -23,6 +23,7 @@ from gcrl_zoo.zoo import monitor, spaces
 from gcrl_zoo.zoo.environments import register_extras
 from gcrl_zoo.zoo.estimate import TimeEstimate
 from gcrl_zoo.zoo.hyperparams import SOURCES, Block, check_keys, compose, find_preset, own_file
+from gcrl_zoo.zoo.wrapper_arguments import check_wrappers
 
 
 def patch(exp_manager: ModuleType) -> None:
@@ -56,6 +57,7 @@ def patch(exp_manager: ModuleType) -> None:
             self.config = str(own_file(self.config) or self.config)
             hyperparams, saved = stock(self)
         check_keys(method, hyperparams)
+        check_wrappers(hyperparams.get("env_wrapper"))
         if self._eval_env_kwargs_args is None:
             # Stock evaluates in another environment than it trains in where the YAML has env_kwargs.
             self.eval_env_kwargs = hyperparams.get("env_kwargs", self.env_kwargs)

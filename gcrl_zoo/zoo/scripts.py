@@ -9,6 +9,9 @@ from typing import Any
 
 from gcrl_zoo.zoo.register import add_algorithms
 
+#: What YAML and other languages call Python's constants.
+CONSTANTS = {"true": "True", "false": "False", "null": "None", "none": "None"}
+
 
 def patch(utils: ModuleType) -> None:
     """
@@ -54,6 +57,8 @@ def _problem(given: str, error: Exception) -> str:
     if not colon or not value:
         return ", which has no value; write KEY:VALUE, such as learning_rate:1e-3"
     cause = f", whose value is not valid Python ({type(error).__name__}: {error})"
+    if constant := CONSTANTS.get(value.strip().lower()):
+        return f"{cause}; write it as Python does: {key}:{constant}"
     if re.fullmatch(r"[\w./\\:~@+ -]+", value):
         return f"{cause}; text needs quotes that the shell leaves there: {key}:\"'{value}'\""
     return f'{cause}; correct it, and put it in quotes for the shell: "{key}:VALUE"'
