@@ -84,7 +84,8 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "a
         return CategoricalHead(features_dim, int(space.n), int(space.start))
     assert isinstance(space, spaces.Box)
     refuse_unbounded(space)
-    low, high = th.as_tensor(space.low), th.as_tensor(space.high)
+    # On the CPU, also while a policy is built on the meta device: heads look at the values.
+    low, high = th.as_tensor(space.low, device="cpu"), th.as_tensor(space.high, device="cpu")
     return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
 
 

@@ -75,6 +75,11 @@ def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None)
             f"{name} plays Box actions that are vectors of floats, not {action_space}; change the action space by a "
             "wrapper, such as `gymnasium.wrappers.TransformAction`."
         )
+    if isinstance(action_space, spaces.Box) and 0 in action_space.shape:
+        raise ValueError(
+            f"{name} cannot choose actions of {action_space}, which has no entries; give an environment whose actions "
+            "have at least one."
+        )
     if env is None:
         return
     if any(each.norm_obs for each in normalizers(env)):

@@ -14,6 +14,7 @@ import numpy as np
 import torch as th
 from annotated_types import Ge, Le, Unit
 from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import MaybeCallback
 from stable_baselines3.common.utils import should_collect_more_steps, update_learning_rate
 from torch import Tensor
@@ -46,6 +47,7 @@ from gcrl_zoo.common.play_length import TrainFrequency, as_timesteps, as_train_f
 from gcrl_zoo.common.policy_arguments import check_policy_arguments
 from gcrl_zoo.common.policy_choice import choose_policy
 from gcrl_zoo.common.run_state import RandomStreams
+from gcrl_zoo.common.size import check_batch, check_networks
 from gcrl_zoo.common.sources import Needs, check_commands, check_environment, check_room
 from gcrl_zoo.common.updater import Updater
 from gcrl_zoo.common.values import plain
@@ -185,6 +187,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
             if resume:
                 self._restore_run()  # which refuses: this is no checkpoint
             self._setup_model()
+            check_batch(self.batch_size, self.policy, self.device)
             self._open_data()
 
     # ---------------------------------------------------- a method is these ...
@@ -259,11 +262,15 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self.set_random_seed(self.seed)
         self._runtime = Runtime(RandomStreams(self.seed, self.device))
         self.replay_buffer = TrajectoryStore(capacity=int(self.buffer_size))
-        self.policy = self.policy_class(  # type: ignore[assignment]
-            self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs
-        ).to(self.device)
+        seen = {"observation space": self.observation_space, "action space": self.action_space}
+        trains = self.env is not None
+        check_networks(self._make_policy, self.policy_class, self.policy_kwargs, seen, self.device, trains)
+        self.policy = self._make_policy().to(self.device)  # type: ignore[assignment]
         self.policy.check_optimizers()
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
+
+    def _make_policy(self) -> BasePolicy:
+        return self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
 
     def _check_arguments(self) -> None:
         """Before any network is built, and again when ``load`` has replaced some."""
@@ -329,6 +336,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if self.env is None:
             raise ValueError("Training needs an environment, even from a dataset: call `set_env` or load with `env=`.")
         total_timesteps = as_timesteps(total_timesteps)
+        check_batch(self.batch_size, self.policy, self.device)
         self._ensure_buffer()
         self._open_data()
         if self.resume:
