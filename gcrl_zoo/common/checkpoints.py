@@ -7,7 +7,7 @@ import pathlib
 from collections.abc import Iterable
 from typing import IO, Any, ClassVar, TypeVar
 
-from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
 from stable_baselines3.common.type_aliases import GymEnv
 from stable_baselines3.common.vec_env import VecEnv
 
@@ -96,7 +96,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         Needs neither an environment nor the data that the agent learned from.
 
         :param path: file or file object
-        :param env: to go on learning
+        :param env: environment or its id, to go on learning
         :param kwargs: of SB3's ``load``, or arguments of the constructor to replace
         :raises TypeError: unknown argument, with the nearest known one
         :raises ValueError: a value that is not allowed, a dataset or stream that does not fit, or an agent of another
@@ -104,7 +104,10 @@ class PersistentAlgorithm(BaseAlgorithm):
         """
         of_sb3 = {"custom_objects", "print_system_info", "force_reset"}
         replaced = {each: value for each, value in kwargs.items() if each not in of_sb3}
-        check_arguments(cls, replaced, f"{cls.__name__} has no hyperparameter", given={"policy", "env"})
+        unknown = f"{cls.__name__} has no hyperparameter"
+        check_arguments(cls, replaced, unknown, given={"policy", "env"})
+        check_arguments(cls, {"env": env}, unknown)
+        env = maybe_make_env(env, kwargs.get("verbose", 0))
         if "stats_window_size" in kwargs:
             kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")  # where SB3 keeps it
         try:
@@ -119,16 +122,21 @@ class PersistentAlgorithm(BaseAlgorithm):
                 getattr(model.policy, name).fill_(kwargs[name])
         return model
 
-    def set_env(self, env: GymEnv, force_reset: bool = True) -> None:
+    def set_env(self, env: GymEnv | str, force_reset: bool = True) -> None:
         """
-        :param env: to learn on in
+        :param env: environment or its id, to learn on in
         :param force_reset: reset it before the next training. False continues the episodes that are under way in the
             same environment; another one is taken to be where the last observation was made, and new episodes begin
             there
-        :raises ValueError: the environment is wrapped in a way that the method cannot learn from
+        :raises ValueError: no environment, or one that is wrapped in a way that the method cannot learn from
         """
+        name = type(self).__name__
+        if env is None:
+            raise ValueError(f"{name}.set_env needs an environment or its id, but got None; an agent acts without one.")
+        check_arguments(type(self), {"env": env}, f"{name} has no hyperparameter")
+        env = maybe_make_env(env, self.verbose)
         if isinstance(env, VecEnv):
-            check_environment(type(self).__name__, self.action_space, env)
+            check_environment(name, self.action_space, env)
         old = self.env
         super().set_env(env, force_reset)
         if force_reset or self.env is not old:

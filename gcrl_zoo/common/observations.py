@@ -10,6 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.preprocessing import is_image_space
 
 from gcrl_zoo.common.roles import DESIRED_GOAL, RETURN_TO_GO, Observation
+from gcrl_zoo.data.spaces import bounds
 
 ADD_RETURN = (
     "add it with `env_wrapper: gcrl_zoo.wrappers.ReturnToGo` in RL Zoo's YAML, or wrap the environment in Python: "
@@ -96,13 +97,28 @@ def _entry(observation: Any, space: spaces.Space, name: str) -> tuple[np.ndarray
     if is_image_space(space) and array.shape[-3:] != shape and array.ndim in (3, 4):
         array = np.moveaxis(array, -1, -3)  # as cameras make them; SB3 turns those of a vectorised environment
     if array.shape == shape:
-        return array[None], False
+        return _in_range(array, space, name)[None], False
     if array.ndim and array.shape[1:] == shape:
-        return array, True
+        return _in_range(array, space, name), True
     raise ValueError(
         f"{name} has shape {np.shape(observation)}, but the agent acts on {shape}, or {('n', *shape)} for n of them; "
         "give observations of an environment with the spaces and wrappers of the one that it was trained in."
     )
+
+
+def _in_range(array: np.ndarray, space: spaces.Space, name: str) -> np.ndarray:
+    """A category that does not exist has no encoding."""
+    if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
+        return array
+    limits = bounds(space)
+    assert limits is not None
+    outside = ~((array >= limits.low) & (array <= limits.high))
+    if outside.any():
+        raise ValueError(
+            f"{name} holds {array[outside].flat[0]}, which is not a value of {space}; give observations of an "
+            "environment with the spaces and wrappers of the one that it was trained in."
+        )
+    return array
 
 
 def _array(observation: Any, name: str) -> np.ndarray:

@@ -251,15 +251,26 @@ class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
         :param episode_start: (E,) where an episode begins; None for nowhere (but everywhere without a ``state``)
         :param deterministic: the most likely action instead of a sample
         :return: actions, inside the action space and of its dtype, and the memory for the next call
+        :raises ValueError: an argument does not fit
         """
         self.set_training_mode(False)
         tensors, vectorised = self.obs_to_tensor(observation)
         inputs = self.command(self.roles.inputs(tensors))
-        state, starts = self._memory(inputs, state, episode_start)
-        with th.inference_mode():
-            chosen, state = self.step(inputs, state, starts, deterministic)
+        try:
+            memory, starts = self._memory(inputs, state, episode_start)
+            with th.inference_mode():
+                chosen, memory = self.step(inputs, memory, starts, deterministic)
+        except (RuntimeError, IndexError, TypeError, ValueError, AttributeError):
+            self._refuse_unfit(observation, inputs, state, episode_start)  # only now, since these checks take time
+            raise
         actions = self.to_action_space(chosen.cpu().numpy())
-        return (actions if vectorised else actions.squeeze(axis=0)), state
+        return (actions if vectorised else actions.squeeze(axis=0)), memory
+
+    def _refuse_unfit(
+        self, observation: Observation, inputs: Inputs, state: State | None, episode_start: np.ndarray | None
+    ) -> None:
+        """:raises ValueError: what ``predict`` got explains why it failed"""
+        to_batch(observation, self.observation_space)
 
     def _memory(
         self, inputs: Inputs, state: State | None, episode_start: np.ndarray | None

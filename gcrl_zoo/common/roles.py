@@ -137,6 +137,7 @@ class Roles:
         return Inputs(
             state={key: observation[key] for key in self.state_keys},
             goal={ACHIEVED_GOAL: observation[DESIRED_GOAL]} if self.desired_goal else None,
-            return_to_go=observation[RETURN_TO_GO] if self.return_to_go else None,
+            # A command meets the target and the networks without an encoder, so it is converted here.
+            return_to_go=observation[RETURN_TO_GO].float() if self.return_to_go else None,
             extras={key: observation[key] for key in self.extra_commands} if self.extra_commands else None,
         )

@@ -175,6 +175,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         # A class, since SB3 would refuse the name "MlpPolicy" for Dict observations.
         policy = choose_policy(type(self), policy)
         check_arguments(type(self), {"policy": policy, "env": env, "resume": resume, **for_sb3}, message)
+        if env is None and _init_setup_model:
+            raise ValueError(
+                f"{type(self).__name__} needs an environment: give one or its id as `env`, or load a saved agent, "
+                f"which acts without one, by `{type(self).__name__}.load(path)`."
+            )
         super().__init__(policy, env, support_multi_env=True, **{each: plain(given) for each, given in for_sb3.items()})
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
