@@ -87,6 +87,8 @@ def has_device(device: th.device | str) -> bool:
         return True
     try:
         kind = th.device(device).type
+        if kind == "meta":  # it has shapes but no values
+            return False
         if kind != "cuda" or th.cuda.is_available():
             th.empty(0, device=device)
     except (AssertionError, NotImplementedError, RuntimeError):

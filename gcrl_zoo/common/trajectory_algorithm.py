@@ -50,7 +50,7 @@ from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.size import check_batch, check_networks
 from gcrl_zoo.common.sources import Needs, check_commands, check_environment, check_room
 from gcrl_zoo.common.updater import Updater
-from gcrl_zoo.common.values import plain
+from gcrl_zoo.common.values import check, plain
 from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.sources import as_kept, is_source, open_store
@@ -379,8 +379,9 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         :param tb_log_name: name of the run in TensorBoard; default: the name of the class
         :param reset_num_timesteps: count from zero
         :param progress_bar: show one
-        :raises ValueError: ``total_timesteps`` is negative or no number
+        :raises ValueError: ``total_timesteps`` or ``log_interval`` is negative or not a number
         """
+        check("log_interval", log_interval, LargeCount | None)
         tb_log_name = tb_log_name or type(self).__name__
         total_timesteps, callback = self._setup_learn(
             total_timesteps, callback, reset_num_timesteps, tb_log_name, progress_bar

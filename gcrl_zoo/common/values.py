@@ -79,7 +79,10 @@ def refuse(name: str, value: Any, annotation: Any) -> NoReturn:
         hint = ", or leave it out for its default"
     elif takes(annotation, int) and is_number(value) and not is_integer(value) and fits(int(value), annotation):
         hint = f", such as {int(value)}"
-    raise ValueError(f"{name} is {shown(value, annotation)}; give {in_words(annotation)}{hint}.")
+    allowed = in_words(annotation)
+    if "such as" in allowed and "such as" in hint:  # one example is enough
+        hint = ""
+    raise ValueError(f"{name} is {shown(value, annotation)}; give {allowed}{hint}.")
 
 
 def _check_union(name: str, value: Any, annotation: Any) -> None:
@@ -126,13 +129,16 @@ def is_sequence(value: Any) -> bool:
 
 def plain(value: Any) -> Any:
     """
-    Convert numbers of NumPy to numbers of Python, which torch, SB3 and JSON accept everywhere.
+    Convert numbers of NumPy to numbers of Python, which torch, SB3 and JSON accept everywhere, and whole numbers beyond
+    64 bits to floats, since torch takes no others.
 
     :param value: checked before
     :return: the same in value; containers are copied
     """
     if isinstance(value, (np.generic, np.ndarray)):
         return value.tolist()
+    if type(value) is int and abs(value) >= 2**63:
+        return float(value)
     if type(value) in (list, tuple):
         return type(value)(plain(each) for each in value)
     if isinstance(value, Mapping):

@@ -63,6 +63,8 @@ def _store_of(dataset: Any, keep: bool) -> TrajectoryStore:
 
 def _locate(dataset: str | os.PathLike[str]) -> Path:
     """The file, or the ``data`` folder of a Minari dataset."""
+    if isinstance(dataset, str) and not dataset.strip():
+        raise ValueError(f"The name of the dataset is empty ({dataset!r}); give an id or a path, or leave it out.")
     path = Path(os.path.expanduser(dataset))
     if os.path.isfile(path):  # False, not an error, for a name that no file can have
         return path.resolve()

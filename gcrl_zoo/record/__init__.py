@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import Env
 
+from gcrl_zoo.data.checks import is_whole, whole
 from gcrl_zoo.data.minari import check_spaces
 from gcrl_zoo.data.minari_storage import About
 from gcrl_zoo.data.minari_writer import check_target, write_minari
@@ -76,10 +77,15 @@ def record(
     from gcrl_zoo.record.player import Player, innermost, interrupted, play, recorded, vectorised
 
     check_target(dataset_id, append, force)
-    if (n_episodes is None) == (n_timesteps is None) or (n_episodes or n_timesteps or 0) < 1:
-        raise ValueError(f"n_episodes is {n_episodes} and n_timesteps is {n_timesteps}; give one of them, at least 1.")
-    if n_envs < 1:
-        raise ValueError(f"n_envs is {n_envs}; give at least 1.")
+    amounts = [amount for amount in (n_episodes, n_timesteps) if amount is not None]
+    if len(amounts) != 1 or not is_whole(amounts[0], 1):
+        raise ValueError(
+            f"n_episodes is {n_episodes!r} and n_timesteps is {n_timesteps!r}; give one of them, at least 1, as "
+            "a whole number."
+        )
+    if not is_whole(n_envs, 1):
+        raise ValueError(f"n_envs is {n_envs!r}; give at least 1, as a whole number.")
+    n_envs, seed = int(n_envs), whole(seed, "seed", least=0)
     if isinstance(env, Env):
         check_spaces(dataset_id, env.observation_space, env.action_space)  # SB3 cannot vectorise all of them
     with vectorised(env, n_envs) as vec_env:
