@@ -7,8 +7,9 @@ import pathlib
 from collections.abc import Iterable
 from typing import IO, Any, ClassVar, TypeVar
 
+import torch as th
 from stable_baselines3.common.base_class import BaseAlgorithm, maybe_make_env
-from stable_baselines3.common.type_aliases import GymEnv
+from stable_baselines3.common.type_aliases import GymEnv, TensorDict
 from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.actions import refuse_unbounded
@@ -19,6 +20,7 @@ from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.policy_choice import UnfitPolicy
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.run_state import RandomStreams
+from gcrl_zoo.common.saved_files import OF_AGENTS, check_file, reading_agent, setting_weights
 from gcrl_zoo.common.sources import Needs, check_environment
 from gcrl_zoo.data.sources import is_handed_over
 from gcrl_zoo.data.store import TrajectoryStore
@@ -99,8 +101,10 @@ class PersistentAlgorithm(BaseAlgorithm):
         :param env: environment or its id, to go on learning
         :param kwargs: of SB3's ``load``, or arguments of the constructor to replace
         :raises TypeError: unknown argument, with the nearest known one
-        :raises ValueError: a value that is not allowed, a dataset or stream that does not fit, or an agent of another
-            algorithm
+        :raises FileNotFoundError: there is no such file
+        :raises IsADirectoryError: the path is a folder
+        :raises ValueError: a value that is not allowed, a dataset or stream that does not fit, or a file that does not
+            hold an agent of this algorithm
         """
         of_sb3 = {"custom_objects", "print_system_info", "force_reset"}
         replaced = {each: value for each, value in kwargs.items() if each not in of_sb3}
@@ -111,7 +115,8 @@ class PersistentAlgorithm(BaseAlgorithm):
         if "stats_window_size" in kwargs:
             kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")  # where SB3 keeps it
         try:
-            model = super().load(path, env=env, **kwargs)
+            with reading_agent(path):
+                model = super().load(path, env=env, **kwargs)
         except UnfitPolicy as error:
             raise ValueError(f"{path} holds an agent of another algorithm: {error}") from None
         model._left_out = [name for name in model._left_out if name not in kwargs]
@@ -121,6 +126,21 @@ class PersistentAlgorithm(BaseAlgorithm):
             if kwargs.get(name) is not None:
                 getattr(model.policy, name).fill_(kwargs[name])
         return model
+
+    def set_parameters(
+        self, load_path_or_dict: str | TensorDict, exact_match: bool = True, device: th.device | str = "auto"
+    ) -> None:
+        """
+        :param load_path_or_dict: zip of an agent, or what ``get_parameters`` returns
+        :param exact_match: whether all parameters must be there
+        :param device: of the agent
+        :raises UnfitWeights: (a ValueError) they are those of another policy
+        """
+        is_file = not isinstance(load_path_or_dict, dict)
+        if is_file:
+            check_file(load_path_or_dict, OF_AGENTS, ".zip")
+        with setting_weights(load_path_or_dict if is_file else "The dict of parameters"):
+            super().set_parameters(load_path_or_dict, exact_match, device)
 
     def set_env(self, env: GymEnv | str, force_reset: bool = True) -> None:
         """

@@ -13,6 +13,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
+from gcrl_zoo.common.saved_files import check_file, setting_weights
 from gcrl_zoo.data.whole_file import whole_file
 
 
@@ -50,9 +51,12 @@ class PortablePolicy(BasePolicy):
         :param path: file
         :param device: of the policy
         :return: the policy, in evaluation mode
-        :raises ValueError: the file holds no policy, or one of another class
+        :raises FileNotFoundError: there is no such file
+        :raises IsADirectoryError: it is a folder
+        :raises ValueError: the file holds no policy, one of another class, or weights that do not fit it
         """
         device = get_device(device)
+        check_file(path, "give a file that `model.policy.save` wrote")
         try:
             saved = th.load(path, map_location=device, weights_only=False)
             name, data, weights = saved["policy_class"], saved["data"], saved["state_dict"]
@@ -64,7 +68,8 @@ class PortablePolicy(BasePolicy):
         if name != cls.__name__:
             raise ValueError(f"{path} holds a {name}, not a {cls.__name__}; load it with {name}.load.")
         policy = cls(**data)
-        policy.load_state_dict(weights)
+        with setting_weights(path):
+            policy.load_state_dict(weights)
         policy.set_training_mode(False)
         return policy.to(device)
 
