@@ -63,7 +63,7 @@ def _with(array: Any, step: int, value: float) -> Any:
         ({"rewards": np.zeros(4)}, "has rewards of length 4, but 5 belong"),
         ({"rewards": np.zeros((5, 2))}, "rewards of shape \\(5, 2\\)"),
         ({"rewards": _with(np.zeros(5), 3, np.inf)}, "holds inf in reward at step 3"),
-        ({"rewards": _with(np.zeros(5), 1, 1e300)}, "holds inf in reward at step 1"),  # beyond float32
+        ({"rewards": _with(np.zeros(5), 1, 1e300)}, r"holds 1e\+300, beyond 3.4e\+38 \(float32\), in reward at step 1"),
         ({"extras": {"commanded": np.zeros(5)}}, "has extra 'commanded' of length 5, but 6 belong"),
         ({"extras": {"commanded": _with(np.zeros(6), 5, np.nan)}}, "nan in extra 'commanded' at step 5"),
     ],

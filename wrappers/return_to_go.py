@@ -69,9 +69,15 @@ class ReturnToGo(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCon
 
         :param action: action of the environment
         :return: observation, reward, terminated, truncated and info
+        :raises ValueError: the reward is not a number
         """
         observation, reward, terminated, truncated, info = self.env.step(action)
-        self._to_go -= float(reward)
+        try:
+            self._to_go -= float(reward)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{self.env} gave the reward {reward!r} of type {type(reward).__name__}; return one number per step."
+            ) from None
         return self._observe(observation), reward, terminated, truncated, info
 
     def _observe(self, observation: Any) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Collector:
         lengths, facts = self.builder.lengths, self.roles.facts(new_obs)
         # Stored as the environment gives them: what VecNormalize divides by changes while own play goes on.
         raw_rewards = self._normalizers[-1].get_original_reward() if self._normalizers else rewards
-        check_rewards(raw_rewards, lengths)
+        check_rewards(raw_rewards, lengths, self.env)
         check_observation(new_obs, lengths + 1, dones)
         truncated, finals = self._nothing_ended
         if True in dones:

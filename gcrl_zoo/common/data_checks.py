@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 from gymnasium import spaces
 
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.data.episode import FLOAT, Array
-from gcrl_zoo.data.spaces import bounds, same_values
+from gcrl_zoo.data.spaces import ROUNDING, bounds, same_values
 from gcrl_zoo.data.store import TrajectoryStore
+
+#: Steps whose actions are compared at a time.
+PORTION = 2**16
 
 
 def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space, needs: Needs, argument: str) -> None:
@@ -77,6 +82,31 @@ def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument:
             f"{action_space}{hint}."
         )
     _check_values(store, "actions", store.steps, action_space, argument)
+    if isinstance(action_space, spaces.Box):
+        _warn_outside(store, action_space, argument)
+
+
+def _warn_outside(store: TrajectoryStore, space: spaces.Box, argument: str) -> None:
+    """Warn of actions outside a Box. They are no error: some recordings keep actions from before they were clipped."""
+    allowed = bounds(space)
+    assert allowed is not None
+    limits = np.abs(np.stack([allowed.low, allowed.high]))
+    tolerance = ROUNDING * np.where(np.isfinite(limits), limits, 0).max(axis=0)
+    worst, largest, n_outside = 0.0, 0.0, 0
+    for start in range(0, store.n_steps, PORTION):
+        actions = store.take("actions", store.steps[start : start + PORTION]).astype(np.float64)
+        excess = np.maximum(allowed.low - actions, actions - allowed.high)
+        outside = excess > tolerance
+        n_outside += int(outside.reshape(len(actions), -1).any(axis=1).sum())
+        if outside.any() and excess.max() > worst:
+            worst, largest = float(excess.max()), float(actions.flat[excess.argmax()])
+    if n_outside:
+        warnings.warn(
+            f"{argument} '{store.name}' has actions outside of the environment's {space}: {n_outside} of "
+            f"{store.n_steps}, such as {largest:g}, which is {worst:g} beyond its bound; clip them, "
+            "unless they are meant to be outside.",
+            stacklevel=2,
+        )
 
 
 def _one_hot(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space) -> str:

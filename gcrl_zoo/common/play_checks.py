@@ -6,24 +6,39 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.roles import PLAIN, Observation
 from gcrl_zoo.data.arrays import FLOAT, LARGEST
 
 
-def check_rewards(rewards: np.ndarray, lengths: np.ndarray) -> None:
+def check_rewards(rewards: np.ndarray, lengths: np.ndarray, env: VecEnv | None = None) -> None:
     """
     :param rewards: (E,)
     :param lengths: (E,) steps of the episodes before this one
+    :param env: that gave them, to say what they were before SB3 made float32 of them
     :raises ValueError: a reward is NaN, infinite or beyond float32
     """
     fits = np.abs(rewards) <= LARGEST[FLOAT]
     if not fits.all():
         index = int(np.argmin(fits))
+        given = _as_given(rewards[index], env, index)
         raise ValueError(
-            f"Environment {index} gave the reward {rewards[index]} at step {lengths[index]} of an episode; "
+            f"Environment {index} gave the reward {given} at step {lengths[index]} of an episode; "
             "repair it, or change its rewards by a wrapper."
         )
+
+
+def _as_given(reward: Any, env: VecEnv | None, index: int) -> Any:
+    """SB3's ``Monitor`` keeps the rewards of the current episode; ``DummyVecEnv`` makes inf of 1e300."""
+    if env is None or np.isnan(reward):
+        return reward
+    try:
+        (kept,) = env.get_attr("rewards", [index])
+        given = kept[-1]
+        return given if isinstance(given, float) and abs(given) > float(LARGEST[FLOAT]) else reward
+    except (AttributeError, IndexError, KeyError, TypeError):  # no Monitor, or the next episode has begun
+        return reward
 
 
 def check_observation(observation: Observation, lengths: np.ndarray, starts: np.ndarray, first: int = 0) -> None:

@@ -81,12 +81,15 @@ def checked(value: Any, name: str, dtype_of: Callable[[DType], DType] = observat
             f"holds {array[step].max()} in {name} at step {step}; give integers of at most {LARGEST[INT]} (int64)"
         )
     with np.errstate(over="ignore"):  # beyond float32 becomes inf, which the next line reports
-        array = array.astype(dtype, copy=False)
-    if dtype == FLOAT and not np.isfinite(array).all():
-        step = int(np.argwhere(~np.isfinite(array))[0, 0])
-        bad = array[step].ravel()[~np.isfinite(array[step]).ravel()][0]
-        raise EpisodeError(f"holds {bad} in {name} at step {step}; repair the recording or leave this episode out")
-    return array
+        kept = array.astype(dtype, copy=False)
+    if dtype == FLOAT and not np.isfinite(kept).all():
+        step, *place = np.argwhere(~np.isfinite(kept))[0].tolist()
+        bad = array[(step, *place)]
+        limit = f", beyond {LARGEST[FLOAT]:.3g} (float32)," if np.isfinite(bad) else ""
+        raise EpisodeError(
+            f"holds {bad}{limit} in {name} at step {step}; repair the recording or leave this episode out"
+        )
+    return kept
 
 
 def _as_array(value: Any, name: str) -> Array:

@@ -31,7 +31,7 @@ def read_d4rl(arrays: Container) -> TrajectoryStore:
     The final observation of an episode is the last entry of ``next_observations``. Without that column, the last row
     of an episode gives the final observation only: where its action led is not known. The episode then counts as cut
     one step before its end, and a warning says so where rewards are lost. Rows behind the last mark are an episode
-    that was cut, too.
+    that was cut, too. A warning says so where no row has a mark.
 
     :param arrays: with ``observations`` (N, ...), ``actions`` (N, ...), ``rewards`` (N,), ``terminals`` (N,),
         ``timeouts`` (N,) and perhaps ``next_observations`` (N, ...); others are not read
@@ -50,6 +50,7 @@ def read_d4rl(arrays: Container) -> TrajectoryStore:
         )
     terminals = read_flags(arrays, "terminals")
     ends = terminals | read_flags(arrays, "timeouts")
+    _check_ends(arrays.name, ends, followed)
     ends[-1] = True
     lasts = np.flatnonzero(ends)
     lost: list[float] = []
@@ -63,6 +64,21 @@ def read_d4rl(arrays: Container) -> TrajectoryStore:
             stacklevel=2,
         )
     return store
+
+
+def _check_ends(name: str, ends: Array, followed: bool) -> None:
+    """Marks that are all equal were hardly meant so."""
+    if not ends.any() and len(ends) > 1:
+        warnings.warn(
+            f"{name} marks no row as the end of an episode, so that its {len(ends)} rows are read as one episode; "
+            "mark the last row of each episode in 'terminals' or 'timeouts'.",
+            stacklevel=3,
+        )
+    if ends.all() and not followed:
+        raise ValueError(
+            f"{name} marks each of its {len(ends)} rows as the end of an episode, which leaves no step without "
+            f"'{NEXT}'; mark only the last row of each episode in 'terminals' or 'timeouts'."
+        )
 
 
 def _followed(arrays: Container, lasts: Array, terminals: Array) -> Iterator[Episode]:
