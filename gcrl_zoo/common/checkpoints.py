@@ -16,6 +16,7 @@ from gcrl_zoo.common.actions import refuse_unbounded
 from gcrl_zoo.common.arguments import check_arguments
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout
+from gcrl_zoo.common.fit_environment import fit_environment
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.policy_choice import UnfitPolicy
 from gcrl_zoo.common.roles import Roles
@@ -111,14 +112,15 @@ class PersistentAlgorithm(BaseAlgorithm):
         unknown = f"{cls.__name__} has no hyperparameter"
         check_arguments(cls, replaced, unknown, given={"policy", "env"})
         check_arguments(cls, {"env": env}, unknown)
-        env = maybe_make_env(env, kwargs.get("verbose", 0))
         if "stats_window_size" in kwargs:
             kwargs["_stats_window_size"] = kwargs.pop("stats_window_size")  # where SB3 keeps it
         try:
             with reading_agent(path):
-                model = super().load(path, env=env, **kwargs)
+                model = super().load(path, **kwargs)
         except UnfitPolicy as error:
             raise ValueError(f"{path} holds an agent of another algorithm: {error}") from None
+        if env is not None:
+            model._begin_in(env, kwargs.get("force_reset", True))
         model._left_out = [name for name in model._left_out if name not in kwargs]
         if {"dataset", "stream"} & kwargs.keys():
             model._open_data()
@@ -154,13 +156,21 @@ class PersistentAlgorithm(BaseAlgorithm):
         if env is None:
             raise ValueError(f"{name}.set_env needs an environment or its id, but got None; an agent acts without one.")
         check_arguments(type(self), {"env": env}, f"{name} has no hyperparameter")
-        env = maybe_make_env(env, self.verbose)
-        if isinstance(env, VecEnv):
-            check_environment(name, self.action_space, env)
+        env = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
+        check_environment(name, self.action_space, env)
+        env = fit_environment(env, self.observation_space, self.action_space)
         old = self.env
         super().set_env(env, force_reset)
         if force_reset or self.env is not old:
             self._runtime.collector = None
+
+    def _begin_in(self, env: GymEnv | str, force_reset: bool) -> None:
+        """In the place of the saved agent's environments, of which there may have been another number."""
+        env = self._wrap_env(maybe_make_env(env, self.verbose), self.verbose)
+        self.n_envs = env.num_envs
+        self.set_env(env, force_reset)
+        if self.seed is not None:
+            env.seed(self.seed)
 
     def _open_data(self) -> None:
         raise NotImplementedError

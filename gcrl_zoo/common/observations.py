@@ -78,6 +78,26 @@ def to_batch(observation: Any, space: spaces.Space) -> tuple[Observation, bool]:
     return batches, any(several for _, several in entries.values())
 
 
+def difference(expected: spaces.Space, found: spaces.Space) -> str:
+    """
+    :param expected: of the agent's observations
+    :param found: of an environment, holding other values
+    :return: how they differ, and what to do
+    """
+    wanted = expected.spaces if isinstance(expected, spaces.Dict) else {}
+    shown = found.spaces if isinstance(found, spaces.Dict) else {}
+    if wanted and (missing := wanted.keys() - shown.keys()):
+        what = f"a dict with {_names(shown)}" if shown else str(found)
+        return f"the agent acts on a dict with {_names(wanted)}, but the environment shows {what}; {_addition(missing)}"
+    if shown and (extra := {key: None for key in shown if key not in wanted}):
+        what = f"a dict with {_names(wanted)}" if wanted else str(expected)
+        return f"the agent acts on {what}, but the environment shows a dict with {_names(shown)}; {_removal(extra)}"
+    return (
+        f"the agent acts on {expected}, but the environment shows {found}; give an environment with the spaces and "
+        "wrappers of the one that it was trained in"
+    )
+
+
 def _check_keys(observation: Any, space: spaces.Dict) -> None:
     known = f"The agent acts on a dict with {_names(space.spaces)}"
     if not isinstance(observation, Mapping):
