@@ -93,6 +93,7 @@ def test_an_empty_name_of_a_dataset(given: str) -> None:
 
 @pytest.mark.parametrize("argument", ["n_episodes", "n_timesteps", "n_envs", "seed"])
 @pytest.mark.parametrize("given", ["a", 2.5, -1, float("nan"), True, [1]])
+@pytest.mark.usefixtures("datasets")
 def test_numbers_of_record(argument: str, given: Any) -> None:
     amount = {} if argument in ("n_episodes", "n_timesteps") else {"n_episodes": 1}
     message = refusal(lambda: record(None, "CartPole-v1", "odd/numbers-v0", **{**amount, argument: given}))
