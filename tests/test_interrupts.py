@@ -21,7 +21,7 @@ SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids
 
 @pytest.fixture(autouse=True)
 def signals_are_not_ignored():
-    """A shell starts background jobs with SIGINT ignored; Python then installs no handler of its own."""
+    """A shell starts background jobs with SIGINT ignored. Python then does not install its default handler."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)

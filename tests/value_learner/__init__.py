@@ -1,4 +1,4 @@
-"""A method as a package of its own would add it: an entry point names this module, its YAML file lies beside it."""
+"""A method in a separate package: an entry point names this module, and its YAML file lies beside it."""
 
 from typing import Any
 

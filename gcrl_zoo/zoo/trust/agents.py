@@ -63,7 +63,7 @@ def fields_in(algorithm: str) -> Fields:
 def declared_in(algorithm: str) -> tuple[frozenset[str], frozenset[str]]:
     """
     :param algorithm: as ``--algo`` takes it
-    :return: names of what is saved as a file of its own, and of variables that share one
+    :return: names of the members with a file each, and names of the variables that share one file
     """
     cls = class_of(algorithm)
     policy: Any = next(iter(cls.policy_aliases.values()))
