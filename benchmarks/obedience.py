@@ -37,7 +37,7 @@ def measure(algo: str, agent: Path, dataset: str, shifts: list[float]) -> str:
         usual = params(0.0)
         error = policy.head.nll(usual, batch.actions[:, -1][full]).mean()
         changes = ", ".join(f"{shift:+g}: {(params(shift) - usual).abs().mean():.3f}" for shift in shifts)
-        notes = {name: f"{value:.2f}" for name, value in model.diagnose({"played": batch}).items()}
+        notes = {name: f"{value:.2f}" for name, value in model.train_metrics({"labelled": batch}).items()}
     return f"{agent}: error {error:.3f}; change by {changes}; {notes}"
 
 

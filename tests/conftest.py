@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from gcrl_zoo import registry
-
-from .scripts import script
-from .throw_away import ROOT, YAML
+from tests.support.scripts import script
+from tests.support.throw_away import ROOT, YAML
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -61,7 +60,7 @@ def ninth(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def hub() -> Iterator[Any]:
     """A Hub on loopback, where people are called tester, and belong to zoo."""
-    from .hub_server import loopback_hub
+    from tests.support.hub_server import loopback_hub
 
     with loopback_hub(name="tester", organizations=("zoo",)) as hub:
         yield hub

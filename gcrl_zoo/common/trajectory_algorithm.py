@@ -198,12 +198,12 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
     # ---------------------------------------------------- a method is these ...
 
     @abstractmethod
-    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
+    def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:
         """
         Called again whenever the data has grown.
 
-        :param played: trajectories with actions: own play or dataset
-        :param watched: trajectories without actions: the stream, or ``played`` with its actions hidden
+        :param labelled: trajectories with actions: own play or dataset
+        :param unlabelled: trajectories without actions: the stream, or ``labelled`` with its actions hidden
         :return: sampler by name
         """
 
@@ -227,11 +227,11 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         under ``torch.no_grad()``. Networks that change here must be part of the policy, which saves them.
         """
 
-    def computing(self) -> AbstractContextManager[None]:
+    def update_context(self) -> AbstractContextManager[None]:
         """Return a context for updates, such as autocast, which changes settings of torch in it only."""
         return nullcontext()
 
-    def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
+    def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """
         Compute metrics that are too expensive for each update. Called, without gradients, when metrics are logged.
 
@@ -240,7 +240,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         """
         return {}
 
-    def examine(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
+    def heldout_metrics(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
         """
         Compute metrics on new episodes before training uses them, when they are still held-out data. Called, without
         gradients, before each round of training except the first.
@@ -501,7 +501,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         self._refresh_samplers()
         if runtime.fresh and self._n_updates:
             with self._isolated_rng():
-                runtime.updater.note(self.examine(self.replay_buffer.newest(runtime.fresh)))
+                runtime.updater.note(self.heldout_metrics(self.replay_buffer.newest(runtime.fresh)))
         runtime.fresh = 0
         began = self.num_timesteps if since is None else since
         steps = (began + (self.num_timesteps - began) * step / gradient_steps for step in range(gradient_steps))
@@ -524,7 +524,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         :param since_start: updates that the networks have behind them
         """
         self.policy.set_training_mode(True)  # acting leaves it in evaluation mode
-        with self._runtime.streams.torch_stream(), self.computing():
+        with self._runtime.streams.torch_stream(), self.update_context():
             for update, left in enumerate(progress, since_start):
                 with interrupts.postponed():
                     self._update_once(left, update)
@@ -544,40 +544,40 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
 
     def _refresh_samplers(self) -> None:
         runtime = self._runtime
-        played = self.replay_buffer if self.plays else runtime.dataset
-        assert played is not None
-        source = played if runtime.stream is None else runtime.stream
+        labelled = self.replay_buffer if self.plays else runtime.dataset
+        assert labelled is not None
+        source = labelled if runtime.stream is None else runtime.stream
         # The stores as well: another one may have the version of the one before.
-        state = played, source, played.version, source.version
+        state = labelled, source, labelled.version, source.version
         if runtime.samplers and runtime.samplers_state == state:
             return
-        watched = source.watched()
+        unlabelled = source.unlabelled()
         if self._n_updates == 0:
-            self.fit_statistics(watched)
-        self.policy.set_target_return(self.choose_target(watched))
-        runtime.samplers = self.make_samplers(played, watched)
+            self.fit_statistics(unlabelled)
+        self.policy.set_target_return(self.choose_target(unlabelled))
+        runtime.samplers = self.make_samplers(labelled, unlabelled)
         runtime.samplers_state = state
         runtime.last_batches = {}
 
-    def fit_statistics(self, watched: TrajectoryStore) -> None:
+    def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
         """
         Once, before the first update; frozen from then on.
 
-        :param watched: as for ``make_samplers``
+        :param unlabelled: as for ``make_samplers``
         """
-        self.policy.fit_statistics(watched)
+        self.policy.fit_statistics(unlabelled)
         scale = self.return_scale
         if scale is None:
-            largest = float(np.abs(watched.returns).max())
+            largest = float(np.abs(unlabelled.returns).max())
             scale = largest if largest > NO_RETURN else 1.0
         self.policy.set_return_scale(scale)
 
-    def choose_target(self, watched: TrajectoryStore) -> float:
+    def choose_target(self, unlabelled: TrajectoryStore) -> float:
         """
-        :param watched: the trajectories to do as well as
+        :param unlabelled: the trajectories to do as well as
         :return: return to ask for when acting, in the environment's units
         """
-        return float(watched.returns.max()) if self.target_return is None else self.target_return
+        return float(unlabelled.returns.max()) if self.target_return is None else self.target_return
 
     def _set_learning_rate(self, progress_remaining: float, update: int) -> None:
         # The last step of several environments may lie beyond the end.
@@ -618,7 +618,7 @@ class TrajectoryAlgorithm(PersistentAlgorithm):
         if not self._runtime.last_batches:
             return {}
         with self._isolated_rng():
-            return {name: value.item() for name, value in self.diagnose(self._runtime.last_batches).items()}
+            return {name: value.item() for name, value in self.train_metrics(self._runtime.last_batches).items()}
 
     @contextmanager
     def _isolated_rng(self) -> Iterator[None]:

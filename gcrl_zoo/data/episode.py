@@ -33,7 +33,7 @@ class Episode:
     not kept here.
 
     :param observations: (T+1, ...) for each key of the observation space; a plain space has the key ``"observation"``
-    :param actions: (T, A) float32 in the units of the environment, (T,) int64, or None: the episode was only watched
+    :param actions: (T, A) float32 in the units of the environment, (T,) int64, or None for an unlabelled episode
     :param rewards: (T,) or (T, 1) as the environment gave them, kept as (T,) float32; or None
     :param terminated: True when the environment reached a terminal state, False when the episode was cut (truncated)
     :param extras: (T+1, ...) further facts, such as the return that was commanded at each step

@@ -48,7 +48,7 @@ class TrajectoryStore:
         self.observation_space = observation_space
         self.action_space = action_space
         self._read_only = False
-        self._watched = False
+        self._unlabelled = False
         self._changes: dict[str, Callable[[Array], Array]] = {}  # of what is read, by column
         self._made_at: int | None = None  # for a view of some episodes: the version that it shows
 
@@ -114,8 +114,8 @@ class TrajectoryStore:
 
     @property
     def has_actions(self) -> bool:
-        """Whether actions can be read: they were recorded, and this is no :meth:`watched` view."""
-        return "actions" in self._slots.layout and not self._watched
+        """Whether actions can be read: they were recorded, and this is no :meth:`unlabelled` view."""
+        return "actions" in self._slots.layout and not self._unlabelled
 
     @property
     def has_rewards(self) -> bool:
@@ -274,10 +274,10 @@ class TrajectoryStore:
         view._steps = self._steps.select(np.flatnonzero(np.isin(self.last[self.steps], self.final_slots[chosen])))
         return view
 
-    def watched(self) -> TrajectoryStore:
+    def unlabelled(self) -> TrajectoryStore:
         """A view whose actions cannot be read. It grows with its store."""
         view = self._view(self.name)
-        view._watched = True
+        view._unlabelled = True
         return view
 
     def changed(self, changes: Mapping[str, Callable[[Array], Array]]) -> TrajectoryStore:
@@ -343,10 +343,10 @@ class TrajectoryStore:
             raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
 
     def _check_readable(self, column: str) -> None:
-        if column in self._slots.layout and not (self._watched and column == "actions"):
+        if column in self._slots.layout and not (self._unlabelled and column == "actions"):
             return
         if column == "actions" and self.n_episodes:
-            raise ValueError(f"The actions of {self.name} cannot be read, because its episodes are only watched here.")
+            raise ValueError(f"The actions of {self.name} cannot be read, because this view of it is unlabelled.")
         known = ", ".join(self._slots.layout) or "no episodes yet"
         raise ValueError(f"There is no column '{column}' in {self.name}; it has {known}.")
 

@@ -12,5 +12,5 @@ The room that extends RL Zoo. :mod:`~gcrl_zoo.zoo.hook` runs our code right afte
 - ``rl_zoo3.load_from_hub``: :mod:`~gcrl_zoo.zoo.hub` tells ``enjoy`` where our agents are.
 
 The ledger of what upstream lacks is in ``docs/architecture.md``. Each of its lines has a test in
-``tests/test_zoo_ledger.py`` that fails once upstream is fixed, so that no patch outlives its reason.
+``tests/zoo/test_ledger.py`` that fails once upstream is fixed, so that no patch outlives its reason.
 """

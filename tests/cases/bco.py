@@ -7,25 +7,24 @@ ablation earns 0 with all ten.
 
 from gcrl_zoo import BCO
 from gcrl_zoo.data import Episode, TrajectoryStore
-
-from ..case import Case, Contest, ShuffledPairs
-from ..chain import chain_return, make_chain, mixed, shown
+from tests.support.case import Case, Contest, ShuffledPairs
+from tests.support.chain import chain_return, make_chain, mixed, shown
 
 
 class ShuffledPlay(BCO):
-    """The inverse model learns nothing; what is watched stays as it is."""
+    """The inverse model learns nothing; what is unlabelled stays as it is."""
 
-    def make_samplers(self, played, watched):
-        honest = super().make_samplers(played, watched)
-        return {**honest, "played": ShuffledPairs(played, max_horizon=1)}
+    def make_samplers(self, labelled, unlabelled):
+        honest = super().make_samplers(labelled, unlabelled)
+        return {**honest, "labelled": ShuffledPairs(labelled, max_horizon=1)}
 
 
 class ShuffledWatching(BCO):
     """The inverse model is sound, but what it is shown is no way from one state to the next."""
 
-    def make_samplers(self, played, watched):
-        honest = super().make_samplers(played, watched)
-        return {**honest, "watched": ShuffledPairs(honest["watched"].store, max_horizon=1)}
+    def make_samplers(self, labelled, unlabelled):
+        honest = super().make_samplers(labelled, unlabelled)
+        return {**honest, "unlabelled": ShuffledPairs(honest["unlabelled"].store, max_horizon=1)}
 
 
 def demonstrations() -> TrajectoryStore:
@@ -61,7 +60,7 @@ CASE = Case(
     action_spaces={"discrete": True, "box": True, "multi_discrete": False, "multi_binary": False, "dict": False},
     observation_spaces={"discrete": True, "box": True, "multi_discrete": True, "multi_binary": True, "dict": True},
     sources=("own play", "dataset", "dataset + stream", "dataset + own play", "stream + own play"),
-    variants={"default": {}, "best half": {"stream_fraction": 0.5, "policy_kwargs": {"layer_norm": True}}},
+    variants={"default": {}, "best half": {"top_fraction": 0.5, "policy_kwargs": {"layer_norm": True}}},
     contests=(
         # As published: all that is shown is good. Own play hardly ever sees the end of the chain.
         Contest(
@@ -78,8 +77,8 @@ CASE = Case(
             name="a few good episodes",
             env=make_chain,
             timesteps=2400,
-            settings={**QUICK, "stream": mixed(), "stream_fraction": 0.2},
-            ablations={"watching everything": {"stream_fraction": 1.0}},
+            settings={**QUICK, "stream": mixed(), "top_fraction": 0.2},
+            ablations={"watching everything": {"top_fraction": 1.0}},
             score=chain_return,
             margin=8.0,
             seeds=(0, 1),
@@ -88,8 +87,8 @@ CASE = Case(
             name="own play",
             env=make_chain,
             timesteps=3200,
-            settings={**QUICK, "stream_fraction": 0.1},
-            ablations={"watching everything": {"stream_fraction": 1.0}},
+            settings={**QUICK, "top_fraction": 0.1},
+            ablations={"watching everything": {"top_fraction": 1.0}},
             score=chain_return,
             margin=8.0,
             seeds=(0, 1),

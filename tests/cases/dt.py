@@ -10,9 +10,8 @@ from functools import partial
 
 from gcrl_zoo import DT
 from gcrl_zoo.wrappers import ReturnToGo
-
-from ..case import Case, Contest
-from ..chain import chain_return, make_chain, mixed
+from tests.support.case import Case, Contest
+from tests.support.chain import chain_return, make_chain, mixed
 
 QUICK = {
     "learning_rate": 2e-3,

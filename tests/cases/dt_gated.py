@@ -1,10 +1,9 @@
 """The case of dt_gated."""
 
 from gcrl_zoo import GatedDT
-
-from ..case import Case, Contest
-from ..chain import mixed
-from . import dt
+from tests.cases import dt
+from tests.support.case import Case, Contest
+from tests.support.chain import mixed
 
 CASE = Case(
     name="dt_gated",

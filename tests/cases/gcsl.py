@@ -10,10 +10,9 @@ never is (-12).
 from typing import Any
 
 from gcrl_zoo import GCSL
-
-from ..case import Case, Contest
-from ..corridor import corridor_return, make_corridor, walked
-from ..envs import ACTIONS, make_env, make_store, success_rate
+from tests.support.case import Case, Contest
+from tests.support.corridor import corridor_return, make_corridor, walked
+from tests.support.envs import ACTIONS, make_env, make_store, success_rate
 
 QUICK = {"learning_rate": 3e-3, "batch_size": 64}
 PLAY = {"learning_starts": 800, "train_freq": 100, "gradient_steps": 100, "noise_levels": (0.0, 0.3)}

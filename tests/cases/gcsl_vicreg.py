@@ -8,17 +8,16 @@ shuffled goals in 8 to 23 % (eight seeds).
 
 from gcrl_zoo import GCSLVICReg
 from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import DEFAULT_TERMS
-
-from ..case import Case, Contest, ShuffledPairs
-from ..chain import chain_return, make_chain, shown
-from ..envs import make_env, success_rate
+from tests.support.case import Case, Contest, ShuffledPairs
+from tests.support.chain import chain_return, make_chain, shown
+from tests.support.envs import make_env, success_rate
 
 
 class ShuffledGoals(GCSLVICReg):
     """Learns from shuffled pairs."""
 
-    def make_samplers(self, played, watched):
-        honest = super().make_samplers(played, watched)
+    def make_samplers(self, labelled, unlabelled):
+        honest = super().make_samplers(labelled, unlabelled)
         return {
             name: ShuffledPairs(pairs.store, max_horizon=pairs.max_horizon, goal_keys=pairs.goal_keys)
             for name, pairs in honest.items()
@@ -72,7 +71,7 @@ CASE = Case(
             "terms": dict.fromkeys(DEFAULT_TERMS, 1.0),
             "policy_kwargs": {"n_tokens": 4, "predictor_dim": 8, "forward_arch": [8]},
         },
-        "in turns": {"phases": {"watched": 3, "played": 2}, "watch_first": 5},
+        "in turns": {"phases": {"unlabelled": 3, "labelled": 2}, "unlabelled_first": 5},
     },
     contests=(
         # The stream holds no actions, and own play hardly ever sees the end of the chain.

@@ -49,12 +49,12 @@ class BC(TrajectoryAlgorithm):
     def data_needs(self) -> Needs:
         return self.needs._replace(rewards=self.top_fraction < 1)
 
-    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
-        best = played if self.top_fraction == 1 else played.best(self.top_fraction)
-        return {"played": Steps(best)}
+    def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:
+        best = labelled if self.top_fraction == 1 else labelled.best(self.top_fraction)
+        return {"labelled": Steps(best)}
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        batch = batches["played"]
+        batch = batches["labelled"]
         params = self.policy.head(self.policy.represent(Inputs(state=batch.observations)))
         loss = self.policy.head.nll(params, batch.actions).mean()
         return loss, {"nll": loss}

@@ -1,4 +1,4 @@
-"""Behavioural cloning from observation: clone the actions that an inverse dynamics model reads into what is watched."""
+"""Behavioural cloning from observation: clone actions that an inverse dynamics model predicts for unlabelled data."""
 
 from gcrl_zoo.methods.bco.bco import BCO
 from gcrl_zoo.methods.bco.policies import BCOPolicy

@@ -52,19 +52,19 @@ class DT(TrajectoryAlgorithm):
         self.top_fraction, self.bf16 = top_fraction, bf16
         super().__init__(policy, env, **kwargs)
 
-    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
-        best = played if self.top_fraction == 1 else played.best(self.top_fraction)
-        return {"played": Windows(best, self.policy.context_length, ahead=self.policy.n_actions)}
+    def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:
+        best = labelled if self.top_fraction == 1 else labelled.best(self.top_fraction)
+        return {"labelled": Windows(best, self.policy.context_length, ahead=self.policy.n_actions)}
 
-    def choose_target(self, watched: TrajectoryStore) -> float:
+    def choose_target(self, unlabelled: TrajectoryStore) -> float:
         """
         Own play asks for more than was ever reached, by the standard deviation of returns, as upside-down reinforcement
         learning does (Srivastava et al. 2019): who gets just what was asked for would never get beyond it.
         """
-        best = super().choose_target(watched)
-        return best + float(watched.returns.std()) if self.plays and self.target_return is None else best
+        best = super().choose_target(unlabelled)
+        return best + float(unlabelled.returns.std()) if self.plays and self.target_return is None else best
 
-    def computing(self) -> AbstractContextManager[None]:
+    def update_context(self) -> AbstractContextManager[None]:
         return fast_matmul(self.device)
 
     def represent(self, batch: Any) -> Tensor:
@@ -73,7 +73,7 @@ class DT(TrajectoryAlgorithm):
             return self.policy.represent_windows(batch).float()
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, head = batches["played"], self.policy.head
+        batch, head = batches["labelled"], self.policy.head
         params = head(self.represent(batch))  # (B, K, P)
         nll = head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1))
         loss = masked_mean(nll, batch.mask.flatten())

@@ -31,7 +31,7 @@ class GatedDT(DT):
     policy: GatedDTPolicy
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, policy = batches["played"], self.policy
+        batch, policy = batches["labelled"], self.policy
         z = self.represent(batch)  # (B, K, D)
         params = [head(z).flatten(0, 1) for head in policy.heads]  # (B * K, P) each
         later = [slice(i, i + z.shape[1]) for i in range(policy.n_actions)]
@@ -43,9 +43,9 @@ class GatedDT(DT):
         loss = masked_mean(th.stack(errors).flatten(), mask.flatten())
         return loss, {"nll": masked_mean(errors[0], mask[0])}
 
-    def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
+    def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """How far the gate is open, and by how much that differs from step to step."""
         if self.policy.gate is None:
             return {}
-        opening = self.policy.gate.opening(self.policy.outputs(batches["played"])).flatten(0, 1)
+        opening = self.policy.gate.opening(self.policy.outputs(batches["labelled"])).flatten(0, 1)
         return {"gate_opening": opening.mean(), "gate_spread": opening.std(0).mean()}

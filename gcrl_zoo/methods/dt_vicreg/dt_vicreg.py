@@ -54,7 +54,7 @@ class DTVICReg(DT):
         return [*super()._excluded_save_params(), "_vicreg"]
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, policy = batches["played"], self.policy
+        batch, policy = batches["labelled"], self.policy
         z = self.represent(batch)  # (B, K, D)
         params, expanded = policy.head(z), policy.expander(z)
         nll = masked_mean(policy.head.nll(params.flatten(0, 1), batch.actions.flatten(0, 1)), batch.mask.flatten())
@@ -62,8 +62,8 @@ class DTVICReg(DT):
         vicreg, terms = self._vicreg(now, then, batch.mask[:, 1:].flatten())
         return self.action_weight * nll + self.vicreg_weight * vicreg, {"nll": nll, **terms}
 
-    def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
+    def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """Have representations collapsed?"""
-        z = self.policy.expander(self.policy.represent_windows(batches["played"]))[:, 0]  # a step of each window
+        z = self.policy.expander(self.policy.represent_windows(batches["labelled"]))[:, 0]  # a step of each window
         deviations = spread(z)
         return {"spread_min": deviations.min(), "spread_mean": deviations.mean(), "effective_rank": effective_rank(z)}

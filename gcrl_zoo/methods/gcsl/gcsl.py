@@ -74,22 +74,22 @@ class GCSL(TrajectoryAlgorithm):
             )
         self._pairs(self.replay_buffer)  # refuses what does not fit together
 
-    def fit_statistics(self, watched: TrajectoryStore) -> None:
-        super().fit_statistics(watched)
+    def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
+        super().fit_statistics(unlabelled)
         self.policy.target_horizon.fill_(self.target_horizon)
-        pairs = self._pairs(watched)
+        pairs = self._pairs(unlabelled)
         horizons = pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)).horizons  # (10_000,)
         if horizons.any():
             self.policy.mean_horizon.fill_(horizons[horizons > 0].mean())
 
-    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
-        return {"played": self._pairs(played)}
+    def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:
+        return {"labelled": self._pairs(labelled)}
 
     def _pairs(self, store: TrajectoryStore) -> GoalPairs:
         return GoalPairs(store, self.goal_strategy, self.max_horizon, self.discount, self.policy.roles.goal_keys)
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        batch, policy = batches["played"], self.policy
+        batch, policy = batches["labelled"], self.policy
         horizon = batch.horizons.unsqueeze(1).float()  # (B, 1)
         z = policy.represent(Inputs(state=batch.observations, goal=batch.goals, horizon=horizon))  # (B, D)
         nll = policy.head.nll(policy.head(z), batch.actions)  # (B,)

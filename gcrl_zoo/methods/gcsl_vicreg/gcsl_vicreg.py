@@ -63,8 +63,8 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     Streaming watches states and returns, never actions; bootstrapping learns from own play which action leads from
     one state to another. The loss is a weighted sum of terms (see :mod:`~gcrl_zoo.methods.gcsl_vicreg.terms`):
-    ``vicreg``, ``predict``, ``tokens``, ``align`` and ``consistency`` on what is watched, ``inverse`` and ``forward``
-    on what is played. The agent acts without a goal, on a target return; where the environment asks for a goal, it
+    ``vicreg``, ``predict``, ``tokens``, ``align`` and ``consistency`` on unlabelled data, ``inverse`` and ``forward``
+    on labelled data. The agent acts without a goal, on a target return; where the environment asks for a goal, it
     acts towards that.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
@@ -75,12 +75,12 @@ class GCSLVICReg(TrajectoryAlgorithm):
     :param max_horizon: largest distance of a goal; None for anywhere in the rest of the episode
     :param goal_discount: discount of the geometric distribution of the distance of goals in the stream, where the
         environment asks for goals; ``max_horizon`` does not limit it
-    :param stream_fraction: learn only from this fraction of the stream's episodes, those of highest return
+    :param top_fraction: learn only from this fraction of the stream's episodes, those of highest return
     :param disturbance: distance from the states of the stream at which ``consistency`` starts, in usual differences of
         consecutive states
-    :param phases: number of updates from each source in turn, ``watched`` and ``played``; None for both sources in each
-        update
-    :param watch_first: updates at first that learn from the stream alone
+    :param phases: number of updates from each source in turn, ``unlabelled`` and ``labelled``; None for both in
+        each update
+    :param unlabelled_first: updates at first that learn from the stream alone
     :param target_return: return that acting asks for; default: that of the best episode of the stream, or, where the
         policy sees the return-to-go and no wrapper counts it down, one that lay ahead of most of its steps
     """
@@ -103,15 +103,15 @@ class GCSLVICReg(TrajectoryAlgorithm):
         vicreg: Annotated[Options, arguments_of(VICRegLoss)] | None = None,
         max_horizon: Annotated[PositiveInt, Unit("steps")] | None = 1,
         goal_discount: Discount = 0.99,
-        stream_fraction: Fraction = 1.0,
+        top_fraction: Fraction = 1.0,
         disturbance: NonNegative = 0.0,
-        phases: Mapping[Literal["watched", "played"], Updates] | None = None,
-        watch_first: Updates = 0,
+        phases: Mapping[Literal["unlabelled", "labelled"], Updates] | None = None,
+        unlabelled_first: Updates = 0,
         **kwargs: Any,
     ) -> None:
         self.terms, self.vicreg = terms, vicreg
-        self.max_horizon, self.goal_discount, self.stream_fraction = max_horizon, goal_discount, stream_fraction
-        self.disturbance, self.phases, self.watch_first = disturbance, phases, watch_first
+        self.max_horizon, self.goal_discount, self.top_fraction = max_horizon, goal_discount, top_fraction
+        self.disturbance, self.phases, self.unlabelled_first = disturbance, phases, unlabelled_first
         super().__init__(policy, env, **kwargs)
 
     # ------------------------------------------------------------------- set-up
@@ -125,14 +125,14 @@ class GCSLVICReg(TrajectoryAlgorithm):
         """By source and name, the weight and the function of each term that is computed."""
         vicreg = vicreg_term(VICRegLoss(**(self.vicreg or {})))
         known: dict[str, dict[str, Term]] = {
-            "watched": {
+            "unlabelled": {
                 "vicreg": vicreg,
                 "predict": predict,
                 "tokens": tokens,
                 "align": align,
                 "consistency": consistency_term(self.disturbance),
             },
-            "played": {"inverse": inverse, "forward": forward},
+            "labelled": {"inverse": inverse, "forward": forward},
         }
         weights: dict[Any, float] = {**DEFAULT_TERMS, **(self.terms or {})}
         if not any(weights.values()):
@@ -157,9 +157,9 @@ class GCSLVICReg(TrajectoryAlgorithm):
         cycle: list[str] = [source for source, updates in phases.items() for _ in range(updates)]
         if self.phases is not None and not cycle:
             raise ValueError("phases: no source has any updates; leave `phases` out to learn from both in each update.")
-        for source in {*cycle, *["watched"] * bool(self.watch_first)}:
+        for source in {*cycle, *["unlabelled"] * bool(self.unlabelled_first)}:
             if not self._terms[source]:
-                raise ValueError(f"terms: no weight is on what is {source}, which phases or watch_first ask for.")
+                raise ValueError(f"terms: no weight is on what is {source}, which phases or unlabelled_first ask for.")
         return cycle
 
     def _excluded_save_params(self) -> list[str]:
@@ -170,14 +170,14 @@ class GCSLVICReg(TrajectoryAlgorithm):
     @property
     def data_needs(self) -> Needs:
         goals_only = self.policy.roles.desired_goal and not self.policy.goal_with_return
-        return self.needs._replace(rewards=not goals_only or self.stream_fraction < 1)
+        return self.needs._replace(rewards=not goals_only or self.top_fraction < 1)
 
-    def fit_statistics(self, watched: TrajectoryStore) -> None:
-        super().fit_statistics(watched)
+    def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
+        super().fit_statistics(unlabelled)
         if self.policy.change is not None:
-            fit_change(self.policy.change, watched, self.max_horizon, self.device)
+            fit_change(self.policy.change, unlabelled, self.max_horizon, self.device)
 
-    def choose_target(self, watched: TrajectoryStore) -> float:
+    def choose_target(self, unlabelled: TrajectoryStore) -> float:
         """
         Asked at every step for all that a whole episode can earn, f would have to act as at its beginning. So where
         nothing counts down, ask for a return that lay ahead of many steps of the best episode, not of its first ones
@@ -185,33 +185,33 @@ class GCSLVICReg(TrajectoryAlgorithm):
         """
         policy = self.policy
         counted = policy.return_token == "episode_return" or policy.roles.return_to_go
-        if self.target_return is not None or counted or not watched.has_rewards:
-            return super().choose_target(watched)
-        best = watched.best(1 / watched.n_episodes)
+        if self.target_return is not None or counted or not unlabelled.has_rewards:
+            return super().choose_target(unlabelled)
+        best = unlabelled.best(1 / unlabelled.n_episodes)
         return float(np.quantile(best.take("return_to_go", best.steps), TARGET_QUANTILE))
 
-    def make_samplers(self, played: TrajectoryStore, watched: TrajectoryStore) -> dict[str, Sampler]:
+    def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:
         keys = self.policy.roles.goal_keys
-        best = watched if self.stream_fraction == 1 else watched.best(self.stream_fraction)
+        best = unlabelled if self.top_fraction == 1 else unlabelled.best(self.top_fraction)
         step_by_step = {"align", "consistency", "forward"} & {name for terms in self._terms.values() for name in terms}
         successors = bool(step_by_step) and self.max_horizon != 1  # at one step, the goal is the successor
 
         def near(store: TrajectoryStore) -> GoalPairs:
             return GoalPairs(store, max_horizon=self.max_horizon, goal_keys=keys, successors=successors)
 
-        samplers = {"watched": near(best), "played": near(played)}
+        samplers = {"unlabelled": near(best), "labelled": near(labelled)}
         if self.policy.roles.desired_goal:
-            samplers["watched"] = GoalPairs(best, "geometric", None, self.goal_discount, keys, successors=True)
+            samplers["unlabelled"] = GoalPairs(best, "geometric", None, self.goal_discount, keys, successors=True)
         return {source: pairs for source, pairs in samplers.items() if self._terms[source]}
 
     # -------------------------------------------------------------------- learn
 
     def phase(self, update: int) -> Collection[str]:
-        if update < self.watch_first:
-            return ("watched",)
+        if update < self.unlabelled_first:
+            return ("unlabelled",)
         if not self._cycle:
             return super().phase(update)
-        return (self._cycle[(update - self.watch_first) % len(self._cycle)],)
+        return (self._cycle[(update - self.unlabelled_first) % len(self._cycle)],)
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         losses: list[Tensor] = []
@@ -224,32 +224,32 @@ class GCSLVICReg(TrajectoryAlgorithm):
                 losses.append(weight * metrics[name])
         return th.stack(losses).sum(), metrics
 
-    # ----------------------------------------------------------------- diagnose
+    # ----------------------------------------------------------------- metrics
 
-    def examine(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
+    def heldout_metrics(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
         """Own play that nothing was learned from yet is held out for free: what does the inverse model make of it?"""
-        if not self._terms["played"]:
+        if not self._terms["labelled"]:
             return {}
         pairs = GoalPairs(fresh, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
         batch = to_tensors(pairs.sample(np.random.default_rng(0), min(MANY, 2 * len(fresh.steps))), self.device)
         return {"inverse_held_out": inverse(Branches(self.policy, batch))[0]}
 
-    def diagnose(self, batches: dict[str, Any]) -> dict[str, Tensor]:
+    def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """
         Does acting do what the inverse model would? Is VICReg at work, or have representations collapsed? Where VICReg
         has a weight, its side of the matter is told, else the representation itself.
         """
-        if "watched" not in batches:
+        if "unlabelled" not in batches:
             return {}
-        watched, head = Branches(self.policy, batches["watched"]), self.policy.head
-        seen = watched.expanded[0] if "vicreg" in self._terms["watched"] else watched.acting
+        unlabelled, head = Branches(self.policy, batches["unlabelled"]), self.policy.head
+        seen = unlabelled.expanded[0] if "vicreg" in self._terms["unlabelled"] else unlabelled.acting
         deviations = spread(seen)
         metrics = {
-            "action_gap": head.distance(head(watched.acting), head(watched.one_step)).mean(),
+            "action_gap": head.distance(head(unlabelled.acting), head(unlabelled.one_step)).mean(),
             "spread_min": deviations.min(),
             "spread_mean": deviations.mean(),
             "effective_rank": effective_rank(seen),
         }
         if isinstance(self.policy.bottleneck, TokenBottleneck):
-            metrics["token_perplexity"] = token_perplexity(watched.token_logits[0])
+            metrics["token_perplexity"] = token_perplexity(unlabelled.token_logits[0])
         return metrics

@@ -124,64 +124,64 @@ Term = Callable[[Branches], tuple[Tensor, Metrics]]
 def vicreg_term(loss: VICRegLoss) -> Term:
     """Streaming, as in the notes: a state and a goal of one trajectory, each with its return, should look alike."""
 
-    def vicreg(watched: Branches) -> tuple[Tensor, Metrics]:
-        value, parts = loss(*watched.expanded)
+    def vicreg(unlabelled: Branches) -> tuple[Tensor, Metrics]:
+        value, parts = loss(*unlabelled.expanded)
         return value, {f"vicreg_{name}": part for name, part in parts.items()}
 
     return vicreg
 
 
-def predict(watched: Branches) -> tuple[Tensor, Metrics]:
+def predict(unlabelled: Branches) -> tuple[Tensor, Metrics]:
     """Streaming: the expanded state should tell the expanded goal, by way of a predictor. Gradient into both."""
-    assert watched.policy.predictor is not None
-    state, goal = watched.expanded
-    return F.mse_loss(watched.policy.predictor(state), goal), {}
+    assert unlabelled.policy.predictor is not None
+    state, goal = unlabelled.expanded
+    return F.mse_loss(unlabelled.policy.predictor(state), goal), {}
 
 
-def tokens(watched: Branches) -> tuple[Tensor, Metrics]:
+def tokens(unlabelled: Branches) -> tuple[Tensor, Metrics]:
     """Streaming: the state should attend to the tokens that the goal attends to. Gradient into both."""
-    state, goal = watched.token_logits
+    state, goal = unlabelled.token_logits
     return -(goal.softmax(-1) * state.log_softmax(-1)).sum(-1).mean(), {}
 
 
-def align(watched: Branches) -> tuple[Tensor, Metrics]:
+def align(unlabelled: Branches) -> tuple[Tensor, Metrics]:
     """
     Streaming: what to do for a return, or for a goal, is what leads to the next state of a trajectory that got there.
     The branch that acts learns its actions here; the inverse model is the teacher and does not move.
     """
-    student = watched.policy.head(watched.acting)
+    student = unlabelled.policy.head(unlabelled.acting)
     with th.no_grad():
-        teacher = watched.policy.head(watched.one_step)
-    return watched.policy.head.imitate(student, teacher).mean(), {}
+        teacher = unlabelled.policy.head(unlabelled.one_step)
+    return unlabelled.policy.head.imitate(student, teacher).mean(), {}
 
 
-def inverse(played: Branches) -> tuple[Tensor, Metrics]:
+def inverse(labelled: Branches) -> tuple[Tensor, Metrics]:
     """Bootstrapping: which action led from the state to the goal. Own play knows, in hindsight."""
-    return played.policy.head.nll(played.policy.head(played.goal_given), played.batch.actions).mean(), {}
+    return labelled.policy.head.nll(labelled.policy.head(labelled.goal_given), labelled.batch.actions).mean(), {}
 
 
-def forward(played: Branches) -> tuple[Tensor, Metrics]:
+def forward(labelled: Branches) -> tuple[Tensor, Metrics]:
     """Bootstrapping: where the action led. A model of its own, which only ``consistency`` asks."""
-    assert played.policy.forward_model is not None
-    actions = played.policy.head.encode(played.batch.actions)
-    return F.mse_loss(played.policy.forward_model(played.state, actions), played.next_change), {}
+    assert labelled.policy.forward_model is not None
+    actions = labelled.policy.head.encode(labelled.batch.actions)
+    return F.mse_loss(labelled.policy.forward_model(labelled.state, actions), labelled.next_change), {}
 
 
 def consistency_term(disturbance: float) -> Term:
-    """:param disturbance: how far from the watched states to begin, in usual differences of consecutive states"""
+    """:param disturbance: how far from the unlabelled states to begin, in usual differences of consecutive states"""
 
-    def consistency(watched: Branches) -> tuple[Tensor, Metrics]:
+    def consistency(unlabelled: Branches) -> tuple[Tensor, Metrics]:
         """
         Streaming: what the acting branch does should lead to the next state, by the forward model, which does not move.
         Where several actions lead to the same state, the inverse model can only tell their mean, which may lead
         elsewhere; here any of them will do (the forward consistency of Pathak et al. 2018, "Zero-Shot Visual
-        Imitation"). Begun a little off the watched state, it teaches to come back, as no watched state can.
+        Imitation"). Begun a little off the unlabelled state, it teaches to come back, as no unlabelled state can.
         """
         if disturbance:
-            watched = watched.disturbed(disturbance)
-        forward_model, head = watched.policy.forward_model, watched.policy.head
+            unlabelled = unlabelled.disturbed(disturbance)
+        forward_model, head = unlabelled.policy.forward_model, unlabelled.policy.head
         assert forward_model is not None
-        actions = head.expected(head(watched.acting))
-        return F.mse_loss(forward_model.frozen(watched.state, actions), watched.next_change), {}
+        actions = head.expected(head(unlabelled.acting))
+        return F.mse_loss(forward_model.frozen(unlabelled.state, actions), unlabelled.next_change), {}
 
     return consistency

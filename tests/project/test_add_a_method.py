@@ -1,0 +1,83 @@
+"""docs/add_a_method.md keeps its word: its example passes the suite, and it names every hook."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.policies import BasePolicy
+
+from gcrl_zoo.common.checkpoints import PersistentAlgorithm
+from gcrl_zoo.common.optimized_policy import OptimizedPolicy
+from gcrl_zoo.common.policies import ConditionedPolicy
+from gcrl_zoo.common.portable_policy import PortablePolicy
+from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
+from gcrl_zoo.common.window_policies import WindowPolicy
+from tests.support.throw_away import ROOT, add_method_of_docs
+
+PAGE = (ROOT / "docs" / "add_a_method.md").read_text()
+ALGORITHM = PersistentAlgorithm, TrajectoryAlgorithm
+POLICY = PortablePolicy, OptimizedPolicy, ConditionedPolicy, WindowPolicy
+#: What users and the package call and no method overrides.
+CALLED = {
+    *("plays", "train", "collect_rollouts", "save_replay_buffer", "load_replay_buffer"),
+    *("optimizer_names", "optimizers", "check_optimizers", "set_return_scale", "set_target_return"),
+}
+#: Some cheap tests of every kind; all of them pass, too: paste the blocks and run `pytest -k rcbc`.
+TESTS = ("house", "conformance", "collector", "docs", "parameters_page", "activations")
+CHEAP = "house cut alias learns_twice says_the_same spaces_are up_to_date activations"
+
+
+def public(classes: tuple[type, ...], of_sb3: type) -> set[str]:
+    """Public names that these classes define and SB3's class does not."""
+    return {name for cls in classes for name in vars(cls) if name[0] != "_" and not hasattr(of_sb3, name)}
+
+
+def section(heading: str) -> str:
+    """Of the page."""
+    return PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
+
+
+def first_cells(text: str) -> list[str]:
+    """Of the rows of a table, without its heading."""
+    return [cell.strip().strip("`") for cell in re.findall(r"^\|([^|]+)\|", text, re.MULTILINE)][2:]
+
+
+@pytest.mark.parametrize(
+    ("heading", "classes", "of_sb3"),
+    [("Hooks of the algorithm", ALGORITHM, BaseAlgorithm), ("Hooks of the policy", POLICY, BasePolicy)],
+)
+def test_the_page_names_every_hook(heading, classes, of_sb3):
+    hooks = first_cells(section(heading))
+    assert len(hooks) == len(set(hooks))
+    assert set(hooks) == public(classes, of_sb3) - CALLED
+
+
+def test_what_is_only_called_exists():
+    assert public(ALGORITHM, BaseAlgorithm) | public(POLICY, BasePolicy) >= CALLED
+
+
+def test_the_page_has_few_concepts():
+    assert 8 <= len(first_cells(section("Concepts"))) <= 12
+
+
+@pytest.mark.slow
+def test_the_method_of_the_page_passes_the_suite(tmp_path):
+    """In a copy of the repository, to which nothing but the blocks of the page is added."""
+    for folder in ("gcrl_zoo", "hyperparams", "wrappers", "tests", "docs"):
+        ignored = shutil.ignore_patterns("__pycache__", "_build")
+        shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True, ignore=ignored)
+    for file in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / file, tmp_path)
+    add_method_of_docs(tmp_path)
+    added = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}, "capture_output": True, "text": True}
+    for script in re.findall(r"^\tpython (docs/\w+\.py)$", (ROOT / "Makefile").read_text(), re.MULTILINE):
+        subprocess.run([sys.executable, script], check=True, **added)  # make readme
+    tests = [next((ROOT / "tests").rglob(f"test_{name}.py")).relative_to(ROOT) for name in TESTS]
+    words = f"rcbc and ({' or '.join(CHEAP.split())}) or readme_has"
+    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", *tests, "-k", words], **added)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"^[2-9]\d passed", result.stdout, re.MULTILINE), result.stdout

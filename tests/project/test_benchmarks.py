@@ -1,0 +1,301 @@
+"""Every script of benchmarks/ runs, in a tiny setting: a command that is published must not rot."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch as th
+import yaml
+
+from tests.support.throw_away import ROOT
+
+FOLDER = ROOT / "benchmarks"
+SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
+#: Scripts with a test file of their own, which runs them.
+ELSEWHERE = {"story": "test_story.py", "study": "test_study.py", "study_page": "test_study.py"}
+PEERS = ("d3rlpy", "transformers")
+
+Smoke = Callable[["Bench"], None]
+SMOKES: dict[str, Smoke] = {}
+
+
+def smoke(name: str) -> Callable[[Smoke], Smoke]:
+    return lambda test: SMOKES.setdefault(name, test)
+
+
+class Bench:
+    """An empty folder to run scripts in."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder, self.patch, self.capsys = folder, monkeypatch, capsys
+
+    def load(self, name: str) -> Any:
+        """Anew, with whatever peers there are now."""
+        self.patch.delitem(sys.modules, name, raising=False)
+        return importlib.import_module(name)
+
+    def main(self, script: Any, *words: object) -> str:
+        """Run as a command, and return what it printed."""
+        self.patch.setattr(sys, "argv", [f"benchmarks/{script.__name__}.py", *map(str, words)])
+        script.main()
+        return self.capsys.readouterr().out
+
+    def fake_peers(self) -> None:
+        """Peers that are not installed, for what scripts do around them."""
+        d3rlpy = types.SimpleNamespace(seed=lambda seed: None, __spec__=None)
+        for name in ("d3rlpy", "transformers"):
+            self.patch.setitem(sys.modules, name, d3rlpy)
+        for name in ("peer_d3rlpy", "dt_peers", "dt_peer_score"):
+            self.patch.delitem(sys.modules, name, raising=False)
+
+    def no_peers(self) -> None:
+        for name in PEERS:
+            self.patch.setitem(sys.modules, name, None)
+        self.patch.delitem(sys.modules, "peer_d3rlpy", raising=False)
+
+
+@pytest.fixture
+def bench(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(FOLDER))
+    precision, threads = th.get_float32_matmul_precision(), th.get_num_threads()
+    yield Bench(tmp_path, monkeypatch, capsys)
+    # Scripts set these for their whole process. Another precision changes the bits of everything that is trained after.
+    th.set_float32_matmul_precision(precision)
+    th.set_num_threads(threads)
+
+
+def test_every_script_has_a_smoke_test():
+    assert SCRIPTS == sorted([*SMOKES, *ELSEWHERE])
+    for script, test in ELSEWHERE.items():
+        assert f'importlib.import_module("{script}")' in (ROOT / "tests" / test).read_text()
+
+
+@pytest.mark.parametrize("name", SMOKES)
+def test_smoke(name, bench):
+    SMOKES[name](bench)
+
+
+@pytest.mark.parametrize("name", ["peer_d3rlpy", "dt_peers", "dt_peer_score"])
+def test_a_missing_peer_is_one_sentence(name, bench):
+    bench.no_peers()
+    with pytest.raises(SystemExit, match=r"^This comparison needs d3rlpy, which is not installed; .*pip install"):
+        bench.load(name)
+
+
+def test_memory_of_a_missing_peer(bench):
+    bench.no_peers()
+    with pytest.raises(SystemExit, match="needs d3rlpy"):
+        bench.main(bench.load("dt_memory"), "--only", "d3rlpy", "--steps", 300)
+
+
+# ---------------------------------------------------------------- acting, playing
+
+
+@smoke("collecting")
+def collecting(bench):
+    script = bench.load("collecting")
+    bench.patch.setattr(script, "N_ENVS", 2)
+    bench.patch.setattr(script, "N_STEPS", 20)
+    text = bench.main(script, "--envs", "CartPole-v1", "--rounds", 1, "--output", "out/collecting.md")
+    assert "| CartPole-v1 |" in text and "| CartPole-v1 |" in Path("out/collecting.md").read_text()
+
+
+@smoke("default_blocks")
+def default_blocks(bench):
+    script = bench.load("default_blocks")
+    block = {"policy": "MlpPolicy", "n_timesteps": 3000, "learning_starts": 100, "train_freq": 50, "batch_size": 8}
+    bench.patch.setattr(script, "compose", lambda *_, **__: ("", {**block, "gradient_steps": 1}))
+    bench.patch.setattr(script.measure, "__defaults__", (300,))
+    text = bench.main(script, "--algos", "bc", "--envs", "Acrobot-v1", "--seconds", 0.01, "--output", "out/page.md")
+    assert "| `bc` | Acrobot-v1 | own play | 3,000 |" in text and "| dataset | 3,000 |" in text
+    assert "Acrobot-v1" in Path("out/page.md").read_text()
+
+
+@smoke("where_time_goes")
+def where_time_goes(bench):
+    text = bench.main(bench.load("where_time_goes"), "--algo", "dt", "--env", "CartPole-v1", "--timesteps", 100)
+    assert "dt on CartPole-v1: " in text and "| the environment |" in text
+
+
+@smoke("ogbench_tasks")
+def ogbench_tasks(bench):
+    pytest.importorskip("ogbench")
+    from gcrl_zoo import GCSL
+    from gcrl_zoo.wrappers import InfoGoal
+
+    script = bench.load("ogbench_tasks")
+    env_id, run = "pointmaze-medium-v0", Path("logs/gcsl/pointmaze-medium-v0_1")
+    (run / env_id).mkdir(parents=True)
+    (run / env_id / "config.yml").write_text(yaml.dump({"env_wrapper": "gcrl_zoo.wrappers.InfoGoal"}))
+    GCSL("MultiInputPolicy", InfoGoal(gym.make(env_id))).save(run / f"{env_id}.zip")
+    make = script.make_vec_env
+    bench.patch.setattr(script, "make_vec_env", lambda *a, **k: make(*a, **k, env_kwargs={"max_episode_steps": 3}))
+    bench.main(script, "--algo", "gcsl", "--env", env_id, "--episodes", 1, "--output", "out.csv")
+    assert Path("out.csv").read_text().startswith("name,env,seed,episodes,mean,task1")
+
+
+# ---------------------------------------------------------------- training by RL Zoo
+
+
+@smoke("runs")
+def runs(bench):
+    script = bench.load("runs")
+    commands: list[list[str]] = []
+
+    def execute(words, capture):
+        commands.append(words)
+        return "Episode Reward: 3.0\nEpisode Reward: 5.0\nSuccess rate: 50.00%" if capture else None
+
+    bench.patch.setattr(script.run, "__defaults__", (execute,))
+    bench.main(
+        script, *"--algo bc --env E-v0 --seeds 3 --episodes 2 --name n --output o.csv -- --num-threads 1".split()
+    )
+    assert commands[0][:10] == "-m rl_zoo3.train --algo bc --env E-v0 --seed 3 --num-threads 1".split()
+    assert commands[1][:2] == ["-m", "rl_zoo3.enjoy"]
+    assert Path("o.csv").read_text().splitlines()[1].startswith("n,E-v0,3,2,4.0,1.0,0.500,")
+
+
+@smoke("summary")
+def summary(bench):
+    Path("o.csv").write_text(
+        "name,env,seed,episodes,mean,std,success,minutes,command\n"
+        "n,E-v0,0,2,40,1,,1,-m rl_zoo3.train --seed 0\nn,E-v0,1,2,60,1,,1,-m rl_zoo3.train --seed 1\n"
+    )
+    bench.main(bench.load("summary"), "o.csv", "--output", "o.md")
+    assert "| n | E-v0 | 40 60 | 50 | 14 | `python -m rl_zoo3.train --seed SEED` |" in Path("o.md").read_text()
+
+
+@smoke("fetch_peers")
+def fetch_peers(bench):
+    pytest.importorskip("matplotlib")
+    script = bench.load("fetch_peers")
+
+    def train(words, check):
+        folder = Path(words[words.index("-f") + 1]) / words[words.index("--algo") + 1] / f"{script.ENV}_1"
+        folder.mkdir(parents=True)
+        np.savez(folder / "evaluations.npz", timesteps=[10, 20], successes=[[True, False], [True, True]])
+
+    bench.patch.setattr(script.subprocess, "run", train)
+    text = bench.main(script, "--seeds", 0, "--output", "o.csv", "--figure", "o.png")
+    assert "gcsl" in text and "tqc" in text and Path("o.png").read_bytes().startswith(b"\x89PNG")
+    assert len(Path("o.csv").read_text().splitlines()) == 5
+
+
+@smoke("learning_curve")
+def learning_curve(bench):
+    pytest.importorskip("matplotlib")
+    run = Path("logs/bc/CartPole-v1_1")
+    run.mkdir(parents=True)
+    (run / "0.monitor.csv").write_text('#{"t_start": 0, "env_id": "x"}\nr,l,t\n9.0,9,0.1\n8.0,8,0.2\n')
+    np.savez(run / "evaluations.npz", timesteps=[10], results=[[1.0, 2.0]])
+    bench.main(bench.load("learning_curve"), run, "--output", "o.png")
+    assert Path("o.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---------------------------------------------------------------- sampling, dt's peers
+
+
+@smoke("sampling")
+def sampling(bench):
+    bench.no_peers()
+    text = bench.main(bench.load("sampling"), "--n-steps", 1500, "--rounds", 1, "--output", "o.md")
+    assert "| goal pairs, all fields of HER, 256 |" in text and "d3rlpy" not in text
+    assert "goal pairs" in Path("o.md").read_text()
+
+
+@smoke("dt_setting")
+def dt_setting(bench):
+    script = bench.load("dt_setting")
+    episodes = list(script.make_episodes(1500))
+    assert sum(len(episode.actions) for episode in episodes) == 1500
+    assert all(len(episode.observations) == len(episode.actions) + 1 for episode in episodes)
+
+
+@smoke("dt_agent")
+def dt_agent(bench):
+    model = bench.load("dt_agent").dt_model(bench.load("dt_setting").make_episodes(300))
+    before = model._n_updates
+    model.train(1)
+    assert model._n_updates == before + 1
+
+
+@smoke("dt_memory")
+def dt_memory(bench):
+    script = bench.load("dt_memory")
+    assert float(bench.main(script, "--only", "dt", "--steps", 300, "--updates", 1)) > 10
+    peaks = iter(["30.0", "60.0"])
+    bench.patch.setattr(script.subprocess, "run", lambda *_, **__: types.SimpleNamespace(stdout=next(peaks)))
+    assert "| dt | 30 | 0.50 |" in bench.main(script)
+
+
+@smoke("obedience")
+def obedience(bench):
+    agent, setting, script = bench.load("dt_agent"), bench.load("dt_setting"), bench.load("obedience")
+    bench.patch.setattr(script, "WINDOWS", 8)
+    episodes = list(setting.make_episodes(300))
+    agent.dt_model(episodes).save("agent")
+    agent.make_store(episodes).save("data.npz")
+    text = bench.main(script, "--algo", "dt", "--dataset", "data.npz", "agent.zip")
+    assert text.startswith("agent.zip: error ") and "change by -1000: " in text
+
+
+@smoke("peer_d3rlpy")
+def peer_d3rlpy(bench):
+    """What is ours of it: the episodes that it hands over."""
+    bench.fake_peers()
+    script = bench.load("peer_d3rlpy")
+    given: list[Any] = []
+    script.d3rlpy.dataset = types.SimpleNamespace(
+        Episode=lambda *parts: given.append(parts),
+        BasicTrajectorySlicer=object,
+        create_infinite_replay_buffer=lambda episodes, trajectory_slicer: None,
+    )
+    script.d3rlpy_buffer(bench.load("dt_setting").make_episodes(300))
+    observations, actions, rewards, terminated = given[0]
+    assert len(observations) == len(actions) == len(rewards) and rewards.ndim == 2 and terminated
+
+
+@smoke("dt_peers")
+def dt_peers(bench):
+    """Ours is real, the peers are not; the page has a line for each."""
+    bench.fake_peers()
+    script = bench.load("dt_peers")
+    nothing = lambda *_, **__: sum(range(1000))  # noqa: E731  takes some time
+    for name in ("d3rlpy_training", "transformers_training", "d3rlpy_acting", "transformers_acting"):
+        bench.patch.setattr(script, name, lambda *_, **__: nothing)
+    for name in ("d3rlpy_buffer", "transformers_model"):
+        bench.patch.setattr(script, name, lambda *_, **__: None)
+    bench.patch.setattr(
+        script, "d3rlpy_agent", lambda *_: types.SimpleNamespace(build_with_dataset=lambda buffer: None)
+    )
+    bench.patch.setattr(script, "version", lambda name: "1.0")
+    bench.patch.setattr(script, "filled", lambda step: step)
+    text = bench.main(script, "--rounds", 1, "--steps", 400, "--output", "o.md")
+    assert text.count("\n| dt") == 8 and text.count("\n| transformers |") == 4
+    assert Path("o.md").read_text() in text
+
+
+@smoke("dt_peer_score")
+def dt_peer_score(bench):
+    bench.fake_peers()
+    script = bench.load("dt_peer_score")
+    bench.load("dt_agent").make_store(bench.load("dt_setting").make_episodes(300)).save("data.npz")
+    player = types.SimpleNamespace(reset=lambda: None, predict=lambda observation, reward: np.zeros(1, np.float32))
+    agent = types.SimpleNamespace(
+        build_with_dataset=lambda buffer: None, update=lambda batch: None, as_stateful_wrapper=lambda target: player
+    )
+    bench.patch.setattr(script, "d3rlpy_agent", lambda mean, std: agent)
+    buffer = types.SimpleNamespace(sample_trajectory_batch=lambda n, length: None)
+    bench.patch.setattr(script, "d3rlpy_buffer", lambda episodes: buffer)
+    words = "--dataset data.npz --env Pendulum-v1 --steps 1 --episodes 1 --output o.csv"
+    bench.main(script, *words.split())
+    assert Path("o.csv").read_text().splitlines()[1].startswith("d3rlpy,Pendulum-v1,0,1,")

@@ -1,0 +1,312 @@
+"""Fields of agents and names in weights, varied one by one: whatever no honest agent has is refused."""
+
+import base64
+import json
+import pickle
+import random
+import zipfile
+
+import numpy as np
+import pytest
+import torch as th
+from rl_zoo3.utils import ALGOS
+from stable_baselines3 import PPO, SAC
+from stable_baselines3.common.noise import NormalActionNoise, OrnsteinUhlenbeckActionNoise
+from stable_baselines3.common.torch_layers import FlattenExtractor
+from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
+from stable_baselines3.common.utils import LinearSchedule
+
+from gcrl_zoo.registry import discover
+from gcrl_zoo.zoo.trust import Untrusted, check_agent, check_torch
+from gcrl_zoo.zoo.trust.agents import declared_in, fields_in
+from gcrl_zoo.zoo.trust.allowed import AGENT, STATISTICS, STOCK, WEIGHTS
+from gcrl_zoo.zoo.trust.opcodes import Budget
+from gcrl_zoo.zoo.trust.pickled_arrays import NAMED
+from gcrl_zoo.zoo.trust.pickles import check_pickle
+from gcrl_zoo.zoo.trust.settings import OPTIONS
+from tests.support.case import all_cases
+from tests.support.hostile import text
+from tests.support.matrix import every_case
+
+METHODS = [case.name for case in all_cases()]
+#: Texts that an honest agent may hold are not told from others.
+TEXTS = {"dataset", "stream", "tensorboard_log"}
+SERIALIZED = ":serialized:"
+
+
+def pickled(value):
+    """As Stable-Baselines3 saves what is not plain."""
+    return {SERIALIZED: base64.b64encode(pickle.dumps(value)).decode()}
+
+
+ODD = {
+    "a module": "evil:X-v0",
+    "a mapping": {"__class__": 1},
+    "a list of lists": [[1]],
+    "a number beyond all": 10**30,
+    "not a number": float("nan"),
+    "a pickled text": pickled("evil:X-v0"),
+    "a pickled mapping": pickled({"__class__": 1}),
+    "a pickled set": pickled({1}),
+    "a pickled number of numpy beyond all": pickled(np.float64("inf")),
+    "no pickle": {SERIALIZED: 1},
+}
+
+
+@pytest.fixture(scope="module")
+def honest(tmp_path_factory):
+    """Fields of an honest agent, by the name of its algorithm."""
+    path, known = tmp_path_factory.mktemp("agents") / "agent.zip", {}
+
+    def fields(name):
+        if name not in known:
+            stock = {"ppo": (PPO, "CartPole-v1"), "sac": (SAC, "Pendulum-v1")}
+            if name in stock:
+                algorithm, env_id = stock[name]
+                algorithm("MlpPolicy", env_id, device="cpu", n_steps=8 if name == "ppo" else 1).learn(8).save(path)
+            else:
+                [case] = [case for case in all_cases() if case.name == name]
+                case.make().learn(30).save(path)
+            check_agent(path, name)
+            with zipfile.ZipFile(path) as archive:
+                known[name] = json.loads(archive.read("data"))
+        return known[name]
+
+    return fields
+
+
+def is_let_through(algorithm, fields):
+    """Whether the check of the fields finds nothing; if it does, in one sentence."""
+    try:
+        fields_in(algorithm).check(json.dumps(fields).encode(), "here", Budget())
+    except Untrusted as refusal:
+        assert str(refusal).startswith("here") and "\n" not in str(refusal) and str(refusal).endswith(".")
+        return False
+    return True
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "dt", "gcsl_vicreg", "ppo", "sac"])
+def test_no_odd_value_is_let_through_in_any_field(algorithm, honest):
+    fields = honest(algorithm)
+    texts = TEXTS | ({"ent_coef", "target_entropy"} if algorithm == "sac" else set())
+    assert is_let_through(algorithm, fields)
+    passed = [
+        (name, odd)
+        for name in fields
+        for odd, value in ODD.items()
+        if is_let_through(algorithm, {**fields, name: value})
+        and not (name in texts and odd in ("a module", "a pickled text"))
+    ]
+    assert not passed
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "dt", "gcsl_vicreg"])
+def test_no_odd_value_is_let_through_in_any_argument_of_a_policy(algorithm, honest):
+    fields = honest(algorithm)
+    known = fields_in(algorithm).policy_kinds
+    numbers = [name for name, kind in known.items() if "number" in kind.words and "mapping" not in kind.words]
+    assert len(numbers) >= 3
+    for name in numbers:
+        for odd in ODD.values():
+            assert not is_let_through(algorithm, {**fields, "policy_kwargs": {**fields["policy_kwargs"], name: odd}}), (
+                name
+            )
+    for name in ("device", "observation_space", "lr_schedule", "__init__", "features_extractor", "kwargs"):
+        assert not is_let_through(algorithm, {**fields, "policy_kwargs": {name: None}})
+
+
+@every_case
+def test_no_attribute_is_let_through_that_agents_do_not_save(case, honest):
+    """Methods, properties, what is not saved, and names out of the air."""
+    fields, generator = honest(case.name), random.Random(0)
+    saved = fields_in(case.name).kinds.keys()
+    invented = {"".join(generator.choices("abc_.", k=generator.randrange(1, 12))) for _ in range(50)}
+    others = {*dir(case.algorithm), *vars(case.make()), *invented, "env", "_logger", "logger", "rollout_buffer"} - saved
+    assert {"env", "learn", "_setup_model", "__class__", "policy", "_runtime", "logger"} <= others
+    for name in others:
+        assert not is_let_through(case.name, {**fields, name: None}), name
+
+
+def weights(value, path):
+    """As torch saves them."""
+    th.save(value, path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("algorithm", ["bc", "dt", "sac"])
+def test_variables_are_those_that_are_declared(algorithm, tmp_path):
+    _, declared = declared_in(algorithm)
+    generator = random.Random(0)
+    words = [
+        "policy",
+        "log_ent_coef",
+        "ent_coef_tensor",
+        "roles",
+        "__class__",
+        "data",
+        "actor",
+        "return_scale",
+        "logger",
+    ]
+    paths = {".".join(generator.choices(words, k=generator.randrange(1, 5))) for _ in range(60)}
+    for name in paths | set(declared):
+        content = weights({name: th.zeros(1)}, tmp_path / "variables.pth")
+        if name in declared:
+            check_torch(content, "here", "pytorch_variables", declared)
+            continue
+        with pytest.raises(Untrusted, match=r"^here has the key .*, where the agent declares"):
+            check_torch(content, "here", "pytorch_variables", declared)
+
+
+def test_what_is_saved_is_what_the_class_declares(tmp_path):
+    """Further optimizers of a policy are followed, as are coefficients that are learned or not."""
+    assert declared_in("sac")[1] == {"log_ent_coef", "ent_coef_tensor"}
+    for name in METHODS:
+        [case] = [case for case in all_cases() if case.name == name]
+        files, variables = case.make()._get_torch_save_params()
+        assert declared_in(name) == (set(files), set(variables))
+
+
+@pytest.mark.parametrize(
+    "name", ["__class__", "a.__dict__", "a..b", ".a", "a b", "a/b", 1, "a" * 200, ".".join("a" * 50)]
+)
+def test_weights_have_names_of_parameters(name, tmp_path):
+    check_torch(weights({"net.0.weight": th.zeros(1)}, tmp_path / "weights.pth"), "here")
+    with pytest.raises(Untrusted, match="which is no name of a parameter"):
+        check_torch(weights({name: th.zeros(1)}, tmp_path / "weights.pth"), "here")
+    with pytest.raises(Untrusted, match="which is no tensor"):
+        check_torch(weights({"a": 1}, tmp_path / "weights.pth"), "here")
+
+
+# ------------------------------------------------------------------------- what honest people may do
+
+ACTIVATION = {"activation_fn": th.nn.ELU}
+TALL = {"net_arch": {"pi": [32, 32], "vf": [64]}, "activation_fn": th.nn.LeakyReLU, "ortho_init": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("a2c", {"policy_kwargs": TALL}),
+        ("ppo", {"policy_kwargs": TALL, "clip_range_vf": 0.2, "target_kl": 0.1, "n_steps": 64}),
+        (
+            "ppo",
+            {"policy_kwargs": {"features_extractor_class": FlattenExtractor}, "learning_rate": LinearSchedule(1, 0, 1)},
+        ),
+        ("sac", {"ent_coef": 0.1, "policy_kwargs": ACTIVATION}),
+        ("sac", {"ent_coef": "auto_0.5", "target_entropy": -2.0, "train_freq": (1, "episode")}),
+        (
+            "td3",
+            {"action_noise": NormalActionNoise(np.zeros(1), np.ones(1)), "policy_kwargs": {"net_arch": [400, 300]}},
+        ),
+        ("ddpg", {"action_noise": OrnsteinUhlenbeckActionNoise(np.zeros(1), np.ones(1)), "gradient_steps": -1}),
+        ("dqn", {"policy_kwargs": {"net_arch": [256, 256]}, "train_freq": 4}),
+        ("qrdqn", {"policy_kwargs": {"n_quantiles": 50}}),
+        ("tqc", {"policy_kwargs": {"n_critics": 3}}),
+        ("crossq", {}),
+        ("trpo", {"policy_kwargs": {"activation_fn": th.nn.ReLU}}),
+        ("ppo_lstm", {"policy_kwargs": {"lstm_hidden_size": 32, "enable_critic_lstm": False, "shared_lstm": True}}),
+    ],
+)
+def test_honest_stock_agents_of_many_settings_are_let_through(name, arguments, tmp_path):
+    env_id = "Pendulum-v1" if name in ("sac", "td3", "ddpg", "tqc", "crossq") else "CartPole-v1"
+    policy = "MlpLstmPolicy" if name == "ppo_lstm" else "MlpPolicy"
+    ALGOS[name](policy, env_id, device="cpu", **arguments).save(tmp_path / "agent.zip")
+    check_agent(tmp_path / "agent.zip", name)
+
+
+@every_case
+def test_honest_agents_with_an_activation_are_let_through(case, tmp_path):
+    case.make(policy_kwargs={"activation_fn": th.nn.GELU}).save(tmp_path / "agent.zip")
+    check_agent(tmp_path / "agent.zip", case.name)
+
+
+class OwnExtractor(FlattenExtractor):
+    """A class that only its author has."""
+
+
+def test_an_extractor_of_their_own_is_refused_and_told(tmp_path):
+    PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"features_extractor_class": OwnExtractor}).save(
+        tmp_path / "agent.zip"
+    )
+    told = r"asks for '.*OwnExtractor', and the only classes that .* are those of torch and Stable-Baselines3; load"
+    with pytest.raises(Untrusted, match=told):
+        check_agent(tmp_path / "agent.zip", "ppo")
+
+
+@pytest.mark.parametrize("activation", th.nn.modules.activation.__all__)
+def test_activations_of_torch_are_let_through(activation, honest):
+    value = pickled({"activation_fn": getattr(th.nn, activation)})
+    assert is_let_through("ppo", {**honest("ppo"), "policy_kwargs": value}) == (activation != "MultiheadAttention")
+
+
+# ------------------------------------------------------------------ what pickles do with what they name
+
+EVERYTHING = sorted({**AGENT, **STATISTICS, **STOCK, **WEIGHTS}.items())
+
+
+def named(module, name):
+    return b"\x80\x04" + text(module) + text(name) + b"\x93"
+
+
+@pytest.mark.parametrize(("allowed", "use"), EVERYTHING, ids=lambda each: each[1] if isinstance(each, tuple) else "")
+def test_no_object_takes_odd_arguments_or_states(allowed, use):
+    tables = [table for table in (AGENT, STATISTICS, STOCK, WEIGHTS) if table.get(allowed) is use]
+    odd = [(3 * 10**9,), ("a", 3 * 10**9), ({},), ("__class__", [], None), (b"", b"", b"", b""), tuple("abcdefg")]
+    for arguments in [(), *odd] if use is NAMED else odd:
+        call = named(*allowed) + pickle.dumps(arguments, 4)[2:-1].removeprefix(b"\x95" + bytes(8)) + b"R."
+        for table in tables:
+            with pytest.raises(Untrusted):
+                check_pickle(call, table, "here")
+    if not use.call(()):
+        return
+    slots, dunder = b"N}" + text("seed") + b"Ns\x86", b"}" + text("__class__") + b"Ns"
+    for state in (slots, dunder, b"K\x01", b"]"):
+        build = named(*allowed) + b")R" + state + b"b."
+        for table in tables:
+            with pytest.raises(Untrusted):
+                check_pickle(build, table, "here")
+
+
+def test_members_of_enums_take_no_state():
+    """One would change the member for all of the process."""
+    member = pickle.dumps(TrainFrequencyUnit.STEP)[:-1]
+    freq = pickle.dumps(TrainFreq(1, TrainFrequencyUnit.STEP))
+    check_pickle(member + b".", STOCK, "here")
+    check_pickle(freq, STOCK, "here")
+    spoilt = member + b"}" + text("touched") + b"K\x01sb."
+    pickle.loads(spoilt)
+    assert vars(TrainFrequencyUnit.STEP).pop("touched") == 1
+    for state in (b"}" + text("touched") + b"K\x01sb.", b"N}" + text("touched") + b"K\x01s\x86b.", b"K\x01b."):
+        with pytest.raises(Untrusted, match=r"gives .*TrainFrequencyUnit a state"):
+            check_pickle(member + state, STOCK, "here")
+        with pytest.raises(Untrusted, match=r"gives .*TrainFreq a state"):
+            check_pickle(freq[:-1] + state, STOCK, "here")
+
+
+# --------------------------------------------------------------------------- tables that follow upstream
+
+
+def test_options_are_those_of_the_script():
+    import ast
+    import inspect
+
+    import rl_zoo3.train
+
+    tree = ast.parse(inspect.getsource(rl_zoo3.train))
+    flags = [
+        [each.value for each in call.args if isinstance(each, ast.Constant)]
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call) and getattr(call.func, "attr", "") == "add_argument"
+    ]
+    names = {max(each, key=len).lstrip("-").replace("-", "_") for each in flags}
+    assert len(names) > 40 and names <= set(OPTIONS)
+
+
+@pytest.mark.parametrize("algorithm", sorted(ALGOS.keys() - discover().keys()))
+def test_stock_algorithms_declare_what_they_save(algorithm):
+    files, _ = declared_in(algorithm)
+    assert "policy" in files and {"learning_rate", "policy_kwargs", "seed"} <= fields_in(algorithm).kinds.keys() | {
+        "seed"
+    }
+    assert "env" not in fields_in(algorithm).kinds
