@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 train: $(INSTALLED)
 	python -m rl_zoo3.train --algo $(ALGO) --env $(ENV) --num-threads 1 -f logs -P
 	python -m rl_zoo3.enjoy --algo $(ALGO) --env $(ENV) --num-threads 1 -f logs -n 10000 --no-render
-	python benchmarks/learning_curve.py "$$(ls -td logs/$(ALGO)/$(ENV)_* | head -1)" --output logs/learning_curve.png
+	python benchmarks/studies/learning_curve.py "$$(ls -td logs/$(ALGO)/$(ENV)_* | head -1)" --output logs/learning_curve.png
 
 test: lint type pytest
 

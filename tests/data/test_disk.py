@@ -170,7 +170,7 @@ def test_tables_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.Monke
     with file_size_limit(50):
         refusal(WriteError, lambda: write_benchmark(table, [], [], 1), f"Cannot write {table}: ", *ERRORS[errno.EFBIG])
     assert table.read_text() == "old"
-    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.syspath_prepend(ROOT / "benchmarks" / "studies")
     runs = importlib.import_module("runs")
     refusal(WriteError, lambda: runs.add_row(tmp_path, {"a": 1}), f"Cannot write {tmp_path}: it is a folder")
     with file_size_limit(50):

@@ -17,8 +17,8 @@ import yaml
 
 from tests.support.throw_away import ROOT
 
-FOLDER = ROOT / "benchmarks"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py"))
+FOLDERS = [ROOT / "benchmarks" / name for name in ("speed", "studies", "peers")]
+SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").rglob("*.py"))
 #: Scripts with a test file of their own, which runs them.
 ELSEWHERE = {"story": "test_story.py", "study": "test_study.py", "study_page": "test_study.py"}
 PEERS = ("d3rlpy", "transformers")
@@ -65,7 +65,8 @@ class Bench:
 @pytest.fixture
 def bench(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(FOLDER))
+    for folder in FOLDERS:
+        monkeypatch.syspath_prepend(str(folder))
     precision, threads = th.get_float32_matmul_precision(), th.get_num_threads()
     yield Bench(tmp_path, monkeypatch, capsys)
     # Scripts set these for their whole process. Another precision changes the bits of everything that is trained after.
@@ -76,7 +77,7 @@ def bench(tmp_path, monkeypatch, capsys):
 def test_every_script_has_a_smoke_test():
     assert SCRIPTS == sorted([*SMOKES, *ELSEWHERE])
     for script, test in ELSEWHERE.items():
-        assert f'importlib.import_module("{script}")' in (ROOT / "tests" / test).read_text()
+        assert f'importlib.import_module("{script}")' in Path(__file__).with_name(test).read_text()
 
 
 @pytest.mark.parametrize("name", SMOKES)

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tests.support.throw_away import ROOT
 
 pytest.importorskip("matplotlib")
-sys.path.append(str(ROOT / "benchmarks"))
+sys.path.append(str(ROOT / "benchmarks" / "studies"))
 story = importlib.import_module("story")
 
 STEPS = [100, 200, 300]

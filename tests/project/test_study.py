@@ -23,7 +23,7 @@ from tests.support.throw_away import ROOT
 
 pytest.importorskip("rliable")
 pytest.importorskip("matplotlib")
-sys.path.append(str(ROOT / "benchmarks"))  # scripts, which import each other by name
+sys.path.append(str(ROOT / "benchmarks" / "studies"))  # scripts, which import each other by name
 study = importlib.import_module("study")
 study_page = importlib.import_module("study_page")
 
@@ -210,7 +210,7 @@ def is_running(pid: int) -> bool:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_being_stopped_loses_what_was_running_and_no_more(trainer, tmp_path, number):
     """By a signal to the study alone, while the second seeds run: their processes end, the first seeds are kept."""
-    command = [sys.executable, "-c", DRIVER, str(ROOT / "benchmarks"), "run", "study.yml", "--jobs", "2"]
+    command = [sys.executable, "-c", DRIVER, str(ROOT / "benchmarks" / "studies"), "run", "study.yml", "--jobs", "2"]
     # As in a terminal: a shell that runs this in the background may have had SIGINT ignored.
     restore = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=restore)
@@ -288,7 +288,7 @@ def test_the_page_tells_what_the_table_has(trainer):
     mean, low, high = map(float, re.findall(r"\d+", cells(second)[3][2]))
     assert 200 < low < mean == 215 < high < 230
     assert cells(second)[4] == ["plain (CartPole-v1)", "100", "100", "", "1.0"]
-    assert "python benchmarks/study.py run study.yml" in page and "only 27 combinations" in page
+    assert "python benchmarks/studies/study.py run study.yml" in page and "only 27 combinations" in page
     command = 'python -m rl_zoo3.train --algo gcsl_vicreg --env Hopper-v5 --seed SEED --num-threads 1 -params "terms:'
     assert f"# no VICReg\n{command}" in page
     assert Path("out/study.png").read_bytes().startswith(b"\x89PNG")
@@ -311,7 +311,7 @@ def cells(section: str) -> list[list[str]]:
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.yml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").rglob("*.yml")), ids=lambda path: path.stem)
 def test_our_studies_can_be_read(path):
     of = study.read_study(path)
     assert {row.algo for row in of.rows} <= set(discover())

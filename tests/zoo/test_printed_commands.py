@@ -20,8 +20,8 @@ from gcrl_zoo.zoo.hyperparams import accepted_keys
 from tests.project.test_docs import FENCE, PAGES, name
 from tests.support.throw_away import ROOT
 
-COMMAND = re.compile(r"(?<![\w/])(?:\S+/)?python (-m (?:rl_zoo3|gcrl_zoo)[\w.]*|benchmarks/\w+\.py)(?: |$)")
-SCRIPTS = sorted((ROOT / "benchmarks").glob("*.py"))
+COMMAND = re.compile(r"(?<![\w/])(?:\S+/)?python (-m (?:rl_zoo3|gcrl_zoo)[\w.]*|benchmarks/[\w/]+\.py)(?: |$)")
+SCRIPTS = sorted((ROOT / "benchmarks").rglob("*.py"))
 #: What stands for a value of the reader's own.
 PLACEHOLDERS = {"ALGO": "gcsl", "NAME": "gcsl", "SEED": "0", "$seed": "0", "N": "0"}
 #: Extras that are not always installed register these.
@@ -50,7 +50,7 @@ def parser_of(script: str) -> argparse.ArgumentParser:
         if script.startswith("-m "):
             runpy.run_module(script[3:], run_name="__main__", alter_sys=True)
         else:
-            sys.path.insert(0, str(ROOT / "benchmarks"))
+            sys.path.insert(0, str((ROOT / script).parent))
             importlib.import_module(Path(script).stem).main()
     except Parsed as parsed:
         return parsed.parser
@@ -138,7 +138,7 @@ def check(arguments: argparse.Namespace) -> None:
 def test_these_tests_see_what_they_should():
     found = [param.values[0] for param in commands()]
     assert sum("rl_zoo3.train" in command for command in found) > 50
-    for script in ("rl_zoo3.enjoy", "gcrl_zoo.record", "benchmarks/study.py", "benchmarks/summary.py"):
+    for script in ("rl_zoo3.enjoy", "gcrl_zoo.record", "benchmarks/studies/study.py", "benchmarks/studies/summary.py"):
         assert any(script in command for command in found)
     assert "--output" in next(c for c in found if "ogbench_tasks.py --algo gcsl_vicreg" in c), "lines are joined"
     with pytest.raises(SystemExit):

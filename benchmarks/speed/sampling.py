@@ -6,8 +6,8 @@ batches, in random order; the figure is the median of CPU time, so that neither 
 its clock favours anyone. d3rlpy is no dependency: without it its row is left out. To have it, in an environment
 of its own:
 
-    python -m venv bench && bench/bin/pip install . d3rlpy
-    bench/bin/python benchmarks/sampling.py --output docs/results/sampling.md
+    python -m venv bench && bench/bin/pip install -e . d3rlpy
+    bench/bin/python benchmarks/speed/sampling.py --output docs/results/sampling.md
 """
 
 from __future__ import annotations

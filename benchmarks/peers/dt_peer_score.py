@@ -1,7 +1,8 @@
 """
 How well d3rlpy's Decision Transformer plays: the peer of `dt` with equal network, data, batch and gradient steps.
 
-    MINARI_DATASETS_PATH=... bench/bin/python benchmarks/dt_peer_score.py --seed 0 --output docs/results/dt_d3rlpy.csv
+    export MINARI_DATASETS_PATH=...
+    bench/bin/python benchmarks/peers/dt_peer_score.py --seed 0 --output docs/results/dt_d3rlpy.csv
 
 Install d3rlpy as `dt_peers.py` says. Its network, optimizer and scale are those of its own reproduction of the paper.
 The target is fixed beforehand, the score that after the last update.
@@ -19,8 +20,8 @@ import numpy as np
 import torch
 from dt_setting import Arrays
 from peer_d3rlpy import BATCH, K, d3rlpy, d3rlpy_agent, d3rlpy_buffer
-from runs import add_row
 
+from benchmarks.studies.runs import add_row
 from gcrl_zoo.data.sources import open_store
 
 

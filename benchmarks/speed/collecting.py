@@ -1,7 +1,7 @@
 """
 Steps per second of own play, beside SB3's PPO on the same wrapped environments.
 
-    OMP_NUM_THREADS=1 python benchmarks/collecting.py --output docs/results/collecting.md
+    OMP_NUM_THREADS=1 python benchmarks/speed/collecting.py --output docs/results/collecting.md
 
 Both collect in one process, in turns, on one thread; CPU time, median over rounds. A round of ours is all that
 ``learn`` does between two rounds of updates: acting, stepping, callbacks, and storing finished episodes. A round of PPO
@@ -85,7 +85,7 @@ def main() -> None:
         f"Own play with {N_ENVS} environments in one process, 1 thread, CPU time, median of {args.rounds} rounds of "
         f"{N_STEPS} steps each ({platform.machine()}, torch {th.__version__}).",
         "",
-        "    OMP_NUM_THREADS=1 python benchmarks/collecting.py --output docs/results/collecting.md",
+        "    OMP_NUM_THREADS=1 python benchmarks/speed/collecting.py --output docs/results/collecting.md",
         "",
         "| environment (in `ReturnToGo`) | gcsl_vicreg, steps/s | SB3 PPO, steps/s | ratio |",
         "|---|---|---|---|",

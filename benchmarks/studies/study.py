@@ -1,8 +1,8 @@
 """
 Run a whole study, many variants over seeds, and write the page that tells what came of it.
 
-    python benchmarks/study.py run benchmarks/exp6.yml --jobs 2
-    python benchmarks/study.py page benchmarks/exp6.yml
+    python benchmarks/studies/study.py run benchmarks/studies/exp6.yml --jobs 2
+    python benchmarks/studies/study.py page benchmarks/studies/exp6.yml
 
 A study is a YAML file: variants in sections, with what they share at the top. ``run`` trains and plays what the study's
 table does not have yet and writes each row as soon as it is there, so that it can be stopped at any time and taken up

@@ -1,7 +1,7 @@
 """
-Turn the rows of ``benchmarks/runs.py`` into a Markdown table: one line for each variant, over its seeds.
+Turn the rows of ``benchmarks/studies/runs.py`` into a Markdown table: one line for each variant, over its seeds.
 
-    python benchmarks/summary.py docs/results/own_play.csv --output docs/results/own_play.md
+    python benchmarks/studies/summary.py docs/results/own_play.csv --output docs/results/own_play.md
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAGE = """# Results of {title}
 Each row was trained by the command beside it and played from its final zip by `rl_zoo3.enjoy` (deterministic, seed
 1000). *Each seed* is the mean over its episodes, whose number the tables name; the last score, never the best. The rows
 of single runs, with their spread over episodes and their time, are in the `.csv` files beside this page;
-`benchmarks/runs.py` makes them.
+`benchmarks/studies/runs.py` makes them.
 Written by
 
 ```bash
@@ -32,7 +32,7 @@ Written by
 
 def summarise(rows: pd.DataFrame) -> str:
     """
-    :param rows: table of ``benchmarks/runs.py``
+    :param rows: table of ``benchmarks/studies/runs.py``
     :return: Markdown; a score is the mean over seeds of each seed's mean over episodes, with the deviation of the seeds
     """
     goals = "success" in rows and bool(rows["success"].notna().any())
@@ -66,7 +66,7 @@ def main() -> None:
     if args.output is None:
         print(table)
         return
-    command = f"python benchmarks/summary.py {' '.join(map(str, args.tables))} --output {args.output}"
+    command = f"python benchmarks/studies/summary.py {' '.join(map(str, args.tables))} --output {args.output}"
     args.output.write_text(PAGE.format(title=args.output.stem, command=command, table=table))
 
 

@@ -2,7 +2,7 @@
 Draw the story of one run as one figure, from what it logged for TensorBoard.
 
     python -m rl_zoo3.train --algo gcsl_vicreg --env CartPole-v1 --tensorboard-log logs/story
-    python benchmarks/story.py logs/story --output logs/story.png
+    python benchmarks/studies/story.py logs/story --output logs/story.png
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 How much an agent of the Decision Transformer's family heeds the return: what becomes of its actions on its data when it
 is told that there is so much more or less to come, beside the error that it makes.
 
-    python benchmarks/obedience.py --algo dt_gated --dataset gcrl/hopper/mixed-v0 agent.zip
+    python benchmarks/studies/obedience.py --algo dt_gated --dataset gcrl/hopper/mixed-v0 agent.zip
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """
 Draw the learning curve of one run of RL Zoo.
 
-    python benchmarks/learning_curve.py logs/gcsl_vicreg/CartPole-v1_1 --output logs/learning_curve.png
+    python benchmarks/studies/learning_curve.py logs/gcsl_vicreg/CartPole-v1_1 --output logs/learning_curve.png
 """
 
 from __future__ import annotations

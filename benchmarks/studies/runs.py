@@ -1,7 +1,7 @@
 """
 Train by stock RL Zoo over seeds, play the final zip by stock ``enjoy``, and add a row for each seed to a table.
 
-    python benchmarks/runs.py --algo gcsl_vicreg --env CartPole-v1 --seeds 0 1 2 3 4 --episodes 20 \\
+    python benchmarks/studies/runs.py --algo gcsl_vicreg --env CartPole-v1 --seeds 0 1 2 3 4 --episodes 20 \\
         --name gcsl_vicreg --output docs/results/own_play.csv -- --num-threads 1 --eval-freq -1
 
 What follows ``--`` goes to ``rl_zoo3.train`` as it is. Rows that the table has already are skipped, so that a run that
@@ -100,7 +100,7 @@ def main() -> None:
         if (args.name, args.env, seed) in done:
             continue
         result = run(args.algo, args.env, seed, args.episodes, args.max_steps, args.extra)
-        del result["returns"]  # benchmarks/study.py keeps them
+        del result["returns"]  # benchmarks/studies/study.py keeps them
         row = {"name": args.name, "env": args.env, "seed": seed, "episodes": args.episodes, **result}
         add_row(args.output, row)
         print(row, flush=True)

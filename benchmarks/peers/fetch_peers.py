@@ -1,7 +1,7 @@
 """
 Sample use on a goal-reaching task: gcsl beside sb3-contrib's TQC with hindsight experience replay.
 
-    python benchmarks/fetch_peers.py --seeds 0 1 2 --output docs/results/fetch.csv --figure docs/results/fetch.png
+    python benchmarks/peers/fetch_peers.py --seeds 0 1 2 --output docs/results/fetch.csv --figure docs/results/fetch.png
 
 Both are trained by stock ``rl_zoo3.train`` and evaluated by its callback; TQC with RL Zoo's own hyperparameters for
 FetchReach-v1, on the same version of the environment as ours. Prints the rate of success by environment steps.

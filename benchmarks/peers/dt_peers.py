@@ -7,8 +7,8 @@ all environments with its context full, in random order; the figure is the media
 machine's other work nor its clock favours anyone. transformers has no training loop and no sampler: it is given ours.
 The peers are no dependencies. To have them, in an environment of their own:
 
-    python -m venv bench && bench/bin/pip install . d3rlpy transformers
-    bench/bin/python benchmarks/dt_peers.py --output docs/results/dt_speed.md
+    python -m venv bench && bench/bin/pip install -e . d3rlpy transformers
+    bench/bin/python benchmarks/peers/dt_peers.py --output docs/results/dt_speed.md
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ takes a step, in random order ({cpu}, torch {torch}). transformers has neither a
 given ours. With several environments d3rlpy acts through a wrapper for each, as it has no other way; dt and
 transformers by one batched forward.
 
-    bench/bin/python benchmarks/dt_peers.py --output docs/results/dt_speed.md
+    bench/bin/python benchmarks/peers/dt_peers.py --output docs/results/dt_speed.md
 
 {tables}
 """

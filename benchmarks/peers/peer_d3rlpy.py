@@ -18,7 +18,7 @@ try:
 except ImportError:
     sys.exit(
         "This comparison needs d3rlpy, which is not installed; run it in an environment that has it: "
-        "python -m venv bench && bench/bin/pip install . d3rlpy transformers"
+        "python -m venv bench && bench/bin/pip install -e . d3rlpy transformers"
     )
 
 

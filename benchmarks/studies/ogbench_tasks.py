@@ -2,7 +2,7 @@
 OGBench's own evaluation of a trained agent: each of the five tasks of an environment, 50 episodes each.
 
     python -m rl_zoo3.train --algo gcsl --env pointmaze-medium-v0 --seed 0
-    python benchmarks/ogbench_tasks.py --algo gcsl --env pointmaze-medium-v0 -f logs
+    python benchmarks/studies/ogbench_tasks.py --algo gcsl --env pointmaze-medium-v0 -f logs
 
 Wrappers are those that the agent was trained with. Prints the rate of success for each task; with ``--output`` it adds
 a row to a table.

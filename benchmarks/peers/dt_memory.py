@@ -1,7 +1,7 @@
 """
 How much memory `dt` takes at most, beside d3rlpy's Decision Transformer: a million steps of data, some gradient steps.
 
-    bench/bin/python benchmarks/dt_memory.py
+    bench/bin/python benchmarks/peers/dt_memory.py
 
 Each in a process of its own, with its own imports; the figure is the peak of its resident memory. Episodes are handed
 over one at a time. Install the peer as `dt_peers.py` says.

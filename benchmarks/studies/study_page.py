@@ -1,4 +1,4 @@
-"""The page of a study: a table and a panel of a figure for each section. ``benchmarks/study.py page`` calls it."""
+"""Write the page of a study: a table and a panel of a figure for each section (``study.py page`` calls it)."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ PAGE = """# {title}
 Made by
 
 ```bash
-python benchmarks/study.py run {study}
-python benchmarks/study.py page {study}
+python benchmarks/studies/study.py run {study}
+python benchmarks/studies/study.py page {study}
 ```
 
 {introduction}## How to read the tables

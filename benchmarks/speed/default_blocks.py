@@ -1,7 +1,7 @@
 """
 How long the block `default` of each method takes, in environments that have no block.
 
-    OMP_NUM_THREADS=1 python benchmarks/default_blocks.py --output docs/results/default_blocks.md
+    OMP_NUM_THREADS=1 python benchmarks/speed/default_blocks.py --output docs/results/default_blocks.md
 
 CPU time of one thread, since other work of the machine does not change it. A run is cut off after some seconds of
 learning, and the rest of its timesteps is taken to go on at the speed measured. `gcsl` gets a goal by `FixedGoal`. The
@@ -138,7 +138,7 @@ def main() -> None:
         f"CPU time of the block `default` of each method, one thread ({platform.machine()}, torch {th.__version__}), "
         f"extrapolated from {args.seconds:.0f} seconds of learning. Written by",
         "",
-        "    OMP_NUM_THREADS=1 python benchmarks/default_blocks.py --output docs/results/default_blocks.md "
+        "    OMP_NUM_THREADS=1 python benchmarks/speed/default_blocks.py --output docs/results/default_blocks.md "
         f"--seconds {args.seconds:g}",
         "",
         "| method | environment | learns from | timesteps | first log line, s | all timesteps, minutes |",

@@ -1,7 +1,7 @@
 """
 Where the time of a training goes: the network's arithmetic, the environment, and all the rest, which is ours.
 
-    OMP_NUM_THREADS=1 python benchmarks/where_time_goes.py --algo gcsl_vicreg --env Hopper-v5 \\
+    OMP_NUM_THREADS=1 python benchmarks/speed/where_time_goes.py --algo gcsl_vicreg --env Hopper-v5 \\
         --stream gcrl/hopper/mixed-v0 --timesteps 30000
 
 Trains by the block of the YAML on one thread and prints a Markdown table of CPU time. The network's arithmetic is loss,
