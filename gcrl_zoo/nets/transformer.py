@@ -16,9 +16,9 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.dropout import ByteDropout
-from gcrl_zoo.nets.feed_forward import feed_forward
-from gcrl_zoo.nets.kept import KeepsWeights, Kept
+from gcrl_zoo.nets.fast.dropout import ByteDropout
+from gcrl_zoo.nets.fast.feed_forward import feed_forward
+from gcrl_zoo.nets.fast.weights import CachedWeights, WeightCache
 
 ALL = slice(None)
 
@@ -36,7 +36,7 @@ class Cache:
     written: int = 0
 
 
-class OneHead(KeepsWeights):
+class OneHead(CachedWeights):
     """
     Softmax attention of one head, which compares and sums up the tokens themselves.
 
@@ -55,26 +55,26 @@ class OneHead(KeepsWeights):
         self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
         self.value, self.merge = nn.Linear(width, width, bias=False), nn.Linear(width, width)
         self.dropout = ByteDropout(dropout)
-        self.keep_weights()
+        self.cache_weights()
 
-    def keep_weights(self) -> None:
+    def cache_weights(self) -> None:
         weights = self.query.weight, self.query.bias, self.key.weight, self.value.weight, self.merge.weight
-        self.products = Kept(self.multiply, weights)
+        self.products = WeightCache(self.multiply, weights)
 
     def remember(self, x: Tensor) -> Tensor:
         """(B, T, D) -> (B, T, M)"""
         return x
 
-    def forward(self, asking: Tensor, memory: Tensor, hidden: Tensor) -> Tensor:
+    def forward(self, asking: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """
         :param asking: (B, Q, D)
         :param memory: (B, T, M) of the tokens that are asked
-        :param hidden: (Q, T) or (B, Q, T), -inf where a query must not look, else 0
+        :param mask: (Q, T) or (B, Q, T), -inf where a query must not look, else 0
         :return: (B, Q, D)
         """
         compare, offset, merge, bias = self.products()
         queries = F.linear(asking, compare, offset)
-        weights = th.baddbmm(hidden, queries, memory.transpose(1, 2)).softmax(2)
+        weights = th.baddbmm(mask, queries, memory.transpose(1, 2)).softmax(2)
         if self.training:
             weights = self.dropout(weights)
         return F.linear(weights @ memory, merge, bias)
@@ -111,15 +111,15 @@ class ManyHeads(nn.Module):
         """(B, T, D) -> (B, H, T, C)"""
         return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
 
-    def forward(self, asking: Tensor, memory: Tensor, hidden: Tensor) -> Tensor:
+    def forward(self, asking: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """As in :class:`OneHead`."""
         queries, (keys, values) = self.heads(self.query(asking)), map(self.heads, memory.chunk(2, dim=2))
-        scores = queries @ keys.transpose(2, 3) / math.sqrt(keys.shape[3]) + hidden.unsqueeze(-3)
+        scores = queries @ keys.transpose(2, 3) / math.sqrt(keys.shape[3]) + mask.unsqueeze(-3)
         seen = self.dropout(scores.softmax(3)) @ values
         return self.merge(seen.transpose(1, 2).flatten(2))
 
 
-class Block(KeepsWeights):
+class Block(CachedWeights):
     """
     :param width: D of a token
     :param n_heads: of its attention
@@ -134,42 +134,42 @@ class Block(KeepsWeights):
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
         self.activation = None if activation is nn.ReLU else activation()  # `feed_forward` is for ReLU
         self.dropout = ByteDropout(dropout)
-        self.keep_weights()
+        self.cache_weights()
 
-    def keep_weights(self) -> None:
+    def cache_weights(self) -> None:
         first, second, widen, narrow = self.before_attention, self.before_feed_forward, self.widen, self.narrow
         self._norms = (first.weight, first.bias), (second.weight, second.bias)
         self._layers = widen.weight, widen.bias, narrow.weight, narrow.bias
         self._remember, self._attend = self.attention.remember, self.attention.forward
 
-    def forward(self, x: Tensor, hidden: Tensor, wanted: slice = ALL) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, wanted: slice = ALL) -> Tensor:
         """
         :param x: (B, T, D)
-        :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
+        :param mask: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
         :param wanted: the tokens whose output is needed
         :return: (B, Q, D)
         """
         normed = normalise(x, *self._norms[0])
-        return self._attend_and_feed(x, normed, self._remember(normed), hidden, wanted)
+        return self._attend_and_feed(x, normed, self._remember(normed), mask, wanted)
 
-    def step(self, x: Tensor, memory: Tensor, places: slice, hidden: Tensor, wanted: slice = ALL) -> Tensor:
+    def step(self, x: Tensor, memory: Tensor, places: slice, mask: Tensor, wanted: slice = ALL) -> Tensor:
         """
         :param x: (B, T, D), new tokens
         :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
         :param places: where
-        :param hidden: (T, W) or (B, T, W)
+        :param mask: (T, W) or (B, T, W)
         :param wanted: the new tokens whose output is needed
         :return: (B, Q, D)
         """
         normed = normalise(x, *self._norms[0])
         memory[:, places] = self._remember(normed)
-        return self._attend_and_feed(x, normed, memory, hidden, wanted)
+        return self._attend_and_feed(x, normed, memory, mask, wanted)
 
-    def _attend_and_feed(self, x: Tensor, normed: Tensor, memory: Tensor, hidden: Tensor, wanted: slice) -> Tensor:
+    def _attend_and_feed(self, x: Tensor, normed: Tensor, memory: Tensor, mask: Tensor, wanted: slice) -> Tensor:
         """Ask the memory, and work on the answer."""
         if wanted is not ALL:
-            x, normed, hidden = x[:, wanted], normed[:, wanted], hidden[..., wanted, :]
-        x = self.add(x, self._attend(normed, memory, hidden))
+            x, normed, mask = x[:, wanted], normed[:, wanted], mask[..., wanted, :]
+        x = self.add(x, self._attend(normed, memory, mask))
         normed = normalise(x, *self._norms[1])
         if self.activation is None:
             return self.add(x, feed_forward(normed, *self._layers))
@@ -180,7 +180,7 @@ class Block(KeepsWeights):
         return self.dropout.add(x, y) if self.training else x + y
 
 
-class Transformer(KeepsWeights):
+class Transformer(CachedWeights):
     """
     :param width: D of a token
     :param n_layers: number of blocks
@@ -200,16 +200,16 @@ class Transformer(KeepsWeights):
             [Block(width, n_heads, dropout, activation) for _ in range(n_layers)]
         )
         self.after = nn.LayerNorm(width)
-        self.keep_weights()
+        self.cache_weights()
 
-    def keep_weights(self) -> None:
+    def cache_weights(self) -> None:
         self._norms = (self.before.weight, self.before.bias), (self.after.weight, self.after.bias)
         self._blocks = list(self.blocks)
 
-    def forward(self, tokens: Tensor, hidden: Tensor, wanted: slice = ALL, early: slice | None = None) -> Tensor:
+    def forward(self, tokens: Tensor, mask: Tensor, wanted: slice = ALL, early: slice | None = None) -> Tensor:
         """
         :param tokens: (B, T, D)
-        :param hidden: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
+        :param mask: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
         :param wanted: the tokens whose output is needed; the last block computes no others
         :param early: others whose output before the last block is needed as well, Q of them
         :return: (B, Q, D), or (B, Q, 2, D) with the early ones first
@@ -217,8 +217,8 @@ class Transformer(KeepsWeights):
         x = self.dropout(normalise(tokens, *self._norms[0]))
         *most, last = self._blocks
         for block in most:
-            x = block(x, hidden)
-        return self.finish(last(x, hidden, wanted), x, early)
+            x = block(x, mask)
+        return self.finish(last(x, mask, wanted), x, early)
 
     def finish(self, x: Tensor, before: Tensor, early: slice | None) -> Tensor:
         """Put what is needed together, from behind the last block and from before it."""
@@ -235,14 +235,14 @@ class Transformer(KeepsWeights):
         return Cache([self.before.weight.new_zeros(n, places, width) for width in widths])
 
     def step(
-        self, tokens: Tensor, cache: Cache, hidden: Tensor, wanted: slice = ALL, early: slice | None = None
+        self, tokens: Tensor, cache: Cache, mask: Tensor, wanted: slice = ALL, early: slice | None = None
     ) -> Tensor:
         """
         Go on where the last call stopped.
 
         :param tokens: (B, T, D), new ones; as many at each call, and W a multiple of it
         :param cache: of those before; it is written to
-        :param hidden: (T, W) or (B, T, W), over the places of the cache once the new ones are in it
+        :param mask: (T, W) or (B, T, W), over the places of the cache once the new ones are in it
         :param wanted: the new tokens whose output is needed
         :param early: as for ``forward``
         :return: (B, Q, D), or (B, Q, 2, D)
@@ -252,9 +252,9 @@ class Transformer(KeepsWeights):
         places = slice(start, start + n)
         *most, last = self._blocks
         for block, its_memory in zip(most, memory, strict=False):
-            x = block.step(x, its_memory, places, hidden)
+            x = block.step(x, its_memory, places, mask)
         cache.written += n
-        return self.finish(last.step(x, memory[-1], places, hidden, wanted), x, early)
+        return self.finish(last.step(x, memory[-1], places, mask, wanted), x, early)
 
 
 def normalise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

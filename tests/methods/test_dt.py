@@ -97,7 +97,7 @@ def test_acting_in_bands_is_one_forward_over_the_whole_episode(case, n_layers):
     store = episode_store(length, "box", "box")
     whole = window(store, 0, store.lengths[0])
     assert store.lengths[0] > 8 * K
-    policy.hidden = causal_of(policy, store.lengths[0])
+    policy.mask = causal_of(policy, store.lengths[0])
     with th.no_grad():
         expected = policy.represent_windows(whole)[0]
     th.testing.assert_close(acted(policy, whole, store.lengths[0]), expected, atol=1e-5, rtol=1e-5)
@@ -147,7 +147,7 @@ def test_padding_changes_nothing(attention):
         returns_to_go=th.cat((batch.returns_to_go, batch.returns_to_go[:, :1] + 9), 1),
         timesteps=th.cat((batch.timesteps, batch.timesteps[:, :1]), 1),
     )
-    model.policy.hidden = causal_of(model.policy, K + 1)
+    model.policy.mask = causal_of(model.policy, K + 1)
     th.testing.assert_close(model.compute_loss({"labelled": padded})[0], loss)
 
 

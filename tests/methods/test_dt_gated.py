@@ -75,7 +75,7 @@ def test_predictions_of_an_action_are_blended():
         facts = {"observation": th.as_tensor(rng.standard_normal((2, 2)), dtype=th.float32)}
         inputs = Inputs(state=facts, return_to_go=th.zeros(2, 1))
         with th.inference_mode():
-            z, _ = policy.look(inputs, state[1:], starts)
+            z, _ = policy.encode_step(inputs, state[1:], starts)
             made.append(th.stack([head(z) for head in policy.heads], dim=1))
             chosen, state = policy.step(inputs, state, starts, deterministic=True)
         for env in range(2):

@@ -8,10 +8,10 @@ import torch as th
 from torch.nn import functional as F
 
 from gcrl_zoo.losses.masked import masked_mean
-from gcrl_zoo.nets import feed_forward as feed_forward_module
-from gcrl_zoo.nets import matmul
-from gcrl_zoo.nets.dropout import ByteDropout
-from gcrl_zoo.nets.feed_forward import feed_forward
+from gcrl_zoo.nets.fast import feed_forward as feed_forward_module
+from gcrl_zoo.nets.fast import matmul
+from gcrl_zoo.nets.fast.dropout import ByteDropout
+from gcrl_zoo.nets.fast.feed_forward import feed_forward
 from gcrl_zoo.nets.transformer import OneHead, Transformer, causal
 
 WIDTH = 8
@@ -50,43 +50,43 @@ def test_gradients_by_hand_of_the_feed_forward_layer(shape):
 def test_one_head_is_attention_with_keys_and_values():
     """With a bias of the values, too: the output's makes up for it."""
     head = OneHead(WIDTH, dropout=0.0)
-    x, hidden, bias = th.randn(2, 5, WIDTH), causal(5), th.randn(WIDTH)
+    x, mask, bias = th.randn(2, 5, WIDTH), causal(5), th.randn(WIDTH)
     queries, keys, values = head.query(x), head.key(x), head.value(x) + bias
-    weights = (queries @ keys.transpose(1, 2) / math.sqrt(WIDTH) + hidden).softmax(2)
+    weights = (queries @ keys.transpose(1, 2) / math.sqrt(WIDTH) + mask).softmax(2)
     expected = head.merge(weights @ values)
     with th.no_grad():
         head.merge.bias += head.merge.weight @ bias
-    th.testing.assert_close(head(x, head.remember(x), hidden), expected, atol=1e-5, rtol=1e-5)
+    th.testing.assert_close(head(x, head.remember(x), mask), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_products_follow_the_weights():
-    head, x, hidden = OneHead(WIDTH, dropout=0.0), th.randn(1, 3, WIDTH), causal(3)
+    head, x, mask = OneHead(WIDTH, dropout=0.0), th.randn(1, 3, WIDTH), causal(3)
     other = OneHead(WIDTH, dropout=0.0)
     with th.inference_mode():
-        before = head(x, x, hidden)
-        expected = other(x, x, hidden)
+        before = head(x, x, mask)
+        expected = other(x, x, mask)
     copied = copy.deepcopy(head)
     head.load_state_dict(other.state_dict())
     with th.inference_mode():
-        assert th.equal(head(x, x, hidden), expected)
-        assert th.equal(copied(x, x, hidden), before)
+        assert th.equal(head(x, x, mask), expected)
+        assert th.equal(copied(x, x, mask), before)
     optimizer = th.optim.AdamW(head.parameters(), lr=0.1, fused=True)
-    head(x, x, hidden).sum().backward()
+    head(x, x, mask).sum().backward()
     optimizer.step()
     with th.inference_mode():
-        after = head(x, x, hidden)
-    th.testing.assert_close(after, head(x, x, hidden))
+        after = head(x, x, mask)
+    th.testing.assert_close(after, head(x, x, mask))
 
 
 def test_weights_at_hand_are_those_of_the_module():
     """A move may replace them, and a copy has its own."""
-    transformer, x, hidden = Transformer(WIDTH, 2, n_heads=1, dropout=0.0), th.randn(2, 5, WIDTH), causal(5)
+    transformer, x, mask = Transformer(WIDTH, 2, n_heads=1, dropout=0.0), th.randn(2, 5, WIDTH), causal(5)
     with th.no_grad():
-        expected = transformer(x, hidden)
+        expected = transformer(x, mask)
         moved = copy.deepcopy(transformer).to("meta").to_empty(device="cpu")
         moved.load_state_dict(transformer.state_dict())
-        th.testing.assert_close(moved(x, hidden), expected)
-        exact = transformer.double()(x.double(), hidden.double())
+        th.testing.assert_close(moved(x, mask), expected)
+        exact = transformer.double()(x.double(), mask.double())
     assert exact.dtype == th.float64
     th.testing.assert_close(exact.float(), expected)
 
@@ -94,9 +94,9 @@ def test_weights_at_hand_are_those_of_the_module():
 @pytest.mark.parametrize("n_heads", [1, 2])
 def test_only_what_is_wanted_is_computed(n_heads):
     transformer = Transformer(WIDTH, n_layers=2, n_heads=n_heads, dropout=0.0)
-    x, hidden = th.randn(2, 7, WIDTH), causal(7)
+    x, mask = th.randn(2, 7, WIDTH), causal(7)
     wanted = slice(1, None, 3)
-    th.testing.assert_close(transformer(x, hidden, wanted), transformer(x, hidden)[:, wanted])
+    th.testing.assert_close(transformer(x, mask, wanted), transformer(x, mask)[:, wanted])
 
 
 def test_dropout_keeps_the_mean_and_drops_its_share():

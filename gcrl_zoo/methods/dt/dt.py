@@ -16,7 +16,7 @@ from gcrl_zoo.data.samplers import Sampler, Windows
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.losses.masked import masked_mean
 from gcrl_zoo.methods.dt.policies import DTPolicy
-from gcrl_zoo.nets.matmul import fast_matmul
+from gcrl_zoo.nets.fast.matmul import fast_matmul
 
 
 class DT(TrajectoryAlgorithm):

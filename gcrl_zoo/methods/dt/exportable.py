@@ -58,17 +58,15 @@ class DTStep(nn.Module):
         steps = th.where(episode_starts, 0, steps)
         inputs = policy.command(policy.roles.inputs(observation))
         tokens = th.cat((tokens, policy.embed(inputs, actions, steps)), dim=1)[:, TOKENS:]
-        seen = policy.represent_step(policy.transformer(tokens, self._hidden(steps), *policy.newest).squeeze(1))
+        seen = policy.represent_step(policy.transformer(tokens, self._mask(steps), *policy.newest).squeeze(1))
         params, decided = policy.decide(seen, tuple(further), episode_starts)
         chosen = policy.head.act(params, deterministic=True)
         return chosen, (tokens, steps + 1, chosen, *decided)
 
-    def _hidden(self, steps: Tensor) -> Tensor:
+    def _mask(self, steps: Tensor) -> Tensor:
         """(E, T, T), -inf where a token (row) must not look at another one, else 0"""
         places = th.arange(len(self.mask), device=steps.device)
         there = TOKENS * steps + TOKENS - 1  # tokens of this episode; nothing comes before the first return-to-go
         missing = places < len(self.mask) - there[:, None]  # (E, T)
-        hidden = self.mask.masked_fill(missing[:, None, :], -math.inf)
-        return hidden.masked_fill(
-            places == places[:, None], 0.0
-        )  # what is missing sees itself: softmax needs something
+        mask = self.mask.masked_fill(missing[:, None, :], -math.inf)
+        return mask.masked_fill(places == places[:, None], 0.0)  # what is missing sees itself: softmax needs something

@@ -64,17 +64,17 @@ class DTPolicy(WindowPolicy):
         self.context_length = context_length
         self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None
         if self.band is not None:
-            self.ring_distance, ring_hidden = ring(self.band)
-            self.register_buffer("ring_hidden", ring_hidden, persistent=False)
+            self.ring_distance, ring_mask = ring(self.band)
+            self.register_buffer("ring_mask", ring_mask, persistent=False)
         self.tokens = StepTokens(self.head.encoding_dim, self.encoder.features_dim, embed_dim, max_timesteps)
         self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout, self.activation_fn)
         self.newest = slice(-1, None), slice(-2, -1) if self.reads_returns else None  # state and return
         # Nothing comes before the first return-to-go.
-        self.register_buffer("hidden", causal(TOKENS * context_length - 1, self.band), persistent=False)
+        self.register_buffer("mask", causal(TOKENS * context_length - 1, self.band), persistent=False)
         self.optimizer = self.make_optimizer(lr_schedule)
 
-    hidden: Tensor
-    ring_hidden: Tensor
+    mask: Tensor
+    ring_mask: Tensor
 
     # ----------------------------------------------------------------- training
 
@@ -98,7 +98,7 @@ class DTPolicy(WindowPolicy):
         size = tokens.shape[1]
         returns, states = slice(0, None, TOKENS), slice(1, None, TOKENS)
         early = returns if self.reads_returns else None
-        return self.transformer(tokens, self.hidden[:size, :size], wanted=states, early=early)
+        return self.transformer(tokens, self.mask[:size, :size], wanted=states, early=early)
 
     def represent_step(self, outputs: Tensor) -> Tensor:
         """
@@ -139,7 +139,7 @@ class DTPolicy(WindowPolicy):
         self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
     ) -> tuple[Tensor, State]:
         assert state is not None
-        seen, memory = self.look(inputs, state[1:], episode_starts)
+        seen, memory = self.encode_step(inputs, state[1:], episode_starts)
         params, further = self.decide(seen, state[0], episode_starts)
         chosen = self.head.act(params, deterministic)
         return chosen, (further, *memory, chosen)
@@ -165,12 +165,12 @@ class DTPolicy(WindowPolicy):
     def exportable_step(self) -> DTStep:
         return DTStep(self)
 
-    def look(self, inputs: Inputs, state: State, episode_starts: np.ndarray) -> tuple[Tensor, State]:
+    def encode_step(self, inputs: Inputs, state: State, episode_starts: np.ndarray) -> tuple[Tensor, State]:
         """(E, D) that actions are chosen by, and the memory without the action that will be"""
         *past, steps, actions = state
         steps = np.where(episode_starts, 0, steps)
         tokens = self.embed(inputs, actions, to_tensors(steps, self.device))
-        outputs, past = (self._see_window if self.band is None else self._see_band)(tokens, past, steps)
+        outputs, past = (self._attend_window if self.band is None else self._attend_band)(tokens, past, steps)
         return self.represent_step(outputs.squeeze(1)), (*past, steps + 1)
 
     def embed(self, inputs: Inputs, actions: Tensor, steps: Tensor) -> Tensor:
@@ -188,20 +188,20 @@ class DTPolicy(WindowPolicy):
         assert state is not None
         return (*state[:-1], to_tensors(self.to_action_space.kept(actions), self.device))
 
-    def _see_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
+    def _attend_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
         """(E, 1, D) or (E, 1, 2, D), and the past to remember: (E, 3K - 1, D), the newest last"""
         window = th.cat((past[0], tokens), dim=1)[:, TOKENS:]
         size = window.shape[1]
         there = np.minimum(TOKENS * steps + TOKENS - 1, size)  # (E,) tokens of this episode
         longest = int(there.max())
-        hidden = self.hidden[:longest, :longest]
+        mask = self.mask[:longest, :longest]
         if there.min() < longest:
             missing = np.arange(longest) < longest - there[:, None]  # (E, T)
-            hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
-            hidden.diagonal(dim1=1, dim2=2).zero_()  # what is not there sees itself: softmax needs something
-        return self.transformer(window[:, -longest:], hidden, *self.newest), [window]
+            mask = mask.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
+            mask.diagonal(dim1=1, dim2=2).zero_()  # what is not there sees itself: softmax needs something
+        return self.transformer(window[:, -longest:], mask, *self.newest), [window]
 
-    def _see_band(self, tokens: Tensor, past: list[Any], steps: np.ndarray) -> tuple[Tensor, list[Any]]:
+    def _attend_band(self, tokens: Tensor, past: list[Any], steps: np.ndarray) -> tuple[Tensor, list[Any]]:
         """(E, 1, D) or (E, 1, 2, D), and the past to remember"""
         cache, written = past
         assert isinstance(cache, Cache) and self.band is not None
@@ -210,13 +210,13 @@ class DTPolicy(WindowPolicy):
                 "With `attention: banded` a state can be continued only once, and this one was: keep the newest state."
             )
         at = written // TOKENS % len(self.ring_distance)
-        hidden = self.ring_hidden[at]  # (3, W)
-        if TOKENS * (steps.min() + 1) <= hidden.shape[1]:
+        mask = self.ring_mask[at]  # (3, W)
+        if TOKENS * (steps.min() + 1) <= mask.shape[1]:
             there = TOKENS * steps + TOKENS - 1  # (E,) tokens of this episode
             missing = self.ring_distance[at] >= there[:, None]  # (E, W)
-            hidden = hidden.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
-            hidden[:, 0, TOKENS * at] = 0  # no action came before the first state, but softmax needs something
-        return self.transformer.step(tokens, cache, hidden, *self.newest), [cache, cache.written]
+            mask = mask.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
+            mask[:, 0, TOKENS * at] = 0  # no action came before the first state, but softmax needs something
+        return self.transformer.step(tokens, cache, mask, *self.newest), [cache, cache.written]
 
 
 def ring(band: int) -> tuple[np.ndarray, Tensor]:

@@ -4,13 +4,13 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.kept import KeepsWeights, Kept
+from gcrl_zoo.nets.fast.weights import CachedWeights, WeightCache
 
 #: Tokens of a step: the action before it, return-to-go, state.
 TOKENS = 3
 
 
-class StepTokens(KeepsWeights):
+class StepTokens(CachedWeights):
     """
     A linear embedding each of action, return and state, plus one of the time in the episode that they belong to. One
     product makes all three.
@@ -30,11 +30,13 @@ class StepTokens(KeepsWeights):
         self.state, self.time = nn.Linear(state_dim, width), nn.Embedding(max_timesteps, width)
         nn.init.normal_(self.time.weight, std=0.02)  # hardly anything, beside the state
         self.register_buffer("belongs", th.tensor([-1, 0, 0]), persistent=False)
-        self.keep_weights()
+        self.cache_weights()
 
-    def keep_weights(self) -> None:
+    def cache_weights(self) -> None:
         layers, self._times = (self.action, self.return_to_go, self.state), (self.time.weight,)
-        self.matrix = Kept(self.make_matrix, [weight for layer in layers for weight in (layer.weight, layer.bias)])
+        self.matrix = WeightCache(
+            self.make_matrix, [weight for layer in layers for weight in (layer.weight, layer.bias)]
+        )
 
     def make_matrix(self) -> tuple[Tensor, Tensor]:
         """(3D, A + 1 + S) and (3D,): the embeddings side by side"""

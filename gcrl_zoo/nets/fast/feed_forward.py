@@ -13,7 +13,7 @@ import torch as th
 from torch import Tensor
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.kept import exporting
+from gcrl_zoo.nets.fast.weights import exporting
 
 #: Tokens at a time: what they make of a layer of 512 units takes two megabytes, and stays in the cache.
 PIECE = 1024

@@ -19,20 +19,20 @@ def exporting() -> bool:
     return th.jit.is_tracing() or th.compiler.is_compiling()
 
 
-class KeepsWeights(nn.Module):
+class CachedWeights(nn.Module):
     """Caches its parameters: looking one up by name costs as much as a small matrix product."""
 
     @abstractmethod
-    def keep_weights(self) -> None:
+    def cache_weights(self) -> None:
         """Look the parameters up. Call it when all of them exist."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         super()._apply(fn, recurse)
-        self.keep_weights()  # a move to some devices makes new ones
+        self.cache_weights()  # a move to some devices makes new ones
         return self
 
 
-class Kept(Generic[T]):
+class WeightCache(Generic[T]):
     """
     :param make: what is to be kept, made of weights
     :param weights: all of them; when one has changed, ``make`` is called again
