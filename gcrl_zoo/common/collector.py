@@ -11,10 +11,10 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer
+from gcrl_zoo.common.needs import normalizers
 from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
 from gcrl_zoo.common.policies import ConditionedPolicy, State
 from gcrl_zoo.common.roles import RETURN_TO_GO, Observation
-from gcrl_zoo.common.sources import normalizers
 from gcrl_zoo.data.episode import Episode, EpisodeBuilder
 
 

@@ -7,8 +7,8 @@ import warnings
 import numpy as np
 from gymnasium import spaces
 
+from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.roles import Roles
-from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.data.episode import FLOAT, Array
 from gcrl_zoo.data.spaces import ROUNDING, bounds, same_values
 from gcrl_zoo.data.store import TrajectoryStore

@@ -35,21 +35,21 @@ from gcrl_zoo.common.arguments import (
     refuse_unknown,
 )
 from gcrl_zoo.common.callback_locals import CallbackLocals
-from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.collector import Collector, Step
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout, with_achieved_goals
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer, Levels, NoiseLevels, RandomPlay
+from gcrl_zoo.common.learner import Updater
 from gcrl_zoo.common.logs import record_rollouts, record_time
+from gcrl_zoo.common.memory_checks import check_batch, check_networks
+from gcrl_zoo.common.needs import Needs, check_commands, check_environment, check_room
 from gcrl_zoo.common.optimized_policy import metric_of
 from gcrl_zoo.common.play_length import TrainFrequency, as_timesteps, as_train_freq, plain_train_freq
 from gcrl_zoo.common.policy_arguments import check_policy_arguments
 from gcrl_zoo.common.policy_choice import choose_policy
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.size import check_batch, check_networks
-from gcrl_zoo.common.sources import Needs, check_commands, check_environment, check_room
-from gcrl_zoo.common.updater import Updater
+from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.common.values import check, plain
 from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.samplers import Sampler
@@ -93,7 +93,7 @@ class Runtime:
     fresh: int = 0
 
 
-class TrajectoryAlgorithm(PersistentAlgorithm):
+class TrajectoryAlgorithm(SavedAlgorithm):
     """
     Supervised learning from whole trajectories, as a Stable-Baselines3 algorithm.
 

@@ -13,7 +13,7 @@ from gymnasium.envs.classic_control import PendulumEnv
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 
-from gcrl_zoo.common.updater import NonFiniteLoss
+from gcrl_zoo.common.learner import NonFiniteLoss
 from gcrl_zoo.data import Episode, TrajectoryStore
 from tests.support.case import data_of
 from tests.support.envs import OBSERVATION_SPACES, PointEnv, make_store

@@ -7,7 +7,7 @@ import pytest
 import torch as th
 
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.updater import Updater
+from gcrl_zoo.common.learner import Updater
 from tests.support.case import all_cases, data_of
 from tests.support.envs import ACTIONS, OBSERVATIONS
 from tests.support.matrix import every_case, every_variant

@@ -10,16 +10,16 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
-from gcrl_zoo.common.checkpoints import PersistentAlgorithm
 from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.portable_policy import PortablePolicy
+from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.common.window_policies import WindowPolicy
 from tests.support.throw_away import ROOT, add_method_of_docs
 
 PAGE = (ROOT / "docs" / "add_a_method.md").read_text()
-ALGORITHM = PersistentAlgorithm, TrajectoryAlgorithm
+ALGORITHM = SavedAlgorithm, TrajectoryAlgorithm
 POLICY = PortablePolicy, OptimizedPolicy, ConditionedPolicy, WindowPolicy
 #: What users and the package call and no method overrides.
 CALLED = {

@@ -8,8 +8,8 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Environment, Fraction, Policy
+from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.roles import Inputs
-from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import Sampler, Steps
 from gcrl_zoo.data.store import TrajectoryStore

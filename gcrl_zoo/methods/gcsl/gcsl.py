@@ -11,8 +11,8 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Discount, Environment, Fraction, NonNegative, Policy, PositiveInt
+from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.roles import Inputs
-from gcrl_zoo.common.sources import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler, Strategy
 from gcrl_zoo.data.store import TrajectoryStore
@@ -41,7 +41,7 @@ class GCSL(TrajectoryAlgorithm):
     """
 
     needs: ClassVar[Needs] = Needs(actions=True, goals=True)
-    told_to_policy: ClassVar[tuple[str, ...]] = (*TrajectoryAlgorithm.told_to_policy, "target_horizon")
+    policy_buffers: ClassVar[tuple[str, ...]] = (*TrajectoryAlgorithm.policy_buffers, "target_horizon")
     policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
         "MlpPolicy": GCSLPolicy,
         "CnnPolicy": GCSLPolicy,

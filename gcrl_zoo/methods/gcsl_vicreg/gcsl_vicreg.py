@@ -22,7 +22,7 @@ from gcrl_zoo.common.arguments import (
     arguments_of,
 )
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.sources import Needs
+from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.statistics import MANY, fit_change
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch as th
 
+from gcrl_zoo.common.learner import NonFiniteLoss, Updater
 from gcrl_zoo.common.run_state import RandomStreams
-from gcrl_zoo.common.updater import NonFiniteLoss, Updater
 
 CPU = th.device("cpu")
 

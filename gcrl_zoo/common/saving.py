@@ -16,28 +16,28 @@ from gcrl_zoo.common.actions import refuse_unbounded
 from gcrl_zoo.common.arguments import check_arguments
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout
-from gcrl_zoo.common.fit_environment import fit_environment
+from gcrl_zoo.common.environments import fit_environment
+from gcrl_zoo.common.needs import Needs, check_environment
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.policy_choice import UnfitPolicy
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.saved_files import OF_AGENTS, check_file, reading_agent, setting_weights
-from gcrl_zoo.common.sources import Needs, check_environment
 from gcrl_zoo.data.sources import is_handed_over
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.data.whole_file import whole_file
 
-SelfPersistentAlgorithm = TypeVar("SelfPersistentAlgorithm", bound="PersistentAlgorithm")
+SelfSavedAlgorithm = TypeVar("SelfSavedAlgorithm", bound="SavedAlgorithm")
 
 
-class PersistentAlgorithm(BaseAlgorithm):
+class SavedAlgorithm(BaseAlgorithm):
     """
     An agent's zip holds weights, statistics, arguments and the state of the run, and never any data.
     """
 
     needs: ClassVar[Needs] = Needs()
     #: Arguments that are buffers of the policy, too: given to ``load``, they replace what was saved there.
-    told_to_policy: ClassVar[tuple[str, ...]] = ("target_return", "return_scale")
+    policy_buffers: ClassVar[tuple[str, ...]] = ("target_return", "return_scale")
     policy: ConditionedPolicy
     replay_buffer: TrajectoryStore
     buffer_size: float
@@ -93,8 +93,8 @@ class PersistentAlgorithm(BaseAlgorithm):
 
     @classmethod
     def load(  # type: ignore[override]  # SB3's own arguments are among kwargs
-        cls: type[SelfPersistentAlgorithm], path: Any, env: Any = None, **kwargs: Any
-    ) -> SelfPersistentAlgorithm:
+        cls: type[SelfSavedAlgorithm], path: Any, env: Any = None, **kwargs: Any
+    ) -> SelfSavedAlgorithm:
         """
         Needs neither an environment nor the data that the agent learned from.
 
@@ -124,7 +124,7 @@ class PersistentAlgorithm(BaseAlgorithm):
         model._left_out = [name for name in model._left_out if name not in kwargs]
         if {"dataset", "stream"} & kwargs.keys():
             model._open_data()
-        for name in cls.told_to_policy:
+        for name in cls.policy_buffers:
             if kwargs.get(name) is not None:
                 getattr(model.policy, name).fill_(kwargs[name])
         return model
