@@ -22,7 +22,7 @@ from dt_setting import Arrays
 from peer_d3rlpy import BATCH, K, d3rlpy, d3rlpy_agent, d3rlpy_buffer
 
 from benchmarks.studies.runs import add_row
-from gcrl_zoo.data.sources import open_store
+from gcrl_zoo.data.open import open_store
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gcrl_zoo.common.wording import cause_of
-from gcrl_zoo.data.containers import one_line
+from gcrl_zoo.data.formats.containers import one_line
 
 #: Entries that each agent's zip has.
 ENTRIES = {"data", "policy.pth"}

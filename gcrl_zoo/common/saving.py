@@ -23,7 +23,7 @@ from gcrl_zoo.common.policy_choice import UnfitPolicy
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.saved_files import OF_AGENTS, check_file, reading_agent, setting_weights
-from gcrl_zoo.data.sources import is_handed_over
+from gcrl_zoo.data.open import is_handed_over
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.data.whole_file import whole_file
 

@@ -52,8 +52,8 @@ from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.common.values import check, plain
 from gcrl_zoo.data.episode import Episode
+from gcrl_zoo.data.open import as_kept, is_source, open_store
 from gcrl_zoo.data.samplers import Sampler
-from gcrl_zoo.data.sources import as_kept, is_source, open_store
 from gcrl_zoo.data.store import TrajectoryStore
 
 SelfTrajectoryAlgorithm = TypeVar("SelfTrajectoryAlgorithm", bound="TrajectoryAlgorithm")

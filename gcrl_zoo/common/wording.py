@@ -20,7 +20,7 @@ from gcrl_zoo.common.annotations import (
     takes,
     unfold,
 )
-from gcrl_zoo.data.containers import one_line
+from gcrl_zoo.data.formats.containers import one_line
 
 #: Longest value that a message shows in full.
 SHOWN_LENGTH = 80

@@ -1,8 +1,8 @@
 """Experience: episodes, the store that keeps them, the samplers that draw batches. No torch in here."""
 
 from gcrl_zoo.data.episode import Array, Episode, EpisodeBuilder, EpisodeError
+from gcrl_zoo.data.open import open_store
 from gcrl_zoo.data.samplers import GoalBatch, GoalPairs, Sampler, StepBatch, Steps, WindowBatch, Windows
-from gcrl_zoo.data.sources import open_store
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.data.transitions import TransitionBatch, Transitions
 

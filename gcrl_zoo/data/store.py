@@ -12,10 +12,10 @@ from typing import IO, Any
 import numpy as np
 from gymnasium import Space
 
-from gcrl_zoo.data import files
 from gcrl_zoo.data.checks import is_number, is_whole, optional_whole, whole
 from gcrl_zoo.data.columns import SLOT, Columns, Rows
 from gcrl_zoo.data.episode import FLOAT, INT, Array, Episode, EpisodeError
+from gcrl_zoo.data.formats import own
 from gcrl_zoo.data.tape import Tape
 
 
@@ -316,7 +316,7 @@ class TrajectoryStore:
 
     def save(self, path: str | Path | IO[bytes]) -> None:
         """Write all episodes to a file of exactly this name, atomically, or to a file object; without pickle."""
-        files.write(path, self)
+        own.write(path, self)
 
     @classmethod
     def load(cls, path: str | Path | IO[bytes], name: str | None = None) -> TrajectoryStore:
@@ -325,7 +325,7 @@ class TrajectoryStore:
         :param name: what messages call the store; None: as before
         :raises ValueError: one sentence that names the file and what is wrong with it
         """
-        with files.opened(path) as saved:
+        with own.opened(path) as saved:
             source = str(path) if isinstance(path, (str, Path)) else "the file object"
             store = cls.from_episodes(saved.episodes, saved.capacity, source, n_slots=saved.n_slots)
         store.name = saved.name if name is None else name

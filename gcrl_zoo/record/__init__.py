@@ -13,9 +13,9 @@ import numpy as np
 from gymnasium import Env
 
 from gcrl_zoo.data.checks import is_whole, whole
-from gcrl_zoo.data.minari import check_spaces
-from gcrl_zoo.data.minari_storage import About
-from gcrl_zoo.data.minari_writer import check_target, write_minari
+from gcrl_zoo.data.formats.minari import check_spaces
+from gcrl_zoo.data.formats.minari_storage import About
+from gcrl_zoo.data.formats.minari_writer import check_target, write_minari
 from gcrl_zoo.data.recorder import Recording
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import gymnasium
 
 from gcrl_zoo.data.disk import WriteError
-from gcrl_zoo.data.minari_writer import check_target
+from gcrl_zoo.data.formats.minari_writer import check_target
 from gcrl_zoo.record import record
 from gcrl_zoo.zoo.command_line import count, fail
 

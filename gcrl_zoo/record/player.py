@@ -20,8 +20,8 @@ from stable_baselines3.her import HerReplayBuffer
 from tqdm import tqdm
 
 from gcrl_zoo.common.explorers import NoiseLevels
-from gcrl_zoo.data.minari import check_spaces
-from gcrl_zoo.data.minari_writer import MinariWriter
+from gcrl_zoo.data.formats.minari import check_spaces
+from gcrl_zoo.data.formats.minari_writer import MinariWriter
 from gcrl_zoo.data.recorder import Recorder, Recording
 from gcrl_zoo.data.spaces import same_values
 

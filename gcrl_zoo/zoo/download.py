@@ -27,8 +27,8 @@ from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from gcrl_zoo.data.containers import one_line
 from gcrl_zoo.data.disk import writing
+from gcrl_zoo.data.formats.containers import one_line
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
 from gcrl_zoo.zoo.trust import Untrusted, check_file

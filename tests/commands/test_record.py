@@ -381,7 +381,7 @@ def test_a_relative_place_for_datasets_will_do(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_long_recordings_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gcrl_zoo.data.minari_writer.PENDING_BYTES", 100)
+    monkeypatch.setattr("gcrl_zoo.data.formats.minari_writer.PENDING_BYTES", 100)
     assert_replays(record(None, PointEnv(), ID, n_episodes=20), PointEnv())
 
 

@@ -15,7 +15,7 @@ from gcrl_zoo import BC, DT, GCSL
 from gcrl_zoo.data import Episode, TrajectoryStore, open_store
 from gcrl_zoo.wrappers import ReturnToGo
 from tests.common.test_bad_input import refusal
-from tests.data.test_d4rl import columns, write
+from tests.data.formats.test_d4rl import columns, write
 from tests.support.envs import PointEnv
 
 # ------------------------------------------------------------------ marks of D4RL

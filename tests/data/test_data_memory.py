@@ -20,7 +20,7 @@ from minari.data_collector import EpisodeBuffer
 
 from gcrl_zoo.common.data_layout import fit_layout
 from gcrl_zoo.common.roles import Roles
-from gcrl_zoo.data import Episode, TrajectoryStore, files, memory, open_store
+from gcrl_zoo.data import Episode, TrajectoryStore, memory, open_store
 from gcrl_zoo.methods.bc import BC
 from tests.support.envs import ACTION_SPACES, PointEnv, make_store
 
@@ -162,7 +162,7 @@ def test_columns_are_changed_when_they_are_read(tmp_path: Path) -> None:
 def test_saving_takes_a_portion_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own(tmp_path / "data")
     store = open_store(tmp_path / "data")
-    monkeypatch.setattr(files, "PORTION", FRAMES // 20)
+    monkeypatch.setattr("gcrl_zoo.data.formats.own.PORTION", FRAMES // 20)
     taken, _ = peak(lambda: store.save(tmp_path / "copy"))
     assert taken < 0.4 * FRAMES
 

@@ -22,8 +22,8 @@ from minari.data_collector import EpisodeBuffer
 from gcrl_zoo import BC
 from gcrl_zoo.data import TrajectoryStore, open_store
 from gcrl_zoo.data.disk import WriteError, reserve, writing
-from gcrl_zoo.data.minari_storage import About
-from gcrl_zoo.data.minari_writer import write_minari
+from gcrl_zoo.data.formats.minari_storage import About
+from gcrl_zoo.data.formats.minari_writer import write_minari
 from gcrl_zoo.data.whole_file import whole_file
 from gcrl_zoo.publish.card import write_benchmark
 from gcrl_zoo.record.__main__ import main as record_command

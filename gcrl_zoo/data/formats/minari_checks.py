@@ -11,8 +11,8 @@ import numpy as np
 from gymnasium import spaces
 
 from gcrl_zoo.data.checks import is_whole
-from gcrl_zoo.data.containers import retold, unreadable
-from gcrl_zoo.data.hdf5 import Hdf5, open_hdf5
+from gcrl_zoo.data.formats.containers import retold, unreadable
+from gcrl_zoo.data.formats.hdf5 import Hdf5, open_hdf5
 
 if TYPE_CHECKING:
     from minari import MinariDataset

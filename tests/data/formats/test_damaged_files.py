@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gcrl_zoo.data import TrajectoryStore, containers, open_store
-from tests.data.test_d4rl import columns as d4rl_columns
-from tests.data.test_ogbench import columns as ogbench_columns
+from gcrl_zoo.data import TrajectoryStore, open_store
+from gcrl_zoo.data.formats import containers
+from tests.data.formats.test_d4rl import columns as d4rl_columns
+from tests.data.formats.test_ogbench import columns as ogbench_columns
 from tests.support.data_episodes import assert_same, assert_same_episode, varied_episode
 
 N_MUTATIONS = 150  # of each file here; 5,000 of each were tried by hand

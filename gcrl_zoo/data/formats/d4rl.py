@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array
-from gcrl_zoo.data.containers import Container, check_numbers, read_flags
 from gcrl_zoo.data.episode import Episode
+from gcrl_zoo.data.formats.containers import Container, check_numbers, read_flags
 from gcrl_zoo.data.store import TrajectoryStore
 
 COLUMNS = ("observations", "actions", "rewards", "terminals", "timeouts")

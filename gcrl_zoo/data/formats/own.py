@@ -13,9 +13,9 @@ import numpy as np
 
 from gcrl_zoo.data.arrays import FLOAT, INT, Array, DType
 from gcrl_zoo.data.checks import is_whole
-from gcrl_zoo.data.containers import Rows, read, unreadable
 from gcrl_zoo.data.episode import Episode
-from gcrl_zoo.data.npz import Npz, open_npz
+from gcrl_zoo.data.formats.containers import Rows, read, unreadable
+from gcrl_zoo.data.formats.npz import Npz, open_npz
 from gcrl_zoo.data.whole_file import whole_file
 
 if TYPE_CHECKING:

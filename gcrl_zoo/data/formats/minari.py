@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import Space, spaces
 
-from gcrl_zoo.data.containers import one_line
 from gcrl_zoo.data.episode import Episode, EpisodeError
+from gcrl_zoo.data.formats.containers import one_line
+from gcrl_zoo.data.formats.minari_checks import check_metadata, count_slots
+from gcrl_zoo.data.formats.minari_swap import recover
 from gcrl_zoo.data.memory import NotEnoughMemory
-from gcrl_zoo.data.minari_files import check_metadata, count_slots
-from gcrl_zoo.data.minari_swap import recover
 from gcrl_zoo.data.store import TrajectoryStore
 
 if TYPE_CHECKING:

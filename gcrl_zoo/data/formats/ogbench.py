@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array
-from gcrl_zoo.data.containers import Container, check_numbers, read_flags
 from gcrl_zoo.data.episode import Episode
+from gcrl_zoo.data.formats.containers import Container, check_numbers, read_flags
 from gcrl_zoo.data.store import TrajectoryStore
 
 FOLDER = "~/.ogbench/data"  # ogbench.utils.DEFAULT_DATASET_DIR

@@ -7,11 +7,18 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gcrl_zoo.data.formats import read_file
+from gcrl_zoo.data.formats.containers import Container, unreadable
+from gcrl_zoo.data.formats.d4rl import LAYOUT as D4RL
+from gcrl_zoo.data.formats.d4rl import is_d4rl, read_d4rl
+from gcrl_zoo.data.formats.hdf5 import MAGIC as HDF5
+from gcrl_zoo.data.formats.hdf5 import open_hdf5
+from gcrl_zoo.data.formats.minari import dataset_folder, is_minari, is_unfiltered, read_episodes, read_minari
+from gcrl_zoo.data.formats.minari_checks import METADATA
+from gcrl_zoo.data.formats.npz import MAGIC, open_npz
+from gcrl_zoo.data.formats.ogbench import LAYOUT as OGBENCH
+from gcrl_zoo.data.formats.ogbench import is_ogbench, missing, ogbench_file, read_ogbench
+from gcrl_zoo.data.formats.own import ENTRIES
 from gcrl_zoo.data.memory import available_memory, not_enough
-from gcrl_zoo.data.minari import dataset_folder, is_minari, is_unfiltered, read_episodes, read_minari
-from gcrl_zoo.data.minari_files import METADATA
-from gcrl_zoo.data.ogbench import missing, ogbench_file
 from gcrl_zoo.data.store import TrajectoryStore
 
 if TYPE_CHECKING:
@@ -19,6 +26,8 @@ if TYPE_CHECKING:
 
 VERSIONED = re.compile(r"-v\d+$")
 """Ends the ids of Minari: a path that looks like one, and is none, is looked for as an id."""
+
+SHOWN = 12  # arrays in a message
 
 # Hyperparameter search builds the model anew for each trial, several at a time in one process: read once, share.
 _opened: dict[Path, tuple[int, TrajectoryStore]] = {}
@@ -136,6 +145,44 @@ def _open(path: Path, keep: bool) -> TrajectoryStore:
 
 def _read(path: Path) -> TrajectoryStore:
     try:
-        return read_minari(path) if path.is_dir() else read_file(path)
+        return read_minari(path) if path.is_dir() else _read_file(path)
     except MemoryError:
         raise not_enough(str(path), "more", available_memory()) from None
+
+
+def _read_file(path: Path) -> TrajectoryStore:
+    """All episodes of a file of :meth:`TrajectoryStore.save`, of D4RL or of OGBench.
+
+    :raises ValueError: one sentence that names the file and what is wrong with it
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise unreadable(path, error.strerror or error) from error
+    if start.startswith(MAGIC):
+        with open_npz(path) as arrays:
+            if not arrays.forms.keys() >= {*ENTRIES}:
+                return _read_arrays(arrays)
+        return TrajectoryStore.load(path, name=str(path))
+    if start == HDF5:
+        with open_hdf5(path) as arrays_of_hdf5:
+            return _read_arrays(arrays_of_hdf5)
+    raise ValueError(
+        f"{path} holds no trajectories, since it is neither an .npz nor an HDF5 file; "
+        f"give a file of TrajectoryStore.save, D4RL or OGBench."
+    )
+
+
+def _read_arrays(arrays: Container) -> TrajectoryStore:
+    keys = arrays.forms.keys()
+    if is_d4rl(keys):
+        return read_d4rl(arrays)
+    if is_ogbench(keys):
+        return read_ogbench(arrays)
+    found = [f"{key} ({form})" for key, form in sorted(arrays.forms.items())]
+    more = [f"{len(found) - SHOWN} more"] if len(found) > SHOWN else []
+    raise ValueError(
+        f"{arrays.name} holds no trajectories in a layout that is known: it has "
+        f"{', '.join([*found[:SHOWN], *more]) or 'no arrays'}; exactly these are read: {D4RL}; {OGBENCH}."
+    )

@@ -15,10 +15,10 @@ from gymnasium import Space
 
 from gcrl_zoo.data.disk import reserve, writing
 from gcrl_zoo.data.episode import Episode, EpisodeError
-from gcrl_zoo.data.minari import check_spaces
-from gcrl_zoo.data.minari_files import HDF5, METADATA
-from gcrl_zoo.data.minari_storage import About, cast, more_storage, new_storage
-from gcrl_zoo.data.minari_swap import recover, swap, temporary_folder
+from gcrl_zoo.data.formats.minari import check_spaces
+from gcrl_zoo.data.formats.minari_checks import HDF5, METADATA
+from gcrl_zoo.data.formats.minari_storage import About, cast, more_storage, new_storage
+from gcrl_zoo.data.formats.minari_swap import recover, swap, temporary_folder
 
 if TYPE_CHECKING:
     from minari.data_collector import EpisodeBuffer

@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.envs.registration import EnvSpec
 
-from gcrl_zoo.data.minari import unreadable
+from gcrl_zoo.data.formats.minari import unreadable
 from gcrl_zoo.data.spaces import same_values
 
 if TYPE_CHECKING:

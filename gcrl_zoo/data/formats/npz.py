@@ -17,7 +17,7 @@ from typing import IO, Any
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array, DType
-from gcrl_zoo.data.containers import Form, Rows, check_expansion, retold, unreadable
+from gcrl_zoo.data.formats.containers import Form, Rows, check_expansion, retold, unreadable
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # of a zip archive; the second one is empty
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # numpy.savez and numpy.savez_compressed
@@ -28,7 +28,7 @@ KINDS = "biufU"
 
 
 class Npz:
-    """An open ``.npz`` file, a :class:`~gcrl_zoo.data.containers.Container`.
+    """An open ``.npz`` file, a :class:`~gcrl_zoo.data.formats.containers.Container`.
 
     :param file: open for reading
     :param name: for messages

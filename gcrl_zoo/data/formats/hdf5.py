@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array
-from gcrl_zoo.data.containers import NUMBERS, Form, Rows, check_expansion, retold, unreadable
+from gcrl_zoo.data.formats.containers import NUMBERS, Form, Rows, check_expansion, retold, unreadable
 
 if TYPE_CHECKING:
     import h5py
@@ -56,7 +56,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
 
 
 class Hdf5:
-    """An open file, a :class:`~gcrl_zoo.data.containers.Container` of the arrays at its root.
+    """An open file, a :class:`~gcrl_zoo.data.formats.containers.Container` of the arrays at its root.
 
     Groups appear under their names with a slash behind them. What is in them is not looked at.
 

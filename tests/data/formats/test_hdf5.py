@@ -21,9 +21,10 @@ from minari.data_collector import EpisodeBuffer
 from minari.dataset._storages.hdf5_storage import encode_frame
 from PIL import Image
 
-from gcrl_zoo.data import containers, open_store
-from gcrl_zoo.data.minari_files import jpeg_shape
-from tests.data.test_d4rl import assert_episodes, columns, episodes
+from gcrl_zoo.data import open_store
+from gcrl_zoo.data.formats import containers
+from gcrl_zoo.data.formats.minari_checks import jpeg_shape
+from tests.data.formats.test_d4rl import assert_episodes, columns, episodes
 
 SECRET = np.arange(15.0)
 """What lies in another file of the same machine."""
