@@ -32,9 +32,18 @@ class OptimizedPolicy(BasePolicy):
     #: Attributes that hold further optimizers beside ``optimizer``: lower-case letters and underscores.
     further_optimizers: ClassVar[tuple[str, ...]] = ()
 
+    def make_optimizers(self, lr_schedule: Schedule) -> None:
+        """
+        Create all optimizers of the policy; called once, by the algorithm, when all networks exist. Override it where
+        the policy has several.
+
+        :param lr_schedule: of the learning rate
+        """
+        self.optimizer = self.make_optimizer(lr_schedule)
+
     def make_optimizer(self, lr_schedule: Schedule, *modules: nn.Module) -> th.optim.Optimizer:
         """
-        Make an optimizer. Call it last in the constructor, when all networks exist.
+        Create one optimizer, for :meth:`make_optimizers`.
 
         :param lr_schedule: of the learning rate
         :param modules: networks whose parameters it steps; default: all parameters of the policy
@@ -69,7 +78,7 @@ class OptimizedPolicy(BasePolicy):
         name = type(self).__name__
         missing = [each for each in self.optimizer_names() if getattr(self, each, None) is None]
         if missing:
-            raise ValueError(f"{name} has no `{missing[0]}`; make it in the constructor with `make_optimizer`.")
+            raise ValueError(f"{name} has no `{missing[0]}`; create it in `make_optimizers`.")
         rates = self.learning_rates(1.0).keys()
         if rates != self.optimizers.keys():
             raise ValueError(

@@ -17,7 +17,6 @@ from gcrl_zoo.common.arguments import Activation, Extractor, Optimizer, Options,
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.encoders import fit_encoder, make_encoder, make_extractor
 from gcrl_zoo.common.observations import is_batch, to_batch
-from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.optimizers import optimizer_settings
 from gcrl_zoo.common.portable_policy import PortablePolicy
 from gcrl_zoo.common.roles import Inputs, Observation, Roles
@@ -89,7 +88,7 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "a
     return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
 
 
-class ConditionedPolicy(PortablePolicy, OptimizedPolicy):
+class ConditionedPolicy(PortablePolicy):
     """
     A policy that acts on a state towards a goal or a return.
 

@@ -14,7 +14,7 @@ from gcrl_zoo.common.optimizers import check_optimizer
 from gcrl_zoo.common.policies import ConditionedPolicy, action_head_class
 
 #: What SB3 gives to the constructor of a policy.
-FROM_SB3 = {"observation_space", "action_space", "lr_schedule"}
+FROM_SB3 = {"observation_space", "action_space"}
 
 
 def check_policy_arguments(

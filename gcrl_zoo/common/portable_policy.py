@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import IO, Any, Self
 
 import torch as th
-from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
+from gcrl_zoo.common.optimized_policy import OptimizedPolicy
 from gcrl_zoo.common.saved_files import check_file, setting_weights
 from gcrl_zoo.data.whole_file import whole_file
 
 
-class PortablePolicy(BasePolicy):
+class PortablePolicy(OptimizedPolicy):
     """A policy that keeps the arguments of its constructor, so that each subclass can be saved and loaded as it is."""
 
     _arguments: dict[str, Any]
@@ -29,8 +29,7 @@ class PortablePolicy(BasePolicy):
         return policy
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
-        schedules = {"lr_schedule": self._dummy_schedule} if "lr_schedule" in self._arguments else {}
-        return {**self._arguments, **schedules}  # only training needs the schedule
+        return dict(self._arguments)
 
     def save(self, path: str | Path | IO[bytes]) -> None:
         """
@@ -70,6 +69,7 @@ class PortablePolicy(BasePolicy):
         policy = cls(**data)
         with setting_weights(path):
             policy.load_state_dict(weights)
+        policy.make_optimizers(cls._dummy_schedule)
         policy.set_training_mode(False)
         return policy.to(device)
 

@@ -271,11 +271,12 @@ class TrajectoryAlgorithm(SavedAlgorithm):
         trains = self.env is not None
         check_networks(self._make_policy, self.policy_class, self.policy_kwargs, seen, self.device, trains)
         self.policy = self._make_policy().to(self.device)  # type: ignore[assignment]
+        self.policy.make_optimizers(self.lr_schedule)
         self.policy.check_optimizers()
         self._runtime.updater = Updater(self.policy, self.max_grad_norm)
 
     def _make_policy(self) -> BasePolicy:
-        return self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+        return self.policy_class(self.observation_space, self.action_space, **self.policy_kwargs)
 
     def _check_arguments(self) -> None:
         """Before any network is built, and again when ``load`` has replaced some."""
@@ -510,7 +511,7 @@ class TrajectoryAlgorithm(SavedAlgorithm):
     def _learn_anew(self) -> None:
         """Train again from random weights, in the same parameters; statistics are buffers, and stay."""
         with interrupts.postponed(), self._runtime.streams.torch_stream(), th.no_grad():
-            new = self.policy_class(self.observation_space, self.action_space, self.lr_schedule, **self.policy_kwargs)
+            new = self._make_policy()
             for old, fresh in zip(self.policy.parameters(), new.parameters(), strict=True):
                 old.copy_(fresh)
             for optimizer in self.policy.optimizers.values():

@@ -16,29 +16,30 @@ SPACES = spaces.Box(-1, 1, (2,)), spaces.Discrete(3)
 
 
 def make(policy_class, **kwargs):
-    return policy_class(*SPACES, lambda left: 1e-2 * left, **kwargs)
+    policy = policy_class(*SPACES, **kwargs)
+    policy.make_optimizers(lambda left: 1e-2 * left)
+    return policy
 
 
 class Twice(ValuePolicy):
     """The value network is also in SB3's optimizer, which takes all parameters."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        self.optimizer = self.make_optimizer(args[2])
+    def make_optimizers(self, lr_schedule):
+        super().make_optimizers(lr_schedule)
+        self.optimizer = self.make_optimizer(lr_schedule)
 
 
 class Never(ValuePolicy):
     """A network that was made after the optimizers."""
 
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
+    def make_optimizers(self, lr_schedule):
+        super().make_optimizers(lr_schedule)
         self.late = th.nn.Linear(2, 2)
 
 
 class Missing(ValuePolicy):
-    def __init__(self, *args, **kwargs):
-        super().__init__(*args, **kwargs)
-        del self.value_optimizer
+    def make_optimizers(self, lr_schedule):
+        self.optimizer = self.make_optimizer(lr_schedule)
 
 
 class NoRate(ValuePolicy):

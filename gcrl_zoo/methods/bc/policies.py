@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Widths
@@ -27,14 +26,12 @@ class BCPolicy(ConditionedPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         net_arch: Widths = (256, 256),
         layer_norm: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(observation_space, action_space, last_width(net_arch), **kwargs)
         self.body = mlp([self.encoder.features_dim, *net_arch], self.activation_fn, layer_norm, activate_last=True)
-        self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:
         assert inputs.state is not None

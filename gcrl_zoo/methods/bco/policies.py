@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Options, Widths
@@ -35,7 +34,6 @@ class BCOPolicy(ConditionedPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         net_arch: Widths = (256, 256),
         inverse_arch: Widths = (256, 256),
         layer_norm: bool = False,
@@ -59,7 +57,6 @@ class BCOPolicy(ConditionedPolicy):
         )
         if isinstance(self.head, GaussianHead) and isinstance(self.inverse_head, GaussianHead):
             self.head.log_std = self.inverse_head.log_std  # imitation is of means: only the teacher learns a spread
-        self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:
         assert inputs.state is not None

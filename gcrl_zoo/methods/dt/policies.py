@@ -9,7 +9,6 @@ import numpy as np
 import torch as th
 from annotated_types import Ge, Le, Unit
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -48,7 +47,6 @@ class DTPolicy(WindowPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         context_length: Annotated[int, Ge(1), Le(2048), Unit("steps")] = 20,
         embed_dim: Width = 128,
         n_layers: Annotated[int, Ge(1), Le(256)] = 3,
@@ -71,7 +69,6 @@ class DTPolicy(WindowPolicy):
         self.newest = slice(-1, None), slice(-2, -1) if self.reads_returns else None  # state and return
         # Nothing comes before the first return-to-go.
         self.register_buffer("mask", causal(TOKENS * context_length - 1, self.band), persistent=False)
-        self.optimizer = self.make_optimizer(lr_schedule)
 
     mask: Tensor
     ring_mask: Tensor

@@ -9,7 +9,6 @@ import numpy as np
 import torch as th
 from annotated_types import Ge, Le
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,19 +51,17 @@ class GatedDTPolicy(DTPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         n_actions: Annotated[int, Ge(1), Le(1024)] = 4,
         gate: bool = True,
         ensemble: Fraction | None = None,
         **kwargs: Any,
     ) -> None:
         self.n_actions, self.reads_returns, self.ensemble = n_actions, gate, ensemble
-        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+        super().__init__(observation_space, action_space, **kwargs)
         width = self.tokens.width
         self.gate = Gate(width) if gate else None
         # Equal at first, each for an action further ahead.
         self.later = nn.ModuleList([copy.deepcopy(self.head) for _ in range(n_actions - 1)])
-        self.optimizer = self.make_optimizer(lr_schedule)
 
     @property
     def heads(self) -> list[Any]:

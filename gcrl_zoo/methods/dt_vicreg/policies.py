@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import Schedule
 from torch import nn
 
 from gcrl_zoo.common.arguments import Width
@@ -23,11 +22,9 @@ class DTVICRegPolicy(DTPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         expander_dim: Width | None = 256,
         **kwargs: Any,
     ) -> None:
-        super().__init__(observation_space, action_space, lr_schedule, **kwargs)
+        super().__init__(observation_space, action_space, **kwargs)
         width = self.tokens.width
         self.expander: nn.Module = nn.Identity() if expander_dim is None else Expander(width, expander_dim)
-        self.optimizer = self.make_optimizer(lr_schedule)

@@ -6,7 +6,6 @@ from typing import Any
 
 import torch as th
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 
 from gcrl_zoo.common.arguments import Widths
@@ -33,7 +32,6 @@ class GCSLPolicy(ConditionedPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         net_arch: Widths = (256, 256),
         layer_norm: bool = False,
         horizon: bool = False,
@@ -46,7 +44,6 @@ class GCSLPolicy(ConditionedPolicy):
         self.time_to_goal = nn.Linear(last_width(net_arch), 1)
         self.register_buffer("target_horizon", th.ones(1))
         self.register_buffer("mean_horizon", th.ones(1))
-        self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:
         assert inputs.state is not None and inputs.goal is not None

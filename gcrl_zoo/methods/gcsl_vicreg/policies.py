@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal
 import torch as th
 from annotated_types import Ge, Le
 from gymnasium import spaces
-from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -84,7 +83,6 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         net_arch: HiddenWidths = (256, 256),
         representation_dim: Width = 256,
         embedding_dim: Width | None = None,
@@ -122,7 +120,6 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         self.predictor = None
         if predictor_dim is not None:
             self.predictor = mlp([expander_dim, predictor_dim, expander_dim], self.activation_fn)
-        self.optimizer = self.make_optimizer(lr_schedule)
 
     def represent(self, inputs: Inputs) -> Tensor:
         return self.bottleneck(self.describe(inputs))

@@ -29,7 +29,6 @@ class ValuePolicy(ConditionedPolicy):
         self,
         observation_space: spaces.Space,
         action_space: spaces.Space,
-        lr_schedule: Schedule,
         net_arch: HiddenWidths = (64,),
         representation_dim: Width = 32,
         value_rate: NonNegative = 3.0,
@@ -41,6 +40,8 @@ class ValuePolicy(ConditionedPolicy):
         self.body = mlp([width, *net_arch, representation_dim], self.activation_fn)
         self.value = mlp([width, *net_arch, 1], self.activation_fn)
         self.target = copy.deepcopy(self.value).requires_grad_(False)
+
+    def make_optimizers(self, lr_schedule: Schedule) -> None:
         self.value_optimizer = self.make_optimizer(lr_schedule, self.value)
         self.optimizer = self.make_optimizer(lr_schedule, self.encoder, self.body, self.head)
 
