@@ -41,7 +41,7 @@ def register(folder):
     info = folder / "value_learner-1.0.dist-info"
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: value-learner\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[gcrl_zoo.methods]\nvalue_learner = tests.value_learner\n")
+    (info / "entry_points.txt").write_text("[gcrl_zoo.methods]\nvalue_learner = tests.support.value_learner\n")
 
 
 @pytest.fixture
