@@ -6,14 +6,14 @@ ten, from the dataset and from own play; cloning everything earns 0 with all ten
 """
 
 from gcrl_zoo import BC
-from tests.support.case import Case, Contest
+from tests.support.case import Contest, TrajectoryCase
 from tests.support.chain import chain_return, make_chain, mixed
 
 QUICK = {"learning_rate": 3e-3, "batch_size": 64, "top_fraction": 0.1, "policy_kwargs": {"net_arch": [32]}}
 PLAY = {"learning_starts": 800, "train_freq": 100, "gradient_steps": 50, "noise_levels": (0.0, 0.3)}
 EVERYTHING = {"cloning everything": {"top_fraction": 1.0}}
 
-CASE = Case(
+CASE = TrajectoryCase(
     name="bc",
     algorithm=BC,
     kwargs={

@@ -7,7 +7,7 @@ ablation earns 0 with all ten.
 
 from gcrl_zoo import BCO
 from gcrl_zoo.data import Episode, TrajectoryStore
-from tests.support.case import Case, Contest, ShuffledPairs
+from tests.support.case import Contest, ShuffledPairs, TrajectoryCase
 from tests.support.chain import chain_return, make_chain, mixed, shown
 
 
@@ -47,7 +47,7 @@ SHUFFLED = {
     "with shuffled demonstrations": {"algorithm": ShuffledWatching},
 }
 
-CASE = Case(
+CASE = TrajectoryCase(
     name="bco",
     algorithm=BCO,
     kwargs={

@@ -10,7 +10,7 @@ from functools import partial
 
 from gcrl_zoo import DT
 from gcrl_zoo.wrappers import ReturnToGo
-from tests.support.case import Case, Contest
+from tests.support.case import Contest, TrajectoryCase
 from tests.support.chain import chain_return, make_chain, mixed
 
 QUICK = {
@@ -25,7 +25,7 @@ LITTLE = {"asked for nothing": {"target_return": 0.0}}
 make_env = partial(make_chain, wrapper=ReturnToGo)
 score = partial(chain_return, wrapper=ReturnToGo)
 
-CASE = Case(
+CASE = TrajectoryCase(
     name="dt",
     algorithm=DT,
     kwargs={

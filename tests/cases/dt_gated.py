@@ -2,10 +2,10 @@
 
 from gcrl_zoo import GatedDT
 from tests.cases import dt
-from tests.support.case import Case, Contest
+from tests.support.case import Contest, TrajectoryCase
 from tests.support.chain import mixed
 
-CASE = Case(
+CASE = TrajectoryCase(
     name="dt_gated",
     algorithm=GatedDT,
     kwargs=dt.CASE.kwargs,

@@ -10,7 +10,7 @@ never is (-12).
 from typing import Any
 
 from gcrl_zoo import GCSL
-from tests.support.case import Case, Contest
+from tests.support.case import Contest, TrajectoryCase
 from tests.support.corridor import corridor_return, make_corridor, walked
 from tests.support.envs import ACTIONS, make_env, make_store, success_rate
 
@@ -39,7 +39,7 @@ def goals(name: str, action: str, head: str = "auto", horizon: bool = False, **s
     )
 
 
-CASE = Case(
+CASE = TrajectoryCase(
     name="gcsl",
     algorithm=GCSL,
     kwargs={

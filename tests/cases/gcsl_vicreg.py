@@ -8,7 +8,7 @@ shuffled goals in 8 to 23 % (eight seeds).
 
 from gcrl_zoo import GCSLVICReg
 from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import DEFAULT_TERMS
-from tests.support.case import Case, Contest, ShuffledPairs
+from tests.support.case import Contest, ShuffledPairs, TrajectoryCase
 from tests.support.chain import chain_return, make_chain, shown
 from tests.support.envs import make_env, success_rate
 
@@ -36,7 +36,7 @@ QUICK = {
 ONLY_INVERSE = {"terms": {"vicreg": 0.0, "align": 0.0}}
 SHUFFLED = {"algorithm": ShuffledGoals}
 
-CASE = Case(
+CASE = TrajectoryCase(
     name="gcsl_vicreg",
     algorithm=GCSLVICReg,
     kwargs={

@@ -12,7 +12,7 @@ from gcrl_zoo.common.actions import ToActionSpace
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
 from gcrl_zoo.common.policies import BOX_HEADS, make_action_head
 from tests.support.case import policy_for
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 FLOATS, INTEGERS = ("float16", "float32", "float64"), ("int8", "uint8", "int32", "uint32", "int64")
 GOES_AS_FAR = {"float16": 4, "float32": 37, "float64": 37}
@@ -111,7 +111,7 @@ def test_no_explorer_leaves_the_space(dtype, hold):
                 assert_in(space, explorer.perturb(own, starts))
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("space", [SPACES[name] for name in PLAYED], ids=PLAYED)
 def test_agents_play_and_act_inside_the_space(case, space):
     """Random play, noisy play, one observation and several; an action of a float64 space is float64."""
@@ -130,14 +130,14 @@ def test_agents_play_and_act_inside_the_space(case, space):
 
 
 @pytest.mark.parametrize("kind", ["gaussian", "bins"])
-@every_case
+@every_trajectory_case
 def test_other_heads_stay_inside_too(case, kind):
     env = strict_env(case, SPACES["tenth"])
     model = make(case, env, policy_kwargs={"action_head": kind}).learn(30)
     assert_in(SPACES["tenth"], model.predict(env.reset(), deterministic=False)[0])
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("space", [SPACES[name] for name in PLAYED], ids=PLAYED)
 def test_stores_and_memories_keep_what_the_environment_got(case, space):
     env = strict_env(case, space, n_envs=1)
@@ -179,7 +179,7 @@ ENDLESS = {
 }
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("space", ENDLESS.values(), ids=ENDLESS)
 def test_actions_without_bounds_are_refused_in_one_sentence(case, space):
     env = strict_env(case, space)

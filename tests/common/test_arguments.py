@@ -42,9 +42,9 @@ from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.hyperparams import ZOO_KEYS, compose
 from tests.common.test_bad_input import refusal
 from tests.project.test_house import blocks, own_methods
-from tests.support.case import all_cases
+from tests.support.case import trajectory_cases
 from tests.support.envs import make_store
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 
 class Unprintable:
@@ -71,7 +71,7 @@ NOT_OF_USERS = {"policy", "env", "features_dim", "low", "high", *FROM_SB3}
 
 def described() -> Iterator[Any]:
     """Each class that a user gives arguments to, and those that it takes from others."""
-    for case in all_cases():
+    for case in trajectory_cases():
         yield pytest.param(case.algorithm, {"policy", "env"}, id=str(case))
         policy = case.algorithm.policy_aliases["MlpPolicy"]
         yield pytest.param(policy, FROM_SB3, id=policy.__name__)
@@ -144,7 +144,7 @@ def plausible(value: Any, annotation: Any) -> bool:
 # ----------------------------------------------------------------------------------------- where they are checked
 
 
-@every_case
+@every_trajectory_case
 def test_each_argument_is_checked_by_the_constructor_and_by_load(case, tmp_path, monkeypatch):
     built = case.make()
     built.save(tmp_path / "agent")
@@ -156,7 +156,7 @@ def test_each_argument_is_checked_by_the_constructor_and_by_load(case, tmp_path,
         refusal(ValueError, lambda: case.make(policy_kwargs={name: len}), "policy_kwargs", name)  # noqa: B023
 
 
-@every_case
+@every_trajectory_case
 def test_what_stable_baselines_has_beyond_our_arguments_is_unknown(case, tmp_path):
     """It would be accepted and do nothing."""
     case.make().save(tmp_path / "agent")
@@ -171,7 +171,7 @@ def test_what_stable_baselines_has_beyond_our_arguments_is_unknown(case, tmp_pat
     refusal(TypeError, lambda: case.make(_secret=1), "'_secret'")
 
 
-@every_case
+@every_trajectory_case
 def test_the_policy_and_the_environment(case):
     for policy in ("MlPolicy", 5, int, None, PPO):
         refusal(ValueError, lambda: case.algorithm(policy, case.env()), "policy", "MlpPolicy")  # noqa: B023
@@ -179,7 +179,7 @@ def test_the_policy_and_the_environment(case):
         refusal(ValueError, lambda: case.algorithm("MlpPolicy", env), "env", "an environment")  # noqa: B023
 
 
-@every_case
+@every_trajectory_case
 def test_a_width_of_the_representation_that_the_policy_chooses(case):
     """A name of the parent's that the policy fills itself."""
     policy = case.algorithm.policy_aliases["MlpPolicy"]
@@ -187,7 +187,7 @@ def test_a_width_of_the_representation_that_the_policy_chooses(case):
         refusal(TypeError, lambda: case.make(policy_kwargs={"representation_dim": 8}), "'representation_dim'")
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize(
     "kwargs",
     [
@@ -206,14 +206,14 @@ def test_optimizers_that_cannot_train_a_policy(case, kwargs):
     refusal(ValueError, lambda: case.make(policy_kwargs=kwargs), "policy_kwargs", "optimizer_")
 
 
-@every_case
+@every_trajectory_case
 def test_an_optimizer_of_choice(case):
     kwargs = {"optimizer_class": th.optim.SGD, "optimizer_kwargs": {"momentum": 0.9}}
     model = case.make(dataset=make_store(), policy_kwargs=kwargs).learn(1)
     assert type(model.policy.optimizer) is th.optim.SGD
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("name", ["stats_window_size", "verbose"])
 def test_load_replaces_what_stable_baselines_keeps(case, name, tmp_path):
     case.make().save(tmp_path / "agent")
@@ -222,7 +222,7 @@ def test_load_replaces_what_stable_baselines_keeps(case, name, tmp_path):
 
 
 def test_options_of_a_head_for_actions_that_have_none():
-    case = next(case for case in all_cases() if str(case) == "bc")
+    case = next(case for case in trajectory_cases() if str(case) == "bc")
     make = lambda: case.make(policy_kwargs={"action_head_kwargs": {"squash": True}})  # noqa: E731
     refusal(TypeError, make, "'squash'", "categorical", "takes none")
 
@@ -255,7 +255,7 @@ def edges(annotation: Any) -> Iterator[Any]:
 def edge_cases() -> Iterator[Any]:
     """Arguments of each class, those that all have in common once."""
     seen = set()
-    for case in all_cases():
+    for case in trajectory_cases():
         for cls, kind in ((case.algorithm, "algorithm"), (case.algorithm.policy_aliases["MlpPolicy"], "policy")):
             for name, argument in told(cls, NOT_OF_USERS).items():
                 if (argument.owner, name) not in seen:
@@ -276,15 +276,15 @@ def test_the_least_that_is_allowed_trains(case, kind, name, annotation):
 
 @pytest.mark.parametrize("value", [0.99, np.float32(0.5)])
 def test_the_most_dropout_that_is_allowed_trains(value):
-    case = next(case for case in all_cases() if str(case) == "dt")
+    case = next(case for case in trajectory_cases() if str(case) == "dt")
     assert case.make(dataset=make_store(), policy_kwargs={"dropout": value}).learn(2)
 
 
 def test_more_than_anybody_needs_is_refused_before_it_takes_the_memory():
-    case = next(case for case in all_cases() if str(case) == "dt")
+    case = next(case for case in trajectory_cases() if str(case) == "dt")
     for name in ("n_layers", "embed_dim", "context_length", "n_heads", "max_timesteps", "image_features"):
         refusal(ValueError, lambda: case.make(policy_kwargs={name: 10**9}), name, "1000000000")  # noqa: B023
-    case = next(case for case in all_cases() if str(case) == "bc")
+    case = next(case for case in trajectory_cases() if str(case) == "bc")
     refusal(ValueError, lambda: case.make(policy_kwargs={"net_arch": [4] * 10**5}), "net_arch", "from 1 to")
     refusal(ValueError, lambda: case.make(batch_size=10**12), "batch_size")
 
@@ -378,4 +378,4 @@ def test_values_are_shown_on_one_short_line():
 def test_these_tests_see_what_they_should():
     assert len(list(edge_cases())) > 60 and len(ODD) > 70
     assert {"batch_size", "device", "policy_kwargs"} <= told(own_methods()[0].algorithm, {"env"}).keys()
-    assert set(discover()) >= {str(case) for case in all_cases()}
+    assert set(discover()) >= {str(case) for case in trajectory_cases()}

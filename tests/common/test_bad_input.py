@@ -17,7 +17,7 @@ from gcrl_zoo.common.learner import NonFiniteLoss
 from gcrl_zoo.data import Episode, TrajectoryStore
 from tests.support.case import data_of
 from tests.support.envs import OBSERVATION_SPACES, PointEnv, make_store
-from tests.support.matrix import every_case, sources_of
+from tests.support.matrix import every_trajectory_case, sources_of
 
 SENTENCE = r"(?s)^(?!.*\n).*[.?]$"
 
@@ -167,7 +167,7 @@ def test_neither_data_nor_own_play(case, source):
     refusal(ValueError, lambda: case.make(own_play=False), "`dataset`", "`own_play: true`")
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("wrapper", [VecNormalize, lambda env: VecFrameStack(env, 2)], ids=["normalize", "frame_stack"])
 def test_wrappers_that_data_knows_nothing_of(case, wrapper, tmp_path):
     word = "`normalize`" if wrapper is VecNormalize else "`frame_stack`"
@@ -178,19 +178,19 @@ def test_wrappers_that_data_knows_nothing_of(case, wrapper, tmp_path):
         refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent", env=wrapper(case.env())), word)
 
 
-@every_case
+@every_trajectory_case
 def test_actions_without_bounds(case):
     env = PointEnv(action="box")
     env.action_space = spaces.Box(-np.inf, np.inf, (2,))
     refusal(ValueError, lambda: case.make(DummyVecEnv([lambda: case.wrap(env)])), "infinite", "TransformAction")
 
 
-@every_case
+@every_trajectory_case
 def test_stacked_frames_belong_inside_of_goals(case):
     refusal(ValueError, lambda: case.make(VecFrameStack(case.env(), 2)), "FrameStackObservation", "inside")
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("space", [spaces.Box(-1, 1, ()), spaces.Box(-3, 3, (2,), np.int64)], ids=str)
 def test_boxes_that_are_no_vectors_of_floats(case, space):
     env = PointEnv(action="box")
@@ -198,7 +198,7 @@ def test_boxes_that_are_no_vectors_of_floats(case, space):
     refusal(ValueError, lambda: case.make(DummyVecEnv([lambda: case.wrap(env)])), str(space), "wrapper")
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize(("wrong", "right"), [("bach_size", "batch_size"), ("learning_rat", "learning_rate")])
 def test_an_unknown_argument(case, wrong, right, tmp_path):
     refusal(TypeError, lambda: case.make(**{wrong: 1}), f"'{wrong}'", f"'{right}'", case.algorithm.__name__)
@@ -206,7 +206,7 @@ def test_an_unknown_argument(case, wrong, right, tmp_path):
     refusal(TypeError, lambda: case.algorithm.load(tmp_path / "agent", **{wrong: 1}), f"'{wrong}'", f"'{right}'")
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -248,7 +248,7 @@ def test_settings_that_cannot_be(case, name, value, tmp_path):
     refusal(ValueError, lambda: case.algorithm.load(tmp_path / "agent", **{name: value}), name)
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("name", ["batch_size", "buffer_size", "learning_rate", "max_grad_norm", "target_return"])
 @pytest.mark.parametrize(("text", "number"), [("1e3", "1000"), ("1e-3", "0.001")])
 def test_numbers_that_yaml_reads_as_text(case, name, text, number):
@@ -285,12 +285,12 @@ def test_a_buffer_in_which_no_episode_fits(case, source):
     refusal(ValueError, lambda: case.make(case.env(max_steps=12), buffer_size=3).learn(60), "buffer_size", "3")
 
 
-@every_case
+@every_trajectory_case
 def test_an_unknown_argument_that_resembles_none(case):
     refusal(TypeError, lambda: case.make(zzz=1), "'zzz'", "batch_size", "seed")
 
 
-@every_case
+@every_trajectory_case
 def test_an_unknown_policy_argument(case):
     make = lambda: case.make(policy_kwargs={"acton_head": "bins"})  # noqa: E731
     refusal(TypeError, make, "'acton_head'", "'action_head'", "policy_kwargs")

@@ -5,9 +5,9 @@ import pytest
 import torch as th
 
 from tests.common.test_bad_input import refusal
-from tests.support.case import all_cases
+from tests.support.case import trajectory_cases
 
-CASES = {case.name: case for case in all_cases()}
+CASES = {case.name: case for case in trajectory_cases()}
 FRACTIONS = [("bc", "top_fraction"), ("bco", "top_fraction"), ("gcsl_vicreg", "top_fraction")]
 
 

@@ -10,7 +10,7 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import Explorer
 from gcrl_zoo.wrappers import ReturnToGo
 from tests.support.envs import PointEnv
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 
 class Endless(gym.Env):
@@ -60,7 +60,7 @@ def listen(case, steps, target, cut=10):
     return np.array(listener.starts), np.array(counts), episodes
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("target", [0.0, 25.0])
 def test_a_cut_starts_an_episode_for_everybody(case, target):
     starts, counts, episodes = listen(case, steps=35, target=target)
@@ -70,7 +70,7 @@ def test_a_cut_starts_an_episode_for_everybody(case, target):
     assert [episode.length for episode in episodes] == [10] * 6 and not any(each.terminated for each in episodes)
 
 
-@every_case
+@every_trajectory_case
 def test_what_the_environment_ends_is_counted_anew(case):
     env = DummyVecEnv([lambda: case.wrap(ReturnToGo(gym.wrappers.TimeLimit(Endless(), 7), 3.0))])
     policy = case.make(env).policy
@@ -83,7 +83,7 @@ def test_what_the_environment_ends_is_counted_anew(case):
     np.testing.assert_array_equal(np.array(counts)[:, 0], expected * 2)
 
 
-@every_case
+@every_trajectory_case
 def test_environments_in_other_processes(case):
     env = SubprocVecEnv([lambda: case.wrap(PointEnv())] * 2, start_method="fork")
     try:
@@ -93,7 +93,7 @@ def test_environments_in_other_processes(case):
         env.close()
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("alias", ["MlpPolicy", "MultiInputPolicy"])
 def test_any_alias_fits_any_space(case, alias):
     for observation in ("box", "dict"):

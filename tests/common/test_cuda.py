@@ -6,7 +6,7 @@ import torch as th
 
 from tests.support.case import data_of, differing, weights_of
 from tests.support.envs import make_store
-from tests.support.matrix import every_case, every_variant, sources_of
+from tests.support.matrix import every_case, every_trajectory_case, every_variant, sources_of, sources_of_all
 
 pytestmark = [
     pytest.mark.cuda,
@@ -14,7 +14,7 @@ pytestmark = [
 ]
 
 
-@sources_of()
+@sources_of_all()
 def test_trains_on_the_gpu(case, source):
     model = case.make(case.env(n_envs=2), device="cuda", **data_of(source))
     assert {p.device.type for p in [*model.policy.parameters(), *model.policy.buffers()]} == {"cuda"}
@@ -68,7 +68,7 @@ def test_a_run_from_the_gpu_goes_on_on_the_cpu(case, source, tmp_path):
     assert resumed.num_timesteps == 80
 
 
-@every_case
+@every_trajectory_case
 def test_training_never_waits_for_the_gpu(case):
     """What the meta device promises, CUDA's own watch confirms."""
     model = case.make(device="cuda").learn(60)

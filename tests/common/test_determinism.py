@@ -8,10 +8,10 @@ import torch as th
 from stable_baselines3.common.callbacks import EvalCallback
 
 from tests.support.case import data_of, differing, weights_of
-from tests.support.matrix import every_case, every_variant, sources_of
+from tests.support.matrix import every_case, every_trajectory_case, every_variant, sources_of, sources_of_all
 
 
-@sources_of()
+@sources_of_all()
 @pytest.mark.parametrize("action", ["discrete", "box"])
 def test_same_seed_same_weights(case, source, action):
     def learned(seed):
@@ -22,7 +22,7 @@ def test_same_seed_same_weights(case, source, action):
     assert differing(learned(3), learned(4))
 
 
-@every_case
+@every_trajectory_case
 def test_same_seed_same_weights_with_noise(case):
     def learned():
         return weights_of(case.make(case.env("box", "box"), noise_levels=(0.0, 0.5)).learn(72))

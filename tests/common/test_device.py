@@ -8,9 +8,9 @@ import torch as th
 
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.learner import Updater
-from tests.support.case import all_cases, data_of
+from tests.support.case import data_of, trajectory_cases
 from tests.support.envs import ACTIONS, OBSERVATIONS
-from tests.support.matrix import every_case, every_variant
+from tests.support.matrix import every_trajectory_case, every_variant
 from tests.support.meta_device import META, LeftTheDevice, OnDevice, on_device
 
 HEADS = ("deterministic", "gaussian", "bins")
@@ -39,7 +39,7 @@ def take_steps(case, observation="box", action="discrete", plant=None, **kwargs)
 
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("observation", OBSERVATIONS)
-@every_case
+@every_trajectory_case
 def test_a_step_stays_on_the_device(case, observation, action):
     take_steps(case, observation, action)
 
@@ -49,14 +49,14 @@ def test_so_does_every_variant(case, variant):
     take_steps(case, **variant)
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("head", HEADS)
 def test_so_does_every_head(case, head):
     take_steps(case, action="box", policy_kwargs={"action_head": head})
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, *HEADS])
-@every_case
+@every_trajectory_case
 def test_acting_stays_on_the_device_until_the_action_is_there(case, action):
     head = {"policy_kwargs": {"action_head": action}} if action in HEADS else {}
     env = case.env("goal", "discrete" if action == "discrete" else "box", n_envs=3)
@@ -100,7 +100,7 @@ PLANTED = {
 @pytest.mark.parametrize("plant", PLANTED.values(), ids=list(PLANTED))
 def test_the_watch_catches_what_it_should(plant):
     with pytest.raises(LeftTheDevice):
-        take_steps(all_cases()[0], plant=plant)
+        take_steps(trajectory_cases()[0], plant=plant)
 
 
 def test_the_watch_lets_ordinary_work_pass():
@@ -121,7 +121,7 @@ def test_the_watch_sees_the_optimizer():
                 optimizer.step()
 
 
-@every_case
+@every_trajectory_case
 def test_the_default_optimizer_counts_on_the_device(case):
     """What stands in for it above is fair: fused AdamW, too, keeps its count of steps beside the weights."""
     assert case.make().policy.optimizer.defaults["fused"] is True

@@ -13,7 +13,7 @@ from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import NoiseLevels, RandomPlay
 from gcrl_zoo.common.roles import Inputs
 from tests.support.envs import ACTION_SPACES
-from tests.support.matrix import every_case, sources_of
+from tests.support.matrix import every_trajectory_case, sources_of
 
 BOX, DISCRETE = ACTION_SPACES["box"], ACTION_SPACES["discrete"]
 ENVS = 4000
@@ -199,7 +199,7 @@ def test_learning_starts_with_random_play(case, source):
     assert (spread_of(0) < less * uniform).all()
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("action", ["box", "discrete"])
 @pytest.mark.parametrize("observation", ["box", "image", "goal"])
 def test_what_is_stored_is_what_happened(case, observation, action):

@@ -6,7 +6,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo import BC
 from tests.common.test_bad_input import refusal
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 CART_POLE = "CartPole-v1"
 NO_ENVIRONMENTS = {"number": 5, "list": [], "function": gym.make, "class": gym.Env, "dict": {}, "false": False}
@@ -39,7 +39,7 @@ def test_none_is_refused_except_to_load(saved):
     refusal(ValueError, lambda: BC.load(saved).set_env(None), "environment", "None")
 
 
-@every_case
+@every_trajectory_case
 def test_an_agent_is_not_made_without_an_environment(case):
     name = case.algorithm.__name__
     for make in (lambda: case.algorithm("MlpPolicy", None), lambda: case.algorithm("MlpPolicy")):

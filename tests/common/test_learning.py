@@ -5,9 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
-from tests.support.case import Case, Contest, all_cases, policy_for
+from tests.support.case import Contest, TrajectoryCase, policy_for, trajectory_cases
 
-CONTESTS = [(case, contest) for case in all_cases() for contest in case.contests]
+CONTESTS = [(case, contest) for case in trajectory_cases() for contest in case.contests]
 ABLATIONS = [(case, contest, name) for case, contest in CONTESTS for name in contest.ablations]
 
 
@@ -18,7 +18,7 @@ def score(case_name: str, contest_name: str, ablation: str | None) -> float:
     return float(np.mean([play(case, contest, ablation, seed) for seed in contest.seeds]))
 
 
-def play(case: Case, contest: Contest, ablation: str | None, seed: int) -> float:
+def play(case: TrajectoryCase, contest: Contest, ablation: str | None, seed: int) -> float:
     """The score of one run."""
     changes = {} if ablation is None else dict(contest.ablations[ablation])
     algorithm = changes.pop("algorithm", case.algorithm)
@@ -37,4 +37,4 @@ def test_beats_itself_without_one_force(case, contest, ablation):
 
 def test_every_method_has_a_contest():
     assert all(contest.ablations and contest.margin > 0 for _, contest in CONTESTS)
-    assert {case.name for case, _ in CONTESTS} == {case.name for case in all_cases()}
+    assert {case.name for case, _ in CONTESTS} == {case.name for case in trajectory_cases()}

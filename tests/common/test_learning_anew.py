@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch as th
 
-from tests.support.case import all_cases, data_of, differing, weights_of
+from tests.support.case import data_of, differing, trajectory_cases, weights_of
 
-cases = pytest.mark.parametrize("case", all_cases(), ids=str)
+cases = pytest.mark.parametrize("case", trajectory_cases(), ids=str)
 PLAY = {"learning_starts": 0, "train_freq": 30, "gradient_steps": -1}
 
 
@@ -97,7 +97,7 @@ def test_a_number_of_updates(case, steps):
 
 
 def test_it_repeats_itself():
-    (case,) = (case for case in all_cases() if case.name == "gcsl_vicreg")
+    (case,) = (case for case in trajectory_cases() if case.name == "gcsl_vicreg")
     a, b = (weights_of(make(case, final_gradient_steps=30).learn(60)) for _ in range(2))
     assert not differing(a, b)
     assert all(th.isfinite(value).all() for value in a.values())

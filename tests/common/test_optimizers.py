@@ -9,7 +9,7 @@ from gcrl_zoo.common.learner import Updater
 from gcrl_zoo.common.optimized_policy import metric_of
 from tests.support.case import weights_of
 from tests.support.envs import make_env, make_store
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 from tests.support.value_learner import ValueLearner, ValuePolicy
 
 SPACES = spaces.Box(-1, 1, (2,)), spaces.Discrete(3)
@@ -61,7 +61,7 @@ def test_what_would_train_wrongly_is_refused_before_training(policy_class, words
         ValueLearner(policy_class, make_env(), dataset=make_store(), device="cpu")
 
 
-@every_case
+@every_trajectory_case
 def test_a_method_may_have_one(case):
     policy = case.make().policy
     assert list(policy.optimizers) == ["optimizer"] and policy.learning_rates(0.5) == {"optimizer": 0.5}

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNorm
 from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
 from tests.support.case import data_of, differing, weights_of
 from tests.support.envs import PointEnv
-from tests.support.matrix import every_case, sources_of
+from tests.support.matrix import every_trajectory_case, sources_of
 
 
 class Changed(VecEnvWrapper):
@@ -122,7 +122,7 @@ def test_normalised_rewards_change_nothing(case, source, tmp_path):
     case.algorithm.load(tmp_path / "agent", env=env).learn(20)
 
 
-@every_case
+@every_trajectory_case
 def test_normalised_observations_are_refused(case):
     for wrap in (
         VecNormalize,

@@ -5,8 +5,8 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.sac.policies import SACPolicy
 
-from tests.support.case import all_cases, policy_for
-from tests.support.matrix import every_case
+from tests.support.case import policy_for, trajectory_cases
+from tests.support.matrix import every_trajectory_case
 
 
 def policy_of(case):
@@ -20,7 +20,7 @@ def refusal(call, *words):
     assert "\n" not in message and message.endswith(".") and all(word in message for word in words), message
 
 
-@every_case
+@every_trajectory_case
 def test_policies_of_others_are_refused(case):
     env, name, own = case.env(), case.algorithm.__name__, policy_of(case).__name__
     refusal(lambda: case.algorithm("FooPolicy", env), name, "'FooPolicy'", "MlpPolicy, CnnPolicy, MultiInputPolicy")
@@ -29,7 +29,7 @@ def test_policies_of_others_are_refused(case):
     for policy in (3, None, case.make(env).policy):
         words = f"an object of type {type(policy).__name__}", f"subclass of {own}"
         refusal(lambda policy=policy: case.algorithm(policy, env), name, *words)
-    for other in all_cases():
+    for other in trajectory_cases():
         if other.name != case.name:
             words = name, own, policy_of(other).__name__, f"of {other.algorithm.__name__})"
             refusal(lambda other=other: case.algorithm(policy_of(other), env), *words)
@@ -37,7 +37,7 @@ def test_policies_of_others_are_refused(case):
             refusal(lambda theirs=theirs: case.algorithm(theirs, env), name, "is Theirs", other.algorithm.__name__)
 
 
-@every_case
+@every_trajectory_case
 def test_own_policies_and_their_subclasses_are_taken(case, tmp_path):
     env = case.env()
     theirs = type("Theirs", (policy_of(case),), {})
@@ -52,14 +52,14 @@ def test_own_policies_and_their_subclasses_are_taken(case, tmp_path):
 def zips(tmp_path_factory):
     """An agent of each method, and of two algorithms of SB3."""
     folder = tmp_path_factory.mktemp("zips")
-    for case in all_cases():
+    for case in trajectory_cases():
         case.make().save(folder / f"{case.algorithm.__name__}.zip")
     PPO("MlpPolicy", "CartPole-v1", device="cpu").save(folder / "PPO.zip")
     SAC("MlpPolicy", "Pendulum-v1", device="cpu").save(folder / "SAC.zip")
     return folder
 
 
-@every_case
+@every_trajectory_case
 def test_zips_of_others_are_refused(case, zips):
     for path in sorted(zips.iterdir()):
         if path.stem == case.algorithm.__name__:

@@ -10,8 +10,8 @@ import torch as th
 from gcrl_zoo import BC, DT
 from gcrl_zoo.common.window_policies import WindowPolicy
 from gcrl_zoo.methods.bc.policies import BCPolicy
-from tests.support.case import all_cases, differing
-from tests.support.matrix import every_case, every_variant, variants
+from tests.support.case import differing, trajectory_cases
+from tests.support.matrix import every_trajectory_case, every_variant, variants
 
 WINDOWS = [
     pytest.param(case, variant, id=f"{case}-{name}")
@@ -58,7 +58,7 @@ def test_save_and_load(case, variant, tmp_path):
     assert_same_play(model.policy, loaded, env)
 
 
-@every_case
+@every_trajectory_case
 def test_save_and_load_in_other_spaces(case, tmp_path):
     model, env = learned(case, "goal", "discrete")
     model.policy.save(tmp_path / "policy.pt")
@@ -66,7 +66,7 @@ def test_save_and_load_in_other_spaces(case, tmp_path):
     assert_same_play(model.policy, copy.deepcopy(model.policy), env)
 
 
-@every_case
+@every_trajectory_case
 def test_a_policy_with_other_arguments_is_saved_too(case, tmp_path):
     changed = {"action_head": "bins", "action_head_kwargs": {"n_bins": 5}, "optimizer_class": th.optim.Adam}
     model, env = learned(case, policy_kwargs=changed)
@@ -104,7 +104,7 @@ def test_what_is_no_policy_of_that_class_is_refused_in_one_sentence(tmp_path):
             BCPolicy.load(tmp_path / other)
 
 
-@every_case
+@every_trajectory_case
 def test_forward_and_its_trace_are_predict(case):
     """At the beginning of an episode, for policies with memory."""
     model, env = learned(case, "dict", "box" if case.name in ("bc", "dt") else "discrete")
@@ -115,7 +115,7 @@ def test_forward_and_its_trace_are_predict(case):
         np.testing.assert_allclose(module(tensors).detach(), expected, rtol=0, atol=2e-6)
 
 
-@pytest.mark.parametrize("case", [case for case in all_cases() if case.name in ("bco", "gcsl_vicreg")], ids=str)
+@pytest.mark.parametrize("case", [case for case in trajectory_cases() if case.name in ("bco", "gcsl_vicreg")], ids=str)
 def test_forward_can_be_exported(case):
     model, env = learned(case)
     policy, observation = model.policy, env.reset()

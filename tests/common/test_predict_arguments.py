@@ -8,9 +8,9 @@ from gymnasium import spaces
 from gcrl_zoo.common.window_policies import WindowPolicy
 from gcrl_zoo.wrappers import ReturnToGo
 from tests.common.test_bad_input import refusal
-from tests.support.case import all_cases
+from tests.support.case import trajectory_cases
 from tests.support.envs import PointEnv
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 
 class WithCategories(gym.ObservationWrapper):
@@ -41,7 +41,7 @@ def each_entry(space, value):
     return {key: value(each) for key, each in space.items()} if isinstance(space, spaces.Dict) else value(space)
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("n", [None, 2], ids=["one", "batch"])
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int64, list])
 def test_the_dtype_of_an_observation_does_not_matter(case, n, dtype):
@@ -54,7 +54,7 @@ def test_the_dtype_of_an_observation_does_not_matter(case, n, dtype):
     np.testing.assert_array_equal(model.predict(given, deterministic=True)[0], expected)
 
 
-@pytest.mark.parametrize("case", [case for case in all_cases() if case.algorithm.needs.return_to_go], ids=str)
+@pytest.mark.parametrize("case", [case for case in trajectory_cases() if case.algorithm.needs.return_to_go], ids=str)
 def test_the_dtype_of_the_return_to_go_does_not_matter_in_learning(case):
     model = case.make(WideReturn(ReturnToGo(PointEnv()))).learn(40)
     assert model.num_timesteps == 40
@@ -68,7 +68,7 @@ OUTSIDE["negative"] = "several", [1, -1]
 WRONG = [(key, value, n) for key, value in OUTSIDE.values() for n in (None, 2) if n is None or np.min(value) >= 0]
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize(("key", "value", "n"), WRONG, ids=str)
 def test_a_category_that_does_not_exist_is_refused(case, key, value, n):
     env = case.wrap(WithCategories(PointEnv()))
@@ -84,7 +84,11 @@ STATES = {"text": "x", "number": 5, "empty": (), "list": [], "nothing": (None,) 
 
 with_memory = pytest.mark.parametrize(
     "case",
-    [case for case in all_cases() if issubclass(case.algorithm.policy_aliases["MultiInputPolicy"], WindowPolicy)],
+    [
+        case
+        for case in trajectory_cases()
+        if issubclass(case.algorithm.policy_aliases["MultiInputPolicy"], WindowPolicy)
+    ],
     ids=str,
 )
 

@@ -14,7 +14,7 @@ from gcrl_zoo.common.observations import is_batch, to_batch
 from tests.common.test_bad_input import refusal
 from tests.support.case import data_of
 from tests.support.envs import OBSERVATION_SPACES, PointEnv
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 SPACES = {
     **{key: space for key, space in OBSERVATION_SPACES.items() if key != "image"},
@@ -73,7 +73,7 @@ def test_images_come_in_both_layouts():
         assert batch.shape == (1, 1, 36, 36) and was_batch == several
 
 
-@every_case
+@every_trajectory_case
 def test_what_gymnasium_resets_to_is_refused(case):
     """Stable-Baselines3's own sentence for the Gymnasium API in place of that of a VecEnv."""
     model = case.make()
@@ -91,7 +91,7 @@ WRONG = {
 }
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_what_does_not_fit_is_refused(case, wrong):
     model = case.make()

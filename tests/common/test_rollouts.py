@@ -17,7 +17,7 @@ from gcrl_zoo.common.play_length import as_timesteps, as_train_freq
 from gcrl_zoo.zoo.trust import check_agent
 from tests.support.case import data_of
 from tests.support.envs import PointEnv
-from tests.support.matrix import every_case, sources_of
+from tests.support.matrix import every_trajectory_case, sources_of
 
 ROUND = 12  # `train_freq` of all cases
 
@@ -189,7 +189,7 @@ def test_a_train_freq_that_is_none(value):
         as_train_freq(value)
 
 
-@every_case
+@every_trajectory_case
 def test_a_zip_holds_it_as_json(case, tmp_path):
     """And the check of downloaded agents takes it."""
     for given in (TrainFreq(2, TrainFrequencyUnit.EPISODE), [2, "episode"], (np.int64(2), TrainFrequencyUnit.EPISODE)):
@@ -201,7 +201,7 @@ def test_a_zip_holds_it_as_json(case, tmp_path):
         assert case.algorithm.load(tmp_path / "agent.zip").train_freq == model.train_freq == (2, "episode")
 
 
-@every_case
+@every_trajectory_case
 def test_the_constructor_refuses_it(case, tmp_path):
     with pytest.raises(ValueError, match=r"^train_freq is \(1, 'episodes'\); give "):
         case.make(train_freq=(1, "episodes"))

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.support.case import data_of
-from tests.support.matrix import every_case, sources_of
+from tests.support.matrix import every_trajectory_case, sources_of
 
 
 def runs(folder):
@@ -25,7 +25,7 @@ def test_a_run_is_named_after_its_algorithm(case, source, tmp_path):
     assert runs(tmp_path) == sorted([f"{name}_1", f"{name}_2", "mine_1", "mine_2"])
 
 
-@every_case
+@every_trajectory_case
 def test_so_are_those_of_third_parties(case, tmp_path):
     theirs = type("Theirs", (case.algorithm,), {})
     env = case.env()

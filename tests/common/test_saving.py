@@ -11,7 +11,7 @@ import torch as th
 
 from tests.support.case import data_of, differing, weights_of
 from tests.support.envs import make_store
-from tests.support.matrix import every_case, sources_of
+from tests.support.matrix import every_case, every_trajectory_case, sources_of, sources_of_all
 
 
 def actions_of(model, observations):
@@ -35,7 +35,7 @@ def test_a_loaded_agent_acts_the_same(case, tmp_path, observation, action):
         assert loaded.num_timesteps == model.num_timesteps
 
 
-@sources_of("own play", "dataset")
+@sources_of_all("own play", "dataset")
 def test_a_loaded_agent_learns_on(case, source, tmp_path):
     data = data_of(source)
     model = case.make(**data).learn(60)
@@ -47,7 +47,7 @@ def test_a_loaded_agent_learns_on(case, source, tmp_path):
     assert loaded._n_updates > model._n_updates
 
 
-@every_case
+@every_trajectory_case
 def test_a_target_return_given_to_load_is_asked_for(case, tmp_path):
     case.make(target_return=3.0).learn(60).save(tmp_path / "agent")
     assert case.algorithm.load(tmp_path / "agent").policy.target_return == 3
@@ -108,7 +108,7 @@ def test_saves_to_names_paths_and_handles(case, tmp_path, give):
     assert not differing(weights_of(model), weights_of(case.algorithm.load(tmp_path / "agent.zip")))
 
 
-@every_case
+@every_trajectory_case
 def test_a_failed_save_leaves_the_old_file_whole(case, tmp_path, monkeypatch):
     model = case.make().learn(30)
     model.save(tmp_path / "agent")
@@ -214,7 +214,7 @@ def test_an_agent_of_a_store_does_not_take_to_other_data_unasked(case, source, t
     assert asked.replay_buffer.n_episodes
 
 
-@every_case
+@every_trajectory_case
 def test_scales_and_targets_can_be_changed_when_loading(case, tmp_path):
     case.make().learn(60).save(tmp_path / "agent")
     loaded = case.algorithm.load(tmp_path / "agent", return_scale=7.0, target_return=70.0)

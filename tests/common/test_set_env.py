@@ -40,7 +40,7 @@ def env_of(case, n_envs=1, observation="box"):
 def test_set_env_as_in_sb3(case, tmp_path):
     """``test_set_env`` of SB3."""
     env, other = env_of(case), env_of(case)
-    model = case.make(env, gradient_steps=1).learn(32)
+    model = case.make(env).learn(32)
     model.set_env(other, force_reset=True)
     assert model._last_obs is None
     model.learn(32, reset_num_timesteps=True)

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from tests.support.case import all_cases, differing, weights_of
+from tests.support.case import differing, trajectory_cases, weights_of
 from tests.support.envs import make_store
 
 VARIANTS = [
     pytest.param(case, variant, id=f"{case.name}-{name}")
-    for case in all_cases()
+    for case in trajectory_cases()
     if case.algorithm.needs.stream
     for name, variant in case.variants.items()
 ]

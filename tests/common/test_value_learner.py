@@ -12,14 +12,14 @@ from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust import check_agent
 from tests.common import test_conformance, test_device, test_learning_anew, test_resume, test_saving
-from tests.support.case import Case, data_of, differing
+from tests.support.case import TrajectoryCase, data_of, differing
 from tests.support.chain import make_chain
 from tests.support.envs import make_store
 from tests.support.meta_device import LeftTheDevice
 from tests.support.throw_away import ROOT
 from tests.support.value_learner import ValueLearner, ValuePolicy
 
-CASE = Case(
+CASE = TrajectoryCase(
     name="value_learner",
     algorithm=ValueLearner,
     kwargs={
@@ -103,7 +103,7 @@ def test_a_step_and_the_hook_stay_on_the_device():
     test_device.take_steps(CASE)
     waits = type("Waits", (ValueLearner,), {"after_update": lambda self: self.policy.return_scale.item()})
     with pytest.raises(LeftTheDevice):
-        test_device.take_steps(Case(**{**vars(CASE), "algorithm": waits}))
+        test_device.take_steps(TrajectoryCase(**{**vars(CASE), "algorithm": waits}))
 
 
 # ------------------------------------------------------------------ optimizers and target network
@@ -191,14 +191,14 @@ class Demanding(ValueLearner):
 
 @pytest.mark.parametrize(("demand", "told"), [("goals", "acts towards goals"), ("return_to_go", "'return_to_go'")])
 def test_so_do_goals_and_returns_of_the_environment(demand, told):
-    case = Case(**{**vars(CASE), "algorithm": Demanding})
+    case = TrajectoryCase(**{**vars(CASE), "algorithm": Demanding})
     case.make(case.env())
     with pytest.raises(ValueError, match=told):
         case.make(case.env(), demand=demand)
 
 
 def test_so_does_the_stream():
-    case = Case(**{**vars(CASE), "algorithm": Demanding})
+    case = TrajectoryCase(**{**vars(CASE), "algorithm": Demanding})
     data = {**data_of("dataset"), "stream": make_store(seed=1)}
     case.make(**data, demand="stream")
     with pytest.raises(ValueError, match="cannot use a `stream`"):

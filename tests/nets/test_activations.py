@@ -11,7 +11,7 @@ from gcrl_zoo.nets.encoders import ImageEncoder
 from tests.common.test_bad_input import refusal
 from tests.support.case import differing
 from tests.support.envs import assert_same_actions
-from tests.support.matrix import every_case, every_variant
+from tests.support.matrix import every_trajectory_case, every_variant
 
 
 class Sine(nn.Module):
@@ -55,7 +55,7 @@ def test_it_is_in_all_networks(case, variant):
     assert not found and any(isinstance(each, Sine) for each in policy.modules())
 
 
-@every_case
+@every_trajectory_case
 def test_agents_learn_with_it_and_keep_it(case, tmp_path):
     """A class of torch and a name, in the zip and in a file of the policy."""
     env, written = case.env(), nn.GELU if case.name.startswith("dt") else "SiLU"

@@ -18,7 +18,7 @@ from gcrl_zoo.nets.encoders import ExtractingEncoder
 from tests.common.test_bad_input import refusal
 from tests.support.case import differing
 from tests.support.envs import OBSERVATION_SPACES, PointEnv, assert_same_actions
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 
 class Mine(BaseFeaturesExtractor):
@@ -52,7 +52,7 @@ class Liar(FlattenExtractor):
 MINE = {"features_extractor_class": Mine, "features_extractor_kwargs": {"features_dim": 4, "gain": 0.5}}
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("observation", ["dict", "goal"])
 def test_agents_learn_with_one(case, observation, tmp_path):
     """Its weights are trained and saved, its options reach it, and each entry has its own."""
@@ -77,7 +77,7 @@ def test_a_goal_is_extracted_as_the_state_that_it_names():
     assert dict(policy.goal_encoder.items())["achieved_goal"] is encoder
 
 
-@every_case
+@every_trajectory_case
 def test_vectors_are_standardised_before_it_sees_them(case):
     model = case.make(policy_kwargs=MINE).learn(42)
     encoder = dict(model.policy.encoder.items())["observation"]
@@ -119,7 +119,7 @@ def test_sb3s_network_for_images_is_taken():
     assert encoder(th.as_tensor(space.sample())[None]).shape == (1, 16)
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize(
     ("extractor", "kwargs"),
     [(NatureCNN, {}), (CombinedExtractor, {}), (Liar, {}), (Mine, {"gian": 1}), (Mine, {"features_dim": "many"})],
@@ -132,7 +132,7 @@ def test_one_that_does_not_fit_is_refused_in_one_sentence(case, extractor, kwarg
     )
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("wrong", ["NatureCNN", nn.Flatten, 3])
 def test_what_is_none_is_refused_in_one_sentence(case, wrong):
     refused = {"features_extractor_class": wrong}

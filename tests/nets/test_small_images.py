@@ -11,7 +11,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from gcrl_zoo.common.policies import make_encoder
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.nets.encoders import ImageEncoder, SmallImageEncoder
-from tests.support.matrix import every_case
+from tests.support.matrix import every_trajectory_case
 
 STACKS = ((4, 7, 7, 3), (4, 3, 7, 7), (2, 1, 1, 1), (4, 200, 35, 1))
 FIRST = ((3, 7, 7), (1, 1, 1), (2, 9, 4), (3, 35, 200))  # channels first
@@ -72,7 +72,7 @@ def test_symbols_and_grey_levels_are_scaled_alike_and_a_pixel_that_hardly_moved_
     assert abs(out.mean()) < 1e-3 > abs(out.std() - 1) and out.abs().max() < 3
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("shapes", [FIRST + STACKS, LAST + STACKS], ids=["channels first", "channels last"])
 def test_agents_learn_from_all_of_them(case, shapes):
     """Plain and stacked, side by side in a Dict, where SB3 wants all images of one layout."""
@@ -85,7 +85,7 @@ def test_agents_learn_from_all_of_them(case, shapes):
     model.predict(env.reset())
 
 
-@every_case
+@every_trajectory_case
 @pytest.mark.parametrize("stacked", [False, True])
 def test_agents_learn_from_minigrids_images_in_a_dataset(case, stacked):
     """A dataset keeps them as the environment makes them; SB3 shows plain ones with the channels first."""

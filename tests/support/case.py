@@ -1,4 +1,4 @@
-"""What the tests need to know about a method. A new method adds ``tests/cases/NAME.py``, which defines ``CASE``."""
+"""Describes a method to the tests. A new method adds ``tests/cases/NAME.py``, which defines ``CASE``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -48,18 +48,17 @@ class Contest:
     seeds: tuple[int, ...] = (0, 1, 2)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Case:
     """
+    A method that is any Stable-Baselines3 algorithm.
+
     :param name: of the method
     :param algorithm: its class
-    :param kwargs: constructor arguments that make it small and quick
+    :param kwargs: constructor arguments that make it small and quick. The tests learn for multiples of 4 timesteps of
+        each environment, so an on-policy method takes ``n_steps=4``
     :param action_spaces: key of ``tests.support.envs.ACTION_SPACES`` -> whether the method can act in it
     :param observation_spaces: key of ``tests.support.envs.OBSERVATION_SPACES`` -> whether the method can learn from it
-    :param sources: what it can learn from: "own play", "dataset", "dataset + stream", "dataset + own play",
-        "stream + own play"
-    :param variants: further constructor arguments by name, each to go through the device and resume tests
-    :param contests: tasks that it learns
     """
 
     name: str
@@ -67,21 +66,21 @@ class Case:
     kwargs: Mapping[str, Any]
     action_spaces: Mapping[str, bool]
     observation_spaces: Mapping[str, bool]
-    sources: tuple[str, ...]
-    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
-    contests: tuple[Contest, ...] = ()
+
+    #: What it learns from; see ``TrajectoryCase``.
+    sources: tuple[str, ...] = ("own play",)
+    #: What it raises in an environment with a space that it does not support; ``{}`` stands for the kind of space.
+    refusal: ClassVar[tuple[type[Exception], str]] = (AssertionError, "{}")
 
     def __str__(self) -> str:
         return self.name
 
     def wrap(self, env: gym.Env) -> gym.Env:
-        """With goals or returns, where the method cannot do without."""
-        if self.algorithm.needs.return_to_go and not Roles.of(env.observation_space).return_to_go:
-            env = ReturnToGo(env)
-        return ask_for_goals(env) if self.algorithm.needs.goals else env
+        """Wrap an environment with what the method requires."""
+        return env
 
     def env(self, observation: str = "box", action: str = "discrete", n_envs: int = 1, **kwargs: Any) -> VecEnv:
-        """As ``tests.support.envs.make_env``, with goals or returns where the method cannot do without."""
+        """As ``tests.support.envs.make_env``, wrapped with what the method requires."""
         return make_env(observation, action, n_envs, wrap=self.wrap, **kwargs)
 
     def make(self, env: VecEnv | None = None, **kwargs: Any) -> BaseAlgorithm:
@@ -92,6 +91,30 @@ class Case:
         return self.algorithm(policy_for(env.observation_space), env, **settings)
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryCase(Case):
+    """
+    A method that learns from stored trajectories: a ``TrajectoryAlgorithm``.
+
+    :param sources: what it can learn from: "own play", "dataset", "dataset + stream", "dataset + own play",
+        "stream + own play"
+    :param variants: further constructor arguments by name, each to go through the device and resume tests
+    :param contests: tasks that it learns
+    """
+
+    sources: tuple[str, ...]
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: {"default": {}})
+    contests: tuple[Contest, ...] = ()
+    #: In one sentence.
+    refusal: ClassVar[tuple[type[Exception], str]] = (ValueError, r"^[^\n]*{}[^\n]*\.$")
+
+    def wrap(self, env: gym.Env) -> gym.Env:
+        """Add goals or returns if the method needs them."""
+        if self.algorithm.needs.return_to_go and not Roles.of(env.observation_space).return_to_go:
+            env = ReturnToGo(env)
+        return ask_for_goals(env) if self.algorithm.needs.goals else env
+
+
 def policy_for(space: spaces.Space) -> str:
     """The alias that a user would write."""
     if isinstance(space, spaces.Dict):
@@ -100,9 +123,14 @@ def policy_for(space: spaces.Space) -> str:
 
 
 def all_cases() -> list[Case]:
-    """Found by looking, so that a new method changes no existing file."""
+    """The case of each module in ``tests.cases``: a new method changes no existing file."""
     names = sorted(info.name for info in pkgutil.iter_modules(cases.__path__))
     return [importlib.import_module(f"{cases.__name__}.{name}").CASE for name in names]
+
+
+def trajectory_cases() -> list[TrajectoryCase]:
+    """The cases of methods that learn from stored trajectories."""
+    return [case for case in all_cases() if isinstance(case, TrajectoryCase)]
 
 
 class ShuffledPairs(GoalPairs):

@@ -1,25 +1,38 @@
-"""Which tests run for which methods: parametrisation over all cases."""
+"""Parametrisation of tests over the cases of methods, their sources of data and their variants."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pytest
 
-from tests.support.case import all_cases
+from tests.support.case import Case, all_cases, trajectory_cases
 
+#: Each method, whatever kind of Stable-Baselines3 algorithm it is.
 every_case = pytest.mark.parametrize("case", all_cases(), ids=str)
-variants = [(case, name, variant) for case in all_cases() for name, variant in case.variants.items()]
+every_trajectory_case = pytest.mark.parametrize("case", trajectory_cases(), ids=str)
+variants = [(case, name, variant) for case in trajectory_cases() for name, variant in case.variants.items()]
 every_variant = pytest.mark.parametrize(
     ("case", "variant"), [pytest.param(case, variant, id=f"{case}-{name}") for case, name, variant in variants]
 )
 
 
 def sources_of(*sources: str) -> pytest.MarkDecorator:
-    """Each case with each of these sources (all, if none is named) that it can learn from."""
+    """Each trajectory method with each of these sources (all, if none is named) that it can learn from."""
+    return _with_sources(trajectory_cases(), sources)
+
+
+def sources_of_all(*sources: str) -> pytest.MarkDecorator:
+    """Each method with each of these sources (all, if none is named); others than trajectory methods have own play."""
+    return _with_sources(all_cases(), sources)
+
+
+def _with_sources(cases: Iterable[Case], sources: tuple[str, ...]) -> pytest.MarkDecorator:
     return pytest.mark.parametrize(
         ("case", "source"),
         [
             pytest.param(case, source, id=f"{case}-{source}")
-            for case in all_cases()
+            for case in cases
             for source in case.sources
             if source in (sources or case.sources)
         ],
