@@ -12,10 +12,10 @@ CHECKED := gcrl_zoo wrappers hyperparams tests benchmarks
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-gpu pytest lint type docs readme format clean
+.PHONY: help install train test test-gpu pytest lint type docs readme dist format clean
 
 help:
-	@echo "make train | test | test-gpu | format | lint | type | pytest | docs | readme | install | clean"
+	@echo "make train | test | test-gpu | format | lint | type | pytest | docs | readme | dist | install | clean"
 
 install: $(INSTALLED)
 
@@ -52,6 +52,18 @@ docs: $(INSTALLED)
 readme: $(INSTALLED)
 	python docs/methods_table.py
 	python docs/parameters_table.py
+
+# Build wheel and sdist, and train an agent with each in an environment that has nothing else.
+dist: $(INSTALLED)
+	rm -rf dist build/dist
+	python -m hatchling build -d dist
+	python -m venv build/dist
+	for package in dist/*.whl dist/*.tar.gz; do \
+		build/dist/bin/python -m pip install -c constraints.txt $$package && \
+		(cd build/dist && bin/python -m rl_zoo3.train --algo gcsl_vicreg -n 1000 --num-threads 1 --eval-freq -1 -f logs && \
+		bin/python -m rl_zoo3.enjoy --algo gcsl_vicreg -f logs --num-threads 1 --no-render -n 200) || exit 1; \
+		build/dist/bin/python -m pip uninstall -y gcrl_zoo; \
+	done
 
 format: $(INSTALLED)
 	ruff check --fix $(CHECKED)
