@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,10 +13,11 @@ import numpy as np
 from gymnasium import Space
 
 from gcrl_zoo.data.checks import is_number, is_whole, optional_whole, whole
-from gcrl_zoo.data.columns import SLOT, Columns, Rows
+from gcrl_zoo.data.columns import SLOT, Table
+from gcrl_zoo.data.columns.growing import GrowingArrays
 from gcrl_zoo.data.episode import FLOAT, INT, Array, Episode, EpisodeError
 from gcrl_zoo.data.formats import own
-from gcrl_zoo.data.tape import Tape
+from gcrl_zoo.data.rows import Change, Rows, Shown, Stack
 
 
 class TrajectoryStore:
@@ -48,15 +49,14 @@ class TrajectoryStore:
         self.observation_space = observation_space
         self.action_space = action_space
         self._read_only = False
-        self._unlabelled = False
-        self._changes: dict[str, Callable[[Array], Array]] = {}  # of what is read, by column
+        self._shown = Shown()
         self._made_at: int | None = None  # for a view of some episodes: the version that it shows
 
         # What grows lies in objects that views share: one row per slot, one per step (its slot), one per episode.
         limit = None if capacity is None else capacity + capacity // 4
-        self._slots = Columns(limit, name)
-        self._steps = Tape({"slot": ((), SLOT)}, limit=limit)
-        self._episodes = Tape(
+        self._table = Table(limit, name)
+        self._steps = GrowingArrays({"slot": ((), SLOT)}, limit=limit)
+        self._episodes = GrowingArrays(
             {"last": ((), SLOT), "length": ((), INT), "return": ((), FLOAT), "terminated": ((), np.dtype(np.bool_))}
         )
 
@@ -81,7 +81,7 @@ class TrajectoryStore:
             n_slots = sum(episode.length + 1 for episode in episodes if isinstance(episode, Episode))
         if n_slots is not None:
             n_slots = n_slots if capacity is None else min(n_slots, capacity)
-            store._slots.reserve(n_slots)
+            store._table.reserve(n_slots)
             store._steps.reserve(n_slots)
         count = 0
         try:
@@ -110,27 +110,32 @@ class TrajectoryStore:
     @property
     def version(self) -> int:
         """Grows with each append."""
-        return self._slots.version
+        return self._table.version
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use, compressed images as they are; memory-mapped files do not count."""
+        return self._table.nbytes
 
     @property
     def has_actions(self) -> bool:
         """Whether actions can be read: they were recorded, and this is no :meth:`unlabelled` view."""
-        return "actions" in self._slots.layout and not self._unlabelled
+        return "actions" in self._table.layout and "actions" not in self._shown.hidden
 
     @property
     def has_rewards(self) -> bool:
         """Whether rewards were recorded."""
-        return "rewards" in self._slots.layout
+        return "rewards" in self._table.layout
 
     @property
     def observation_keys(self) -> tuple[str, ...]:
         """Columns with observations; none before the first episode."""
-        return self._slots.observation_keys
+        return self._table.observation_keys
 
     @property
     def extra_keys(self) -> tuple[str, ...]:
         """Columns with extras; none before the first episode."""
-        return self._slots.extra_keys
+        return self._table.extra_keys
 
     @property
     def slots(self) -> Array:
@@ -152,12 +157,12 @@ class TrajectoryStore:
     @property
     def first(self) -> Array:
         """int32, indexed by slot: the first slot of its episode."""
-        return self._slots.arrays["first"]
+        return self._table.arrays.arrays["first"]
 
     @property
     def last(self) -> Array:
         """int32, indexed by slot: the last slot of its episode."""
-        return self._slots.arrays["last"]
+        return self._table.arrays.arrays["last"]
 
     @property
     def returns(self) -> Array:
@@ -190,7 +195,7 @@ class TrajectoryStore:
         :return: what gives a column as ``rows[column]``
         """
         self._check_fresh()
-        return Rows(self._slots, slots, self._check_readable, self._changes)
+        return Rows(self._table, slots, self._shown, self._check_readable)
 
     def episode(self, i: int) -> Episode:
         """A copy of the i-th episode; a negative number counts from the newest.
@@ -229,9 +234,9 @@ class TrajectoryStore:
                 f"takes {length + 1} slots, more than the capacity of {self.name} ({self.capacity}); "
                 f"raise the capacity (buffer_size) or cut episodes earlier with max_episode_steps"
             )
-        columns = self._slots.of(episode)
+        columns = self._table.check_and_layout(episode)
         self._make_room(length + 1)
-        first = self._slots.write(columns, length + 1)
+        first = self._table.write(columns, length + 1)
         last = first + length
         step = self._steps.grow(length)
         self._steps.arrays["slot"][step : step + length] = np.arange(first, last)
@@ -277,21 +282,30 @@ class TrajectoryStore:
     def unlabelled(self) -> TrajectoryStore:
         """A view whose actions cannot be read. It grows with its store."""
         view = self._view(self.name)
-        view._unlabelled = True
+        view._shown = replace(self._shown, hidden=frozenset({"actions"}))
         return view
 
-    def changed(self, changes: Mapping[str, Callable[[Array], Array]]) -> TrajectoryStore:
+    def changed(self, changes: Mapping[str, Change]) -> TrajectoryStore:
         """A view in which columns are changed when they are read, such as images whose channels come first.
 
         It needs no memory, and grows with its store.
 
         :param changes: by column, a function of (n, ...) entries that returns n entries, in any shape and dtype
         """
+        return self._showing(self._shown.changed(changes))
+
+    def stacked(self, stacks: Mapping[str, Stack]) -> TrajectoryStore:
+        """A view whose observations are stacks of the last frames, made when they are read.
+
+        It needs no memory, and grows with its store.
+
+        :param stacks: by column
+        """
+        return self._showing(self._shown.stacked(stacks))
+
+    def _showing(self, shown: Shown) -> TrajectoryStore:
         view = self._view(self.name)
-        view._changes = dict(self._changes)
-        for key, change in changes.items():
-            earlier = self._changes.get(key)
-            view._changes[key] = change if earlier is None else partial(_one_after_another, earlier, change)
+        view._shown = shown
         view.observation_space = None  # it is that of the store
         return view
 
@@ -339,15 +353,15 @@ class TrajectoryStore:
         return view
 
     def _check_fresh(self) -> None:
-        if self._made_at is not None and self._made_at != self._slots.version:
+        if self._made_at is not None and self._made_at != self._table.version:
             raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
 
     def _check_readable(self, column: str) -> None:
-        if column in self._slots.layout and not (self._unlabelled and column == "actions"):
+        if column in self._table.layout and column not in self._shown.hidden:
             return
         if column == "actions" and self.n_episodes:
             raise ValueError(f"The actions of {self.name} cannot be read, because this view of it is unlabelled.")
-        known = ", ".join(self._slots.layout) or "no episodes yet"
+        known = ", ".join(self._table.layout) or "no episodes yet"
         raise ValueError(f"There is no column '{column}' in {self.name}; it has {known}.")
 
     def _make_room(self, n_slots: int) -> None:
@@ -355,14 +369,10 @@ class TrajectoryStore:
         if self.capacity is not None:
             while self.n_slots + n_slots > self.capacity:
                 length = int(self.lengths[0])
-                self._slots.drop(length + 1)
+                self._table.drop(length + 1)
                 self._steps.drop(length)
                 self._episodes.drop(1)
-        moved = self._slots.reserve(n_slots)
+        moved = self._table.reserve(n_slots)
         if moved:
-            for numbers in (self._slots["first"], self._slots["last"], self._steps["slot"], self._episodes["last"]):
+            for numbers in (self._steps["slot"], self._episodes["last"]):
                 numbers -= moved
-
-
-def _one_after_another(first: Callable[[Array], Array], second: Callable[[Array], Array], entries: Array) -> Array:
-    return second(first(entries))

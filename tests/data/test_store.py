@@ -64,7 +64,7 @@ def test_append_and_evict_like_a_list(capacity: int | None, seed: int) -> None:
     assert len(versions) == 151
     assert (evicted > 0) == (capacity is not None)
     if capacity is not None:  # memory stays bounded, too
-        assert max(len(array) for array in store._slots.arrays.values()) <= 1.3 * capacity
+        assert max(len(array) for array in store._table.arrays.arrays.values()) <= 1.3 * capacity
 
 
 def test_from_episodes_takes_memory_once_for_a_list_and_for_a_hint() -> None:
@@ -72,7 +72,7 @@ def test_from_episodes_takes_memory_once_for_a_list_and_for_a_hint() -> None:
     for source, n_slots in ((episodes, None), (iter(episodes), 120)):
         store = TrajectoryStore.from_episodes(source, n_slots=n_slots)
         assert_holds(store, episodes)
-        assert len(store._slots.arrays["last"]) == 121
+        assert len(store._table.arrays.arrays["last"]) == 121
     assert_holds(TrajectoryStore.from_episodes(iter(episodes)), episodes)
     assert_holds(TrajectoryStore.from_episodes(episodes, capacity=60), episodes[-10:])
 
@@ -137,7 +137,7 @@ def test_best_takes_the_highest_returns_and_later_ones_among_equals() -> None:
         view = store.best(fraction)
         assert_holds(view, [episodes[i] for i in chosen])
         assert view.take("observation", view.steps).base is None
-        assert view._slots is store._slots  # the columns are shared
+        assert view._table is store._table  # the columns are shared
     assert_holds(store.best(4 / 7).best(0.25), [episodes[4]])
     for fraction in (0, 1.01, float("nan")):
         with pytest.raises(ValueError, match="give a number in"):

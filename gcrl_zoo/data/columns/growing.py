@@ -1,26 +1,24 @@
-"""The memory under a store: columns that grow at the end and are dropped from the front."""
+"""Arrays that grow at the end and are dropped from the front."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
-from gcrl_zoo.data.episode import Array, DType
+from gcrl_zoo.data.arrays import Array
+from gcrl_zoo.data.columns.base import Layout
 from gcrl_zoo.data.memory import memory_for
 
-Layout: TypeAlias = Mapping[str, tuple[tuple[int, ...], DType]]  # column -> (shape of one row, dtype)
 
-
-class Tape:
-    """Columns of equal length whose live rows ``start:stop`` are always contiguous.
+class GrowingArrays:
+    """Arrays of equal length whose live rows ``start:stop`` are always contiguous.
 
     New rows go behind the last one. When the arrays are full, the live rows move back to the beginning if that frees
     enough room, and else to larger arrays: either way a row is moved a constant number of times on average.
 
-    :param layout: shape of one row and dtype of each column
+    :param layout: shape of one row and dtype of each array
     :param offset: rows at the beginning that are never used and stay zero
     :param limit: rows beyond which the arrays grow only when the live rows would not fit
     :param name: what messages call the data
@@ -31,13 +29,13 @@ class Tape:
         self.offset, self.limit, self.name = offset, limit, name
         self.start = self.stop = self.rows = offset
         self.version = 0  # counts the changes
-        self.add_columns(layout)
+        self.add_arrays(layout)
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def __getitem__(self, key: str) -> Array:
-        """The live rows of one column, not copied."""
+        """The live rows of one array, not copied."""
         return self.arrays[key][self.start : self.stop]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -45,8 +43,13 @@ class Tape:
         arrays = {key: array[: self.stop] for key, array in self.arrays.items()}
         return {**self.__dict__, "arrays": arrays, "rows": self.stop}
 
-    def add_columns(self, layout: Layout) -> None:
-        """Add columns, which only a tape without rows can.
+    @property
+    def nbytes(self) -> int:
+        """Memory in use, the room behind the last row included."""
+        return sum(array.nbytes for array in self.arrays.values())
+
+    def add_arrays(self, layout: Layout) -> None:
+        """Add arrays, which is possible only while there are no rows.
 
         :raises ValueError: they do not fit into memory
         """
@@ -55,13 +58,13 @@ class Tape:
             for key, (shape, dtype) in layout.items():
                 self.arrays[key] = np.zeros((self.rows, *shape), dtype=dtype)
 
-    def select(self, rows: Array) -> Tape:
-        """A new tape with copies of these live rows."""
-        tape = Tape({key: (array.shape[1:], array.dtype) for key, array in self.arrays.items()})
-        tape.grow(len(rows))
+    def select(self, rows: Array) -> GrowingArrays:
+        """New arrays with copies of these live rows."""
+        chosen = GrowingArrays({key: (array.shape[1:], array.dtype) for key, array in self.arrays.items()})
+        chosen.grow(len(rows))
         for key in self.arrays:
-            tape[key][...] = self[key][rows]
-        return tape
+            chosen[key][...] = self[key][rows]
+        return chosen
 
     def grow(self, n: int) -> int:
         """Add n rows, not yet written, and return the number of the first."""
@@ -83,7 +86,7 @@ class Tape:
             return 0
         live, moved = len(self), self.start - self.offset
         needed = self.offset + live + n
-        # Moving within the arrays must free an eighth of them, or a tape that is almost full would move at every call.
+        # Moving within the arrays must free an eighth of them, or arrays that are almost full would move at every call.
         enlarge = needed > self.rows or moved < self.rows // 8
         rows = self.rows
         if enlarge:

@@ -1,0 +1,107 @@
+"""Reading several columns of a store at the same slots, and showing them in another form than they are stored in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from gcrl_zoo.data.arrays import Array
+from gcrl_zoo.data.columns import Table
+
+Change: TypeAlias = Callable[[Array], Array]
+"""Takes (n, ...) entries of a column and returns n entries, in any shape and dtype."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """How an environment stacks the last frames of an episode, see ``gymnasium.wrappers.FrameStackObservation``.
+
+    :param size: number of frames, the oldest first
+    :param padding: stands for frames from before the episode; None for the first frame of the episode
+    """
+
+    size: int
+    padding: Array | None = None
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a store shows of its table, and in which form.
+
+    :param changes: by column, what is applied to entries that are read
+    :param stacks: by column, how frames are stacked, after the changes
+    :param hidden: columns that must not be read
+    """
+
+    changes: Mapping[str, Change] = field(default_factory=dict)
+    stacks: Mapping[str, Stack] = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+
+    def changed(self, changes: Mapping[str, Change]) -> Shown:
+        """The same with further changes, which come after those that are there."""
+        earlier = dict(self.changes)
+        for key, change in changes.items():
+            earlier[key] = partial(_one_after_another, earlier[key], change) if key in earlier else change
+        return replace(self, changes=earlier)
+
+    def stacked(self, stacks: Mapping[str, Stack]) -> Shown:
+        """The same with other stacks."""
+        return replace(self, stacks={**self.stacks, **stacks})
+
+
+class Rows:
+    """What a store holds at some slots. Packed columns are read together, others when they are asked for.
+
+    :param table: of the store
+    :param slots: of any shape
+    :param shown: in which form
+    :param check: raises an error for a column that must not be read
+    :param records: the packed columns at these slots, if they have been read already
+    """
+
+    def __init__(
+        self, table: Table, slots: Array, shown: Shown, check: Callable[[str], None], records: Array | None = None
+    ) -> None:
+        self._table, self._slots, self._shown, self._check = table, slots, shown, check
+        self._records = table.arrays.records(slots) if records is None else records
+
+    def __getitem__(self, column: str) -> Array:
+        """One column: ``slots.shape`` + the shape of one entry. Packed ones are strided views."""
+        self._check(column)
+        stack = self._shown.stacks.get(column)
+        return self._entries(column, self._slots, self._records) if stack is None else self._stacks(column, stack)
+
+    def part(self, index: Any) -> Rows:
+        """The rows at ``slots[index]``."""
+        records = None if self._records is None else self._records[index]
+        return Rows(self._table, self._slots[index], self._shown, self._check, records)
+
+    def _entries(self, column: str, slots: Array, records: Array | None) -> Array:
+        """Entries at slots, with the changes."""
+        frames = self._table.frames.get(column)
+        values = self._table.arrays.read(column, slots, records) if frames is None else frames.take(slots)
+        if column not in self._shown.changes:
+            return values
+        shape = np.shape(slots)
+        changed = self._shown.changes[column](values.reshape(-1, *values.shape[len(shape) :]))
+        return np.ascontiguousarray(changed).reshape(*shape, *changed.shape[1:])
+
+    def _stacks(self, column: str, stack: Stack) -> Array:
+        """The last frames at each slot: ``slots.shape`` + (size, ...)."""
+        arrays = self._table.arrays
+        wanted = np.asarray(self._slots)[..., None] + np.arange(1 - stack.size, 1)
+        first = arrays.arrays["first"].take(self._slots)[..., None]
+        inside = np.maximum(wanted, first)
+        frames = self._entries(column, inside, arrays.records(inside))
+        if stack.padding is not None:
+            frames = np.array(frames)  # packed columns are views
+            frames[wanted < first] = stack.padding
+        return frames
+
+
+def _one_after_another(first: Change, second: Change, entries: Array) -> Array:
+    return second(first(entries))
