@@ -19,7 +19,7 @@ import yaml
 from huggingface_sb3 import EnvironmentName
 
 from gcrl_zoo.registry import Method
-from gcrl_zoo.zoo.hyperparams import read_blocks
+from gcrl_zoo.zoo.hyperparams import base_blocks
 
 # What trains again: by its name in args.yml, an option of rl_zoo3.train and its default, which need not be written.
 OPTIONS: dict[str, tuple[str, Any]] = {
@@ -183,7 +183,7 @@ def tuned_environments(method: Method) -> list[str]:
     :param method: of the registry
     :return: environments that its YAML file has a block for, and that are installed
     """
-    return [env_id for env_id in read_blocks(method.yaml) if env_id in gymnasium.registry]
+    return [env_id for env_id in base_blocks(method.yaml) if env_id in gymnasium.registry]
 
 
 def train(folder: Path, algo: str, env_id: str, seed: int, extra: Sequence[str]) -> None:

@@ -5,6 +5,9 @@ A block is named after its environment, or ``default``. A block whose numbers on
 ``Hopper-v5 with dataset``; it is used only if a ``dataset`` is given, and then before the block ``Hopper-v5``. The same
 holds for ``stream``.
 
+A method's file may begin with ``extends: METHOD``. It then starts from the blocks of that method's file; a block of the
+same name is merged into the one there, and ``NAME: null`` removes it.
+
 A preset is a delta. ``-conf exp6`` starts from the block of the environment in ``NAME.yml`` (else its ``default``) and
 lays over it the preset's ``default`` block, then its block of the environment. A preset may begin with
 ``extends: OTHER``, or a list of others: those are laid first, in their order. Mappings are merged key by key; any other
@@ -23,7 +26,7 @@ import yaml
 
 from gcrl_zoo.common.arguments import accepted_arguments
 from gcrl_zoo.common.wording import suggestion
-from gcrl_zoo.registry import Method
+from gcrl_zoo.registry import Method, discover
 from gcrl_zoo.zoo.wrapped import WRAPPED
 
 Block = dict[str, Any]
@@ -87,7 +90,7 @@ def compose(
     :return: where it came from, for people; and the block
     :raises ValueError: no block of the file, or of the preset, is for this run
     """
-    base, names = read_blocks(method.yaml), _names(env_id)
+    base, names = base_blocks(method.yaml), _names(env_id)
     files = [(layer, read_blocks(layer)) for layer in (layers(method, preset) if preset is not None else [])]
     changes = [
         _read(layer, delta, key, env_id)
@@ -167,19 +170,44 @@ def _read(path: Path, blocks: dict[str, Block], key: str, env_id: str) -> tuple[
     return f"{path}[{key}]", block
 
 
-def read_blocks(path: Path) -> dict[str, Block]:
+def base_blocks(path: Path, within: tuple[str, ...] = ()) -> dict[str, Block]:
     """
-    Read a YAML file of ours.
+    Read a method's YAML file, with the blocks of the method that it extends.
 
     :param path: the file
-    :return: blocks by environment id; what a preset extends is left out
+    :param within: methods whose files led here
+    :return: blocks by environment id
+    :raises ValueError: there is no such file, or it extends itself or an unknown method
     """
+    content, name = _content(path), path.stem
+    parent = content.pop(EXTENDS, None)
+    inherited: dict[str, Block] = {}
+    if parent is not None:
+        methods = discover()
+        if parent not in methods or parent in (*within, name):
+            known = ", ".join(sorted(methods.keys() - {name}))
+            raise ValueError(f"{path} extends {parent!r}; name one other method, which does not extend it: {known}.")
+        inherited = base_blocks(methods[parent].yaml, (*within, name))
+    return {key: block for key, block in merge(inherited, content).items() if block is not None}
+
+
+def read_blocks(path: Path) -> dict[str, Block]:
+    """
+    Read a preset.
+
+    :param path: the file
+    :return: blocks by environment id, without those of presets that it extends
+    :raises ValueError: there is no such file
+    """
+    return {key: block for key, block in _content(path).items() if key != EXTENDS}
+
+
+def _content(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ValueError(
             f"There is no {path}, where the method's hyperparameters should be; write it, or pass -conf FILE."
         )
-    blocks = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    return {key: block for key, block in blocks.items() if key != EXTENDS}
+    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
 
 
 def merge(base: Block, delta: Block) -> Block:

@@ -9,7 +9,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from gcrl_zoo.methods.gcsl_vicreg.policies import InputSlot
 from gcrl_zoo.registry import discover
 from gcrl_zoo.wrappers.return_to_go import ReturnToGo
-from gcrl_zoo.zoo.hyperparams import compose, read_blocks
+from gcrl_zoo.zoo.hyperparams import base_blocks, compose
 from tests.cases.gcsl_vicreg import CASE
 from tests.support.envs import PointEnv, make_env, make_store
 
@@ -119,7 +119,7 @@ def test_null_is_learned_and_noise_is_fresh():
 
 def presets():
     method = discover()["gcsl_vicreg"]
-    for env_id in read_blocks(method.yaml):
+    for env_id in base_blocks(method.yaml):
         yield pytest.param(method, None, env_id, "discrete", id=env_id)
     for name, path in method.presets.items():
         for env_id in ("default", "Hopper-v5"):

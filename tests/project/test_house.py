@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from gcrl_zoo.registry import HYPERPARAMS, Method, discover
-from gcrl_zoo.zoo.hyperparams import check_keys, compose, layers, read_blocks
+from gcrl_zoo.zoo.hyperparams import base_blocks, check_keys, compose, layers, read_blocks
 from tests.support.throw_away import ROOT
 
 PACKAGE = ROOT / "gcrl_zoo"
@@ -105,7 +105,7 @@ def blocks() -> Iterator[object]:
             continue  # test_a_method_has_yaml_case_and_page says so
         for preset in (None, *method.presets.values()):
             delta = {key for layer in (layers(method, preset) if preset else []) for key in read_blocks(layer)}
-            for env_id in sorted(read_blocks(method.yaml).keys() | delta):
+            for env_id in sorted(base_blocks(method.yaml).keys() | delta):
                 if not preset or {"default", env_id} & delta:
                     yield pytest.param(
                         method, preset, env_id, id=f"{method.name}-{preset.stem if preset else ''}-{env_id}"

@@ -86,19 +86,19 @@ def test_a_preset_for_a_dataset_asks_for_one(tmp_path):
 def test_what_only_fits_data_is_in_a_block_for_data(algo):
     """A return to ask for, and learning from all episodes, only fit a dataset; exp6 is kept as its notes have it."""
     method = METHODS[algo]
-    for path in (method.yaml, *(method.presets[name] for name in method.presets)):
-        for key, block in hp.read_blocks(path).items():
+    files = {method.yaml: hp.base_blocks(method.yaml)}
+    files |= {path: hp.read_blocks(path) for path in method.presets.values()}
+    for path, blocks in files.items():
+        for key, block in blocks.items():
             for_data = " with " in key or block.get("dataset") or block.get("stream")
-            everything = 1.0 in (block.get("top_fraction"), block.get("top_fraction")) and not path.stem.startswith(
-                "exp6"
-            )
+            everything = block.get("top_fraction") == 1.0 and not path.stem.startswith("exp6")
             assert for_data or not ("target_return" in block or everything), f"{path}[{key}]"
 
 
 @pytest.mark.parametrize("algo", METHODS)
 def test_every_block_is_one_that_some_run_can_get(algo):
     method = METHODS[algo]
-    for key in hp.read_blocks(method.yaml):
+    for key in hp.base_blocks(method.yaml):
         name, _, source = key.partition(hp.WITH)
         assert source in ("", *hp.SOURCES)
         assert f"{method.yaml}[{key}]" == hp.compose(method, None, name, given=[source] if source else [])[0]
@@ -110,7 +110,7 @@ def test_own_play_gets_no_target_that_was_read_off_a_dataset(algo, env, capsys):
     block = read(algo, env)
     assert not block.keys() & {"target_return", "return_scale"} and block["top_fraction"] == 0.1
     assert f"{algo}.yml[default]" in capsys.readouterr().out
-    if f"{env} with dataset" in hp.read_blocks(METHODS[algo].yaml):
+    if f"{env} with dataset" in hp.base_blocks(METHODS[algo].yaml):
         assert read(algo, env, hyperparams={"dataset": "ID"})["target_return"] >= 3600
         assert f"{algo}.yml[{env} with dataset]" in capsys.readouterr().out
 

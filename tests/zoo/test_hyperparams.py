@@ -62,6 +62,32 @@ def test_a_preset_that_extends_itself_or_nothing(read, ninth, extends):
         read("self")
 
 
+def test_a_file_may_extend_that_of_another_method(tmp_path, monkeypatch):
+    """Blocks of the same name are merged; null removes one; a chain of files works too."""
+    texts = {
+        "base": "default: {n_epochs: 1, policy_kwargs: {a: 1, b: 2}}\nA-v0: {n_epochs: 2}\nB-v0: {n_epochs: 3}",
+        "child": "extends: base\ndefault: {policy_kwargs: {b: 3}}\nA-v0: null",
+        "grandchild": "extends: child\nC-v0: {n_epochs: 4}",
+    }
+    for name, text in texts.items():
+        (tmp_path / f"{name}.yml").write_text(text)
+    methods = {name: Method(name, PPO, None, tmp_path) for name in texts}
+    monkeypatch.setattr(hp, "discover", lambda: methods)
+    inherited = {"default": {"n_epochs": 1, "policy_kwargs": {"a": 1, "b": 3}}, "B-v0": {"n_epochs": 3}}
+    assert hp.base_blocks(tmp_path / "child.yml") == inherited
+    assert hp.base_blocks(tmp_path / "grandchild.yml") == {**inherited, "C-v0": {"n_epochs": 4}}
+
+
+@pytest.mark.parametrize("parent", ["nobody", "self", "other"])
+def test_a_file_that_extends_itself_or_an_unknown_method(tmp_path, monkeypatch, parent):
+    for name, text in {"self": f"extends: {parent}", "other": "extends: self"}.items():
+        (tmp_path / f"{name}.yml").write_text(text)
+    methods = {name: Method(name, PPO, None, tmp_path) for name in ("self", "other")}
+    monkeypatch.setattr(hp, "discover", lambda: methods)
+    with pytest.raises(ValueError, match=r"\.yml extends '\w+'; name one other method, which does not extend it: \w+"):
+        hp.base_blocks(tmp_path / "self.yml")
+
+
 def test_an_unknown_preset_lists_the_presets(read):
     with pytest.raises(ValueError, match=r"ninth has no preset 'wyde'; it has wide \(or give -conf a path"):
         read("wyde")
@@ -182,7 +208,7 @@ def test_an_id_with_a_wrapper_on_takes_the_block_of_the_environment_inside(tmp_p
 @pytest.mark.parametrize("id", WRAPPED)
 def test_each_id_with_a_wrapper_on_is_tuned_where_the_environment_inside_is(id):
     for method in discover().values():
-        inside = hp.read_blocks(method.yaml).get(WRAPPED[id].inside) if method.yaml.is_file() else None
+        inside = hp.base_blocks(method.yaml).get(WRAPPED[id].inside) if method.yaml.is_file() else None
         if inside is not None:
             block = hp.compose(method, None, id)[1]
             assert block == {k: v for k, v in inside.items() if k not in ("env_wrapper", "env_kwargs")}
