@@ -16,6 +16,15 @@ from tests.support.throw_away import ROOT, YAML
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Temporary files of Stable-Baselines3's logger, of MuJoCo's mazes and the like go where pytest deletes them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", str(tmp_path_factory.mktemp("tmp")))
+        patch.setattr("tempfile.tempdir", None)
+        yield
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     """Run a Python module in an empty folder, as a user would."""

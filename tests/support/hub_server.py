@@ -662,15 +662,25 @@ def client_environment(variables: Mapping[str, str]) -> Iterator[None]:
         for name in [name for name in os.environ if name.startswith(("HF_", "HUGGING", "TRANSFORMERS_"))]:
             del os.environ[name]
         os.environ.update(variables)
-        old, new = dict(vars(constants)), runpy.run_path(constants.__file__)
-        changed = [name for name in old if name.isupper() and old[name] != new[name]]
+        changed, old, new = read_environment()
         try:
-            swap_constants(changed, old, new)
-            api.endpoint = constants.ENDPOINT
             yield
         finally:
             swap_constants(changed, new, old)
             api.endpoint = endpoint
+
+
+def read_environment() -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """
+    Let the client, which is imported already, follow the environment variables as they are now.
+
+    :return: names of the constants that changed, and all constants before and after
+    """
+    old, new = dict(vars(constants)), runpy.run_path(constants.__file__)
+    changed = [name for name in old if name.isupper() and old[name] != new[name]]
+    swap_constants(changed, old, new)
+    api.endpoint = constants.ENDPOINT
+    return changed, old, new
 
 
 def swap_constants(names: Iterable[str], old: Mapping[str, Any], new: Mapping[str, Any]) -> None:

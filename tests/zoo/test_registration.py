@@ -1,20 +1,24 @@
-"""What a user sees: RL Zoo's own scripts, in subprocesses, from an empty folder."""
+"""What a user sees: RL Zoo's own scripts, from an empty folder."""
 
+import functools
 import os
 import subprocess
 import sys
 import sysconfig
 
 import pytest
+import torch as th
 
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.__main__ import SCRIPTS
+from tests.support.fork_server import ForkServer
+from tests.support.scripts import process, script
 from tests.support.throw_away import add_method, add_method_of_docs
 
 
-@pytest.mark.parametrize("script", SCRIPTS)
-def test_every_stock_script_starts_and_knows_our_algorithms(run, script):
-    result = run(f"rl_zoo3.{script}", "--help")
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_every_stock_script_starts_and_knows_our_algorithms(run, name):
+    result = run(f"rl_zoo3.{name}", "--help")
     assert result.returncode == 0, result.stderr
     for name in discover():
         assert name in result.stdout.replace("\n", "")
@@ -26,35 +30,66 @@ def test_the_switch_leaves_stock_rl_zoo(run):
     assert "invalid choice" in result.stderr
 
 
+def test_a_fork_does_what_a_process_does(tmp_path):
+    """The other tests run scripts in forks of one process that has imported RL Zoo."""
+    words = ["--algo", "bc", "--env", "CartPole-v1", "-n", "256", "--seed", "1", "--num-threads", "1"]
+    results = []
+    for start in (process, script):
+        folder = tmp_path / start.__name__
+        folder.mkdir()
+        done = start("rl_zoo3.train", *words, "-params", "learning_starts:100", folder=folder)
+        model = discover()["bc"].algorithm.load(folder / "logs/bc/CartPole-v1_1/CartPole-v1.zip")
+        results.append((done, model.policy.state_dict()))
+    (alone, weights), (forked, same) = results
+    assert alone.returncode == forked.returncode == 0, alone.stderr + forked.stderr
+    assert weights.keys() == same.keys() and all(th.equal(weights[name], same[name]) for name in weights)
+    assert [line for line in alone.stdout.splitlines() if "fps" not in line and "elapsed" not in line] == [
+        line for line in forked.stdout.splitlines() if "fps" not in line and "elapsed" not in line
+    ]
+
+
+def test_a_fork_ends_as_a_process_does(tmp_path):
+    """With its exit code, its output and the last line of its error."""
+    (tmp_path / "ends.py").write_text(
+        "import atexit, sys\natexit.register(print, 'at exit')\nprint(sys.argv[1:])\n"
+        "if sys.argv[1] == 'raise': raise ValueError('of mine')\n"
+        "sys.exit({'code': 3, 'words': 'an error'}.get(sys.argv[1]))\n"
+    )
+    for word in ("raise", "code", "words", "nothing"):
+        alone, forked = (start("ends", word, folder=tmp_path) for start in (process, script))
+        assert (alone.returncode, alone.stdout) == (forked.returncode, forked.stdout)
+        assert alone.stderr.splitlines()[-1:] == forked.stderr.splitlines()[-1:]
+
+
 @pytest.mark.slow
-def test_a_ninth_method_trains_plays_and_tunes(run, house, tmp_path):
+def test_a_ninth_method_trains_plays_and_tunes(house, tmp_path):
     """The method of docs/add_a_method.md: one folder and one YAML; and the user has a custom_envs.py of their own."""
     add_method_of_docs(house)
     (tmp_path / "custom_envs.py").write_text(
         "from gymnasium import register\n"
         "register('Mine-v0', entry_point='gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=50)\n"
     )
-    common = {"PYTHONPATH": str(house)}
     arguments = ("--algo", "rcbc", "--env", "Mine-v0", "-f", "logs")
+    with ForkServer(imports_in=tmp_path, PYTHONPATH=str(house)) as server:
+        run = functools.partial(server.run, folder=tmp_path)
+        result = run("rl_zoo3.train", *arguments, "-n", "300", "--eval-freq", "-1")
+        assert result.returncode == 0, result.stderr
+        assert "rcbc.yml[default]" in result.stdout
+        assert (tmp_path / "logs/rcbc/Mine-v0_1/Mine-v0.zip").is_file()
 
-    result = run("rl_zoo3.train", *arguments, "-n", "300", "--eval-freq", "-1", **common)
-    assert result.returncode == 0, result.stderr
-    assert "rcbc.yml[default]" in result.stdout
-    assert (tmp_path / "logs/rcbc/Mine-v0_1/Mine-v0.zip").is_file()
+        result = run("rl_zoo3.enjoy", *arguments, "-n", "100", "--no-render")
+        assert result.returncode == 0, result.stderr
+        assert "Mean reward" in result.stdout
 
-    result = run("rl_zoo3.enjoy", *arguments, "-n", "100", "--no-render", **common)
-    assert result.returncode == 0, result.stderr
-    assert "Mean reward" in result.stdout
+        study = ("--storage", "sqlite:///study.db", "--study-name", "rcbc")
+        tune = ("-optimize", "--n-trials", "1", "-n", "128", "--n-evaluations", "1", "--no-optim-plots")
+        result = run("rl_zoo3.train", *arguments, *study, *tune)
+        assert result.returncode == 0, result.stderr
 
-    study = ("--storage", "sqlite:///study.db", "--study-name", "rcbc")
-    tune = ("-optimize", "--n-trials", "1", "-n", "128", "--n-evaluations", "1", "--no-optim-plots")
-    result = run("rl_zoo3.train", *arguments, *study, *tune, **common)
-    assert result.returncode == 0, result.stderr
-
-    result = run("rl_zoo3.train", *arguments, *study, "--trial-id", "0", "-n", "64", **common)
-    assert result.returncode == 0, result.stderr
-    assert "Loading from Optuna study..." in result.stdout
-    assert "learning_rate" in (tmp_path / "logs/rcbc/Mine-v0_3/Mine-v0/config.yml").read_text()
+        result = run("rl_zoo3.train", *arguments, *study, "--trial-id", "0", "-n", "64")
+        assert result.returncode == 0, result.stderr
+        assert "Loading from Optuna study..." in result.stdout
+        assert "learning_rate" in (tmp_path / "logs/rcbc/Mine-v0_3/Mine-v0/config.yml").read_text()
 
 
 def test_a_broken_method_reads_as_ours(run, house):
