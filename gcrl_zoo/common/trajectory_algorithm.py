@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from abc import abstractmethod
@@ -196,6 +197,13 @@ class TrajectoryAlgorithm(SavedAlgorithm):
             self._open_data()
 
     # ---------------------------------------------------- a method is these ...
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """SB3's aliases stand for the class that the annotation ``policy`` of a method names."""
+        super().__init_subclass__(**kwargs)
+        policy: Any = inspect.get_annotations(cls, eval_str=True).get("policy")
+        if policy is not None:
+            cls.policy_aliases = dict.fromkeys(("MlpPolicy", "CnnPolicy", "MultiInputPolicy"), policy)
 
     @abstractmethod
     def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Environment, Fraction, Policy
@@ -28,11 +27,6 @@ class BC(TrajectoryAlgorithm):
     """
 
     needs: ClassVar[Needs] = Needs(without_rewards="set top_fraction to 1, which clones all episodes")
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": BCPolicy,
-        "CnnPolicy": BCPolicy,
-        "MultiInputPolicy": BCPolicy,
-    }
     policy: BCPolicy
 
     def __init__(

@@ -5,20 +5,18 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch as th
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import Environment, Fraction, Policy
 from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.statistics import fit_change
-from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.methods.bc.bc import BC
 from gcrl_zoo.methods.bco.policies import BCOPolicy
 
 
-class BCO(TrajectoryAlgorithm):
+class BCO(BC):
     """
     Behavioural cloning from observation (Torabi et al. 2018, `arXiv:1805.01954 <https://arxiv.org/abs/1805.01954>`_):
     an inverse dynamics model learns from own play which action leads from one state to the next. It predicts the
@@ -33,26 +31,7 @@ class BCO(TrajectoryAlgorithm):
     needs: ClassVar[Needs] = Needs(
         actions=True, stream=True, without_rewards="set top_fraction to 1, which watches all episodes"
     )
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": BCOPolicy,
-        "CnnPolicy": BCOPolicy,
-        "MultiInputPolicy": BCOPolicy,
-    }
     policy: BCOPolicy
-
-    def __init__(
-        self,
-        policy: Policy,
-        env: Environment | None = None,
-        top_fraction: Fraction = 1.0,
-        **kwargs: Any,
-    ) -> None:
-        self.top_fraction = top_fraction
-        super().__init__(policy, env, **kwargs)
-
-    @property
-    def data_needs(self) -> Needs:
-        return self.needs._replace(rewards=self.top_fraction < 1)
 
     def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
         super().fit_statistics(unlabelled)

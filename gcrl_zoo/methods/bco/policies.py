@@ -9,15 +9,14 @@ from gymnasium import spaces
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Options, Widths
-from gcrl_zoo.common.policies import ConditionedPolicy, HeadKind, make_action_head
-from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.policies import HeadKind, make_action_head
+from gcrl_zoo.methods.bc.policies import BCPolicy
 from gcrl_zoo.nets.encoders import DictEncoder, with_own_weights
 from gcrl_zoo.nets.heads import GaussianHead
 from gcrl_zoo.nets.inverse import Change, InverseModel
-from gcrl_zoo.nets.mlp import last_width, mlp
 
 
-class BCOPolicy(ConditionedPolicy):
+class BCOPolicy(BCPolicy):
     """
     A multi-layer perceptron that ignores every command, and its teacher, which only training uses. They share the
     statistics of the data and no weights.
@@ -41,11 +40,8 @@ class BCOPolicy(ConditionedPolicy):
         action_head_kwargs: Options | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(
-            observation_space, action_space, last_width(net_arch), action_head, action_head_kwargs, **kwargs
-        )
-        self.body = mlp([self.encoder.features_dim, *net_arch], self.activation_fn, layer_norm, activate_last=True)
-
+        heads = {"action_head": action_head, "action_head_kwargs": action_head_kwargs}
+        super().__init__(observation_space, action_space, net_arch, layer_norm, **heads, **kwargs)
         # Encoders with weights, those of images, are the inverse model's own; the others hold only statistics.
         own = {key: with_own_weights(each) for key, each in self.encoder.items()}
         self.inverse_encoder = DictEncoder(own)
@@ -57,10 +53,6 @@ class BCOPolicy(ConditionedPolicy):
         )
         if isinstance(self.head, GaussianHead) and isinstance(self.inverse_head, GaussianHead):
             self.head.log_std = self.inverse_head.log_std  # imitation is of means: only the teacher learns a spread
-
-    def represent(self, inputs: Inputs) -> Tensor:
-        assert inputs.state is not None
-        return self.body(self.encoder(inputs.state))
 
     def infer(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
         """

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import torch as th
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Environment, Fraction, Policy
@@ -34,11 +33,6 @@ class DT(TrajectoryAlgorithm):
     """
 
     needs: ClassVar[Needs] = Needs(rewards=True, return_to_go=True)
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": DTPolicy,
-        "CnnPolicy": DTPolicy,
-        "MultiInputPolicy": DTPolicy,
-    }
     policy: DTPolicy
 
     def __init__(

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import torch as th
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.losses.masked import masked_mean
@@ -23,11 +22,6 @@ class GatedDT(DT):
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": GatedDTPolicy,
-        "CnnPolicy": GatedDTPolicy,
-        "MultiInputPolicy": GatedDTPolicy,
-    }
     policy: GatedDTPolicy
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:

@@ -1,4 +1,4 @@
-"""What an Optuna trial may choose."""
+"""Search space of `-optimize`."""
 
 from typing import Any
 
@@ -8,10 +8,7 @@ from gcrl_zoo.methods.dt.search_space import search_space as dt_search_space
 
 
 def search_space(trial: optuna.Trial) -> dict[str, Any]:
-    """
-    :param trial: asked for values, or a ``FixedTrial`` that repeats those of an earlier one
-    :return: hyperparameters
-    """
+    """Sample hyperparameters of one trial."""
     space = dt_search_space(trial)
     space["policy_kwargs"] |= {
         "n_actions": trial.suggest_categorical("n_actions", [1, 2, 4, 8]),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any
 
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Environment, NonNegative, Options, Policy, arguments_of
@@ -27,11 +26,6 @@ class DTVICReg(DT):
     :param vicreg: weights ``invariance``, ``variance``, ``covariance`` and ``gamma`` inside the VICReg loss
     """
 
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": DTVICRegPolicy,
-        "CnnPolicy": DTVICRegPolicy,
-        "MultiInputPolicy": DTVICRegPolicy,
-    }
     policy: DTVICRegPolicy
 
     def __init__(

@@ -7,7 +7,6 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 import torch as th
 from annotated_types import Ge, Unit
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Discount, Environment, Fraction, NonNegative, Policy, PositiveInt
@@ -42,11 +41,6 @@ class GCSL(TrajectoryAlgorithm):
 
     needs: ClassVar[Needs] = Needs(actions=True, goals=True)
     policy_buffers: ClassVar[tuple[str, ...]] = (*TrajectoryAlgorithm.policy_buffers, "target_horizon")
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": GCSLPolicy,
-        "CnnPolicy": GCSLPolicy,
-        "MultiInputPolicy": GCSLPolicy,
-    }
     policy: GCSLPolicy
 
     def __init__(

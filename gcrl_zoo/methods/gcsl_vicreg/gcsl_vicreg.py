@@ -8,7 +8,6 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import torch as th
 from annotated_types import Ge, Le, Unit
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import (
@@ -88,11 +87,6 @@ class GCSLVICReg(TrajectoryAlgorithm):
     needs: ClassVar[Needs] = Needs(
         rewards=True, stream=True, without_rewards="let the environment ask for goals, which takes none"
     )
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": GCSLVICRegPolicy,
-        "CnnPolicy": GCSLVICRegPolicy,
-        "MultiInputPolicy": GCSLVICRegPolicy,
-    }
     policy: GCSLVICRegPolicy
 
     def __init__(

@@ -1,18 +1,16 @@
-"""What an Optuna trial may choose."""
+"""Search space of `-optimize`."""
 
 from typing import Any
 
 import optuna
 
+from gcrl_zoo.common.search_space import search_updates
+
 
 def search_space(trial: optuna.Trial) -> dict[str, Any]:
-    """
-    :param trial: asked for values, or a ``FixedTrial`` that repeats those of an earlier one
-    :return: hyperparameters
-    """
+    """Sample hyperparameters of one trial."""
     return {
-        "learning_rate": trial.suggest_float("learning_rate", 1e-4, 3e-3, log=True),
-        "batch_size": 2 ** trial.suggest_int("batch_size_pow", 7, 10),
+        **search_updates(trial, 128, 1024),
         "top_fraction": trial.suggest_float("top_fraction", 0.05, 1.0, log=True),
         # Not consistency: without vectors to predict there is no forward model, and it would be refused.
         "terms": {

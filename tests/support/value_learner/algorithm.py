@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import torch as th
-from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Discount, Environment, Fraction, NonNegative, Policy
@@ -32,11 +31,6 @@ class ValueLearner(TrajectoryAlgorithm):
     """
 
     needs: ClassVar[Needs] = Needs(actions=True, rewards=True)
-    policy_aliases: ClassVar[dict[str, type[BasePolicy]]] = {
-        "MlpPolicy": ValuePolicy,
-        "CnnPolicy": ValuePolicy,
-        "MultiInputPolicy": ValuePolicy,
-    }
     policy: ValuePolicy
 
     def __init__(
