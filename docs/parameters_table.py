@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gcrl_zoo.common.actions import BOX_HEADS
 from gcrl_zoo.common.arguments import arguments
-from gcrl_zoo.common.policies import BOX_HEADS, ConditionedPolicy
+from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.policy_arguments import FROM_SB3
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.common.wording import in_words

@@ -1,11 +1,27 @@
-"""Converts actions to the dtype of the action space, and clips them to its bounds."""
+"""Actions of the environment: which head predicts them, their dtype and their bounds."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import numpy as np
+import torch as th
 from gymnasium import spaces
 
+from gcrl_zoo.common.arguments import check_arguments
 from gcrl_zoo.data.episode import action_dtype
+from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
+
+#: Options of heads that the action space decides.
+FROM_SPACES = {"features_dim", "low", "high", "n_actions", "start"}
+HeadKind = Literal["auto", "categorical", "deterministic", "gaussian", "bins"]
+
+BOX_HEADS: dict[str, type[ActionHead]] = {
+    "deterministic": DeterministicHead,
+    "gaussian": GaussianHead,
+    "bins": BinsHead,
+}
 
 
 class ToActionSpace:
@@ -60,3 +76,51 @@ def refuse_unbounded(space: spaces.Space) -> None:
             f"gymnasium.spaces.Box(-1, 1, {space.shape}))`, and leave out `gymnasium.wrappers.ClipAction`, which "
             "removes them."
         )
+
+
+def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any]) -> type[ActionHead]:
+    """
+    :param space: ``Discrete`` or ``Box`` action space
+    :param kind: see :func:`make_action_head`
+    :param kwargs: options of that head
+    :raises ValueError: the head does not fit the action space, or an option has a value that it does not allow
+    :raises TypeError: the head has no such option
+    """
+    if isinstance(space, spaces.Discrete):
+        if kind not in ("auto", "categorical"):
+            raise ValueError(
+                f"action_head: {kind} is for continuous actions, but this environment's are {space}; "
+                "leave action_head out."
+            )
+        head: type[ActionHead] = CategoricalHead
+        kind = "categorical"
+    else:
+        kind = "deterministic" if kind == "auto" else kind
+        if kind not in BOX_HEADS:
+            raise ValueError(
+                f"action_head: {kind} does not fit the action space {space}; choose one of {', '.join(BOX_HEADS)}."
+            )
+        head = BOX_HEADS[kind]
+    check_arguments(
+        head, kwargs, f"action_head_kwargs of the head {kind} has no entry", "action_head_kwargs: ", given=FROM_SPACES
+    )
+    return head
+
+
+def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "auto", **kwargs: Any) -> ActionHead:
+    """
+    :param space: ``Discrete`` or ``Box`` action space
+    :param features_dim: width of the representation
+    :param kind: ``"auto"`` (categorical or deterministic), ``"deterministic"``, ``"gaussian"`` or ``"bins"``
+    :param kwargs: options of that head, e.g. ``n_bins``
+    :raises ValueError: the head does not fit the action space, or an option has a value that it does not allow
+    :raises TypeError: the head has no such option
+    """
+    head = action_head_class(space, kind, kwargs)
+    if isinstance(space, spaces.Discrete):
+        return CategoricalHead(features_dim, int(space.n), int(space.start))
+    assert isinstance(space, spaces.Box)
+    refuse_unbounded(space)
+    # On the CPU, also while a policy is built on the meta device: heads look at the values.
+    low, high = th.as_tensor(space.low, device="cpu"), th.as_tensor(space.high, device="cpu")
+    return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]

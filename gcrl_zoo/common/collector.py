@@ -13,8 +13,9 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.explorers import Explorer
 from gcrl_zoo.common.needs import normalizers
 from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
-from gcrl_zoo.common.policies import ConditionedPolicy, State
+from gcrl_zoo.common.policies import ConditionedPolicy, Memory
 from gcrl_zoo.common.roles import RETURN_TO_GO, Observation
+from gcrl_zoo.common.window_policy import WindowPolicy
 from gcrl_zoo.data.episode import Episode, EpisodeBuilder
 
 
@@ -49,7 +50,7 @@ class Collector:
         self.builder = EpisodeBuilder(env.num_envs, max_episode_steps)
         self.obs: Observation = {}
         self.episode_starts = np.ones(env.num_envs, dtype=bool)
-        self.memory: State | None = None
+        self.memory: Memory | None = None
         finals: list[dict[str, np.ndarray] | None] = [None] * env.num_envs
         self._nothing_ended = (np.zeros(env.num_envs, dtype=bool), finals)
         self._normalizers = normalizers(env)
@@ -71,7 +72,7 @@ class Collector:
         check_observation(observation, self.builder.lengths, self.episode_starts)
         self._at_start = self._before_cut = np.zeros((self.env.num_envs, 1))
         self.obs = self._see(observation, self.episode_starts)
-        self.memory = self.policy.initial_state(self.env.num_envs)
+        self.memory = None
         self.builder.start(self.roles.facts(observation))
 
     @th.inference_mode()
@@ -114,14 +115,13 @@ class Collector:
         return {**observation, RETURN_TO_GO: (counted - self._before_cut).astype(counted.dtype)}
 
     def _act(self, explorer: Explorer) -> np.ndarray:
-        inputs = self.policy.command(self.roles.inputs(to_tensors(self.obs, self.device)))
-        inputs = explorer.command(inputs, self.episode_starts)
-        chosen, self.memory = self.policy.step(inputs, self.memory, self.episode_starts)
+        observation = to_tensors(self.obs, self.device)
+        chosen, self.memory = self.policy.act(observation, self.memory, self.episode_starts, adjust=explorer.command)
         wanted = chosen.cpu().numpy()
         if not self.discrete and not np.isfinite(wanted).all():
             raise ValueError("Training diverged: the policy's actions became NaN or infinite; lower learning_rate.")
         actions = explorer.perturb(wanted, self.episode_starts)
         sent = self.policy.to_action_space(actions)
-        if actions is not wanted:
-            self.memory = self.policy.executed(self.memory, sent)
+        if actions is not wanted and isinstance(self.policy, WindowPolicy):
+            self.memory = self.policy.remember(self.memory, sent)
         return sent

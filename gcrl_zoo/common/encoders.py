@@ -50,6 +50,31 @@ def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
     return VectorEncoder(space.shape)
 
 
+def make_encoders(
+    facts: spaces.Dict,
+    image_features: int,
+    extractor_class: type[BaseFeaturesExtractor] | None,
+    extractor_kwargs: Mapping[str, Any] | None,
+) -> dict[str, nn.Module]:
+    """
+    Make an encoder for each entry of the observation.
+
+    :param facts: the entries to encode
+    :param image_features: width of an image's encoding
+    :param extractor_class: network of SB3's form in the place of our encoders; None for ours
+    :param extractor_kwargs: its options
+    :raises ValueError: options without a class, or a class that cannot be made for an entry
+    """
+    if extractor_class is not None:
+        return {key: make_extractor(key, each, extractor_class, extractor_kwargs or {}) for key, each in facts.items()}
+    if extractor_kwargs:
+        raise ValueError(
+            "features_extractor_kwargs are given without a features_extractor_class; give both, or leave both out "
+            "and set the width of the image encoder by image_features."
+        )
+    return {key: make_encoder(space, image_features) for key, space in facts.items()}
+
+
 def make_extractor(
     key: str, space: spaces.Space, extractor_class: type[BaseFeaturesExtractor], kwargs: Mapping[str, Any]
 ) -> ExtractingEncoder:

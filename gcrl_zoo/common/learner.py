@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch as th
 from torch import Tensor
 
-from gcrl_zoo.common.optimized_policy import OptimizedPolicy, metric_of
+from gcrl_zoo.common.optimizers import OptimizedPolicy, metric_of
 
 
 class NonFiniteLoss(ValueError):

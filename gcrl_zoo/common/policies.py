@@ -1,10 +1,10 @@
-"""The part of a policy that all methods share: encoders, action heads, targets, and SB3's ``predict``."""
+"""The part of a policy that all methods share: encoders, action head, statistics and SB3's ``predict``."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import numpy as np
 import torch as th
@@ -12,10 +12,10 @@ from gymnasium import spaces
 from stable_baselines3.common.type_aliases import PyTorchObs
 from torch import Tensor, nn
 
-from gcrl_zoo.common.actions import ToActionSpace, refuse_unbounded
-from gcrl_zoo.common.arguments import Activation, Extractor, Optimizer, Options, Width, check_arguments
+from gcrl_zoo.common.actions import HeadKind, ToActionSpace, make_action_head
+from gcrl_zoo.common.arguments import Activation, Extractor, Optimizer, Options, Width
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.encoders import fit_encoder, make_encoder, make_extractor
+from gcrl_zoo.common.encoders import fit_encoder, make_encoders
 from gcrl_zoo.common.observations import is_batch, to_batch
 from gcrl_zoo.common.optimizers import optimizer_settings
 from gcrl_zoo.common.portable_policy import PortablePolicy
@@ -23,74 +23,18 @@ from gcrl_zoo.common.roles import Inputs, Observation, Roles
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.activations import activation_class
 from gcrl_zoo.nets.encoders import DictEncoder
-from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
 
-#: Options of heads that the action space decides.
-FROM_SPACES = {"features_dim", "low", "high", "n_actions", "start"}
-HeadKind = Literal["auto", "categorical", "deterministic", "gaussian", "bins"]
-#: Memory of a policy between two steps of an episode; only the policy reads it.
-State = tuple[Any, ...]
-
-NO_STARTS = np.zeros(0, dtype=bool)
-
-BOX_HEADS: dict[str, type[ActionHead]] = {
-    "deterministic": DeterministicHead,
-    "gaussian": GaussianHead,
-    "bins": BinsHead,
-}
-
-
-def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any]) -> type[ActionHead]:
-    """
-    :param space: ``Discrete`` or ``Box`` action space
-    :param kind: see :func:`make_action_head`
-    :param kwargs: options of that head
-    :raises ValueError: the head does not fit the action space, or an option has a value that it does not allow
-    :raises TypeError: the head has no such option
-    """
-    if isinstance(space, spaces.Discrete):
-        if kind not in ("auto", "categorical"):
-            raise ValueError(
-                f"action_head: {kind} is for continuous actions, but this environment's are {space}; "
-                "leave action_head out."
-            )
-        head: type[ActionHead] = CategoricalHead
-        kind = "categorical"
-    else:
-        kind = "deterministic" if kind == "auto" else kind
-        if kind not in BOX_HEADS:
-            raise ValueError(
-                f"action_head: {kind} does not fit the action space {space}; choose one of {', '.join(BOX_HEADS)}."
-            )
-        head = BOX_HEADS[kind]
-    check_arguments(
-        head, kwargs, f"action_head_kwargs of the head {kind} has no entry", "action_head_kwargs: ", given=FROM_SPACES
-    )
-    return head
-
-
-def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "auto", **kwargs: Any) -> ActionHead:
-    """
-    :param space: ``Discrete`` or ``Box`` action space
-    :param features_dim: width of the representation
-    :param kind: ``"auto"`` (categorical or deterministic), ``"deterministic"``, ``"gaussian"`` or ``"bins"``
-    :param kwargs: options of that head, e.g. ``n_bins``
-    :raises ValueError: the head does not fit the action space, or an option has a value that it does not allow
-    :raises TypeError: the head has no such option
-    """
-    head = action_head_class(space, kind, kwargs)
-    if isinstance(space, spaces.Discrete):
-        return CategoricalHead(features_dim, int(space.n), int(space.start))
-    assert isinstance(space, spaces.Box)
-    refuse_unbounded(space)
-    # On the CPU, also while a policy is built on the meta device: heads look at the values.
-    low, high = th.as_tensor(space.low, device="cpu"), th.as_tensor(space.high, device="cpu")
-    return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
+#: What a policy remembers between two steps of an episode: a NamedTuple that only the policy reads.
+Memory = tuple[Any, ...]
+#: Changes what a policy is asked for, given inputs of E environments and (E,) where an episode starts.
+Adjust = Callable[[Inputs, np.ndarray], Inputs]
 
 
 class ConditionedPolicy(PortablePolicy):
     """
-    A policy that acts on a state towards a goal or a return.
+    Base class of all policies, which act on a state and a command, such as a goal or a return. Its two children are
+    :class:`~gcrl_zoo.common.step_policy.StepPolicy`, which acts on one observation, and
+    :class:`~gcrl_zoo.common.window_policy.WindowPolicy`, which has a memory.
 
     All that acting needs travels in its ``state_dict``: the statistics that scale observations, ``return_scale``
     and ``target_return``. They are fitted once, before the first update, and then frozen, so that a saved agent needs
@@ -140,17 +84,9 @@ class ConditionedPolicy(PortablePolicy):
         )
         self.activation_fn = activation_class(activation_fn)
         self.roles = Roles.of(observation_space, self.extra_commands)
-        entries = self.roles.facts_space.spaces
-        if features_extractor_class is None and features_extractor_kwargs:
-            raise ValueError(
-                "features_extractor_kwargs are given without a features_extractor_class; give both, or leave both out "
-                "and set the width of the image encoder by image_features."
-            )
-        if features_extractor_class is None:
-            encoders = {key: make_encoder(space, image_features) for key, space in entries.items()}
-        else:
-            given = features_extractor_class, features_extractor_kwargs or {}
-            encoders = {key: make_extractor(key, space, *given) for key, space in entries.items()}
+        encoders = make_encoders(
+            self.roles.facts_space, image_features, features_extractor_class, features_extractor_kwargs
+        )
         # A goal is encoded as the state that it names, with the same weights and statistics.
         self.encoder = DictEncoder(encoders)
         self.goal_encoder = DictEncoder({key: encoders[key] for key in self.roles.goal_keys})
@@ -159,14 +95,25 @@ class ConditionedPolicy(PortablePolicy):
         self.register_buffer("return_scale", th.ones(1))
         self.register_buffer("target_return", th.zeros(1))
 
-    @abstractmethod
-    def represent(self, inputs: Inputs) -> Tensor:
+    def encode_state(self, inputs: Inputs) -> Tensor:
         """
-        The one path from inputs to a representation, for training and for acting.
+        Encode the state, which must be given.
 
         :param inputs: see :class:`~gcrl_zoo.common.roles.Inputs`
-        :return: (B, D)
+        :return: (B, O), O being ``encoder.features_dim``
         """
+        assert inputs.state is not None
+        return self.encoder(inputs.state)
+
+    def encode_goal(self, inputs: Inputs) -> Tensor:
+        """
+        Encode the goal, which must be given.
+
+        :param inputs: see :class:`~gcrl_zoo.common.roles.Inputs`
+        :return: (B, G), G being ``goal_encoder.features_dim``
+        """
+        assert inputs.goal is not None
+        return self.goal_encoder(inputs.goal)
 
     # ------------------------------------------------------------------ acting
 
@@ -192,100 +139,105 @@ class ConditionedPolicy(PortablePolicy):
             super().set_training_mode(mode)
 
     def command(self, inputs: Inputs) -> Inputs:
-        """Add what to ask for when acting, such as the target return; by default nothing."""
+        """
+        Add commands that acting follows, such as the target return; by default none.
+
+        :param inputs: of an observation
+        :return: the inputs of the networks
+        """
         return inputs
 
     @property
-    def asks_for(self) -> str:
-        """What ``command`` asks for, in words for people; empty for nothing."""
+    def target_description(self) -> str:
+        """Describe in words what ``command`` asks for; empty for nothing."""
         return ""
 
-    def act(self, inputs: Inputs, deterministic: bool = False) -> Tensor:
+    def act(
+        self,
+        observation: PyTorchObs,
+        memory: Memory | None = None,
+        episode_starts: np.ndarray | Tensor | None = None,
+        deterministic: bool = False,
+        adjust: Adjust | None = None,
+    ) -> tuple[Tensor, Memory | None]:
         """
-        :param inputs: with the commands to follow
+        Turn observations into actions. Everything that acts calls this method: ``predict``, the collector of own play,
+        and exported policies.
+
+        :param observation: (E, ...) on the device
+        :param memory: as returned by the last call; None at the start of an episode
+        :param episode_starts: (E,) bool, where an episode starts and the memory is ignored; None for nowhere
         :param deterministic: the most likely action instead of a sample
-        :return: (B, A) or (B,), environment units, inside the action space
+        :param adjust: changes the commands, for exploration
+        :return: (E, A) float32 or (E,) int64 actions inside the action space, and the memory for the next call
         """
-        return self.head.act(self.head(self.represent(inputs)), deterministic)
+        inputs = self.command(self.roles.inputs(observation))
+        if adjust is not None:
+            assert isinstance(episode_starts, np.ndarray)
+            inputs = adjust(inputs, episode_starts)
+        return self.choose(inputs, memory, episode_starts, deterministic)
 
-    def initial_state(self, n_envs: int) -> State | None:
+    @abstractmethod
+    def choose(
+        self,
+        inputs: Inputs,
+        memory: Memory | None,
+        episode_starts: np.ndarray | Tensor | None,
+        deterministic: bool = False,
+    ) -> tuple[Tensor, Memory | None]:
         """
-        :param n_envs: number E of environments
-        :return: the memory at the start of an episode; None for a policy without memory
+        Choose actions for inputs that hold their commands; the arguments and results are those of :meth:`act`.
+        :class:`~gcrl_zoo.common.step_policy.StepPolicy` and :class:`~gcrl_zoo.common.window_policy.WindowPolicy`
+        implement it by their method ``respond``.
         """
-        return None
-
-    def step(
-        self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
-    ) -> tuple[Tensor, State | None]:
-        """
-        Act and remember; what the collector calls. Policies with memory override it.
-
-        :param inputs: of E environments
-        :param state: as returned by the last call or by ``initial_state``; not changed
-        :param episode_starts: (E,) where the memory must be forgotten
-        :return: actions, and the new memory
-        """
-        return self.act(inputs, deterministic), state
-
-    def executed(self, state: State | None, actions: np.ndarray) -> State | None:
-        """
-        Update a memory that holds actions, after exploration changed them.
-
-        :param state: as returned by ``step``
-        :param actions: (E, ...) as sent to the environments
-        """
-        return state
 
     def predict(
         self,
         observation: Observation,
-        state: State | None = None,
+        state: Memory | None = None,
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
-    ) -> tuple[np.ndarray, State | None]:
+    ) -> tuple[np.ndarray, Memory | None]:
         """
+        Choose actions for the observation of one environment or of several.
+
         :param observation: of one environment or of E
-        :param state: as returned by the last call; None at the beginning of an episode
-        :param episode_start: (E,) where an episode begins; None for nowhere (but everywhere without a ``state``)
+        :param state: memory that the last call returned; None at the start of an episode
+        :param episode_start: (E,) where an episode starts; None for nowhere (but everywhere without a ``state``)
         :param deterministic: the most likely action instead of a sample
         :return: actions, inside the action space and of its dtype, and the memory for the next call
         :raises ValueError: an argument does not fit
         """
         self.set_training_mode(False)
         tensors, vectorised = self.obs_to_tensor(observation)
-        inputs = self.command(self.roles.inputs(tensors))
         try:
-            memory, starts = self._memory(inputs, state, episode_start)
             with th.inference_mode():
-                chosen, memory = self.step(inputs, memory, starts, deterministic)
+                chosen, memory = self.act(tensors, state, episode_start, deterministic)
         except (RuntimeError, IndexError, TypeError, ValueError, AttributeError):
-            self._refuse_unfit(observation, inputs, state, episode_start)  # only now, since these checks take time
+            self._check_predict_arguments(observation, state, episode_start)  # only now, since these checks take time
             raise
         actions = self.to_action_space(chosen.cpu().numpy())
         return (actions if vectorised else actions.squeeze(axis=0)), memory
 
-    def _refuse_unfit(
-        self, observation: Observation, inputs: Inputs, state: State | None, episode_start: np.ndarray | None
+    def _check_predict_arguments(
+        self, observation: Observation, state: Memory | None, episode_start: np.ndarray | None
     ) -> None:
-        """:raises ValueError: what ``predict`` got explains why it failed"""
-        to_batch(observation, self.observation_space)
+        """
+        Check the arguments of ``predict``, after it failed.
 
-    def _memory(
-        self, inputs: Inputs, state: State | None, episode_start: np.ndarray | None
-    ) -> tuple[State | None, np.ndarray]:
-        """The state and the episode starts that :meth:`step` takes; a policy without memory reads neither."""
-        return state, NO_STARTS
+        :raises ValueError: one of them explains the failure
+        """
+        to_batch(observation, self.observation_space)
 
     def _predict(self, observation: PyTorchObs, deterministic: bool = False) -> Tensor:
         """
-        :param observation: (B, ...) on the device, each as an episode begins
+        Choose the first actions of episodes, as SB3 requires.
+
+        :param observation: (B, ...) on the device
         :param deterministic: the most likely action instead of a sample
         :return: (B, A) or (B,)
         """
-        inputs = self.command(self.roles.inputs(observation))
-        state, starts = self._memory(inputs, None, None)
-        return self.step(inputs, state, starts, deterministic)[0]
+        return self.act(observation, deterministic=deterministic)[0]
 
     # -------------------------------------------------------------- statistics
 

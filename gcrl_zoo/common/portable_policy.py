@@ -12,7 +12,7 @@ from stable_baselines3.common.type_aliases import PyTorchObs
 from stable_baselines3.common.utils import get_device
 from torch import Tensor
 
-from gcrl_zoo.common.optimized_policy import OptimizedPolicy
+from gcrl_zoo.common.optimizers import OptimizedPolicy
 from gcrl_zoo.common.saved_files import check_file, setting_weights
 from gcrl_zoo.data.whole_file import whole_file
 

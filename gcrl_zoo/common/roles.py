@@ -35,6 +35,13 @@ class Inputs(NamedTuple):
     horizon: Tensor | None = None
     extras: Mapping[str, Tensor] | None = None
 
+    @property
+    def batch_size(self) -> int:
+        """Rows of the state, or of the goal where there is no state."""
+        entries = self.goal if self.state is None else self.state
+        assert entries is not None
+        return len(next(iter(entries.values())))
+
 
 @dataclass(frozen=True)
 class Roles:

@@ -19,7 +19,7 @@ from gcrl_zoo.common.data_layout import as_own_play, fit_layout
 from gcrl_zoo.common.environments import fit_environment
 from gcrl_zoo.common.needs import Needs, check_environment
 from gcrl_zoo.common.policies import ConditionedPolicy
-from gcrl_zoo.common.policy_choice import UnfitPolicy
+from gcrl_zoo.common.policy_arguments import UnfitPolicy
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.saved_files import OF_AGENTS, check_file, reading_agent, setting_weights

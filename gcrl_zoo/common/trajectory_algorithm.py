@@ -45,10 +45,9 @@ from gcrl_zoo.common.learner import Updater
 from gcrl_zoo.common.logs import record_rollouts, record_time
 from gcrl_zoo.common.memory_checks import check_batch, check_networks
 from gcrl_zoo.common.needs import Needs, check_commands, check_environment, check_room
-from gcrl_zoo.common.optimized_policy import metric_of
+from gcrl_zoo.common.optimizers import metric_of
 from gcrl_zoo.common.play_length import TrainFrequency, as_timesteps, as_train_freq, plain_train_freq
-from gcrl_zoo.common.policy_arguments import check_policy_arguments
-from gcrl_zoo.common.policy_choice import choose_policy
+from gcrl_zoo.common.policy_arguments import check_policy_arguments, choose_policy
 from gcrl_zoo.common.run_state import RandomStreams
 from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.common.values import check, plain

@@ -65,8 +65,8 @@ class Publisher:
             scores = evaluate(agent, env, self.n_episodes, not samples_by_default(training.env_id))
         finally:
             env.close()
-        asks_for = getattr(agent.policy, "asks_for", "")
-        return Evaluated(training, scores, agent.num_timesteps, asks_for)
+        target = getattr(agent.policy, "target_description", "")
+        return Evaluated(training, scores, agent.num_timesteps, target)
 
     def film(self, training: Training, path: Path) -> None:
         """A video where the environment can be rendered here; else a sentence on why there is none."""

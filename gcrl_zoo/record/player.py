@@ -91,8 +91,8 @@ class Player:
             return wanted
         actions = self.noise.perturb(wanted, self.episode_starts)
         # Our own policies with a memory remember what was done, not what they wanted.
-        if actions is not wanted and hasattr(getattr(self.model, "policy", None), "executed"):
-            self.memory = self.model.policy.executed(self.memory, actions)  # type: ignore[attr-defined]
+        if actions is not wanted and hasattr(getattr(self.model, "policy", None), "remember"):
+            self.memory = self.model.policy.remember(self.memory, actions)  # type: ignore[attr-defined]
         return actions
 
 

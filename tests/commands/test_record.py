@@ -231,7 +231,7 @@ def test_a_recurrent_agent_plays_as_in_a_loop_of_ones_own() -> None:
             start = np.zeros(1, dtype=bool)
 
 
-def test_a_memory_of_actions_hears_which_were_executed() -> None:
+def test_a_memory_of_actions_gets_the_executed_ones() -> None:
     class Rememberer(Counter):
         """Repeats its last action; its policy is told when another one was executed."""
 
@@ -245,7 +245,7 @@ def test_a_memory_of_actions_hears_which_were_executed() -> None:
         def policy(self) -> Any:
             return self
 
-        def executed(self, state: Any, actions: np.ndarray) -> Any:
+        def remember(self, state: Any, actions: np.ndarray) -> Any:
             return (actions,)
 
     dataset = record(Rememberer(), PointEnv(max_steps=200), ID, n_episodes=5, noise=0.2)

@@ -8,9 +8,8 @@ from gymnasium import spaces
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo import BC
-from gcrl_zoo.common.actions import ToActionSpace
+from gcrl_zoo.common.actions import BOX_HEADS, ToActionSpace, make_action_head
 from gcrl_zoo.common.explorers import Explorer, NoiseLevels, RandomPlay
-from gcrl_zoo.common.policies import BOX_HEADS, make_action_head
 from tests.support.case import policy_for
 from tests.support.matrix import every_trajectory_case
 
@@ -142,19 +141,19 @@ def test_other_heads_stay_inside_too(case, kind):
 def test_stores_and_memories_keep_what_the_environment_got(case, space):
     env = strict_env(case, space, n_envs=1)
     model = make(case, env)
-    executed, heard = model.policy.step, []
+    act, heard = model.policy.act, []
 
-    def spy(inputs, state, *rest):
-        heard.append(None if state is None else state[-1].numpy().copy())
-        return executed(inputs, state, *rest)
+    def spy(observation, memory, *rest, **kwargs):
+        heard.append(None if memory is None else memory.actions.numpy().copy())
+        return act(observation, memory, *rest, **kwargs)
 
-    model.policy.step = spy
+    model.policy.act = spy
     model.learn(40)
     got = np.stack(env.envs[0].unwrapped.got)
     store = model.replay_buffer
     np.testing.assert_array_equal(store.take("actions", store.steps), got.astype(store.take("actions", [0]).dtype))
-    if heard[0] is not None:  # a policy with memory hears of an action one step later
-        np.testing.assert_array_equal(np.concatenate(heard[1:]), got[:-1].astype(heard[0].dtype))
+    if heard[1] is not None:  # a policy with memory gets an action one step later
+        np.testing.assert_array_equal(np.concatenate(heard[1:]), got[:-1].astype(heard[1].dtype))
 
 
 class Wild(Explorer):

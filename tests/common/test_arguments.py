@@ -18,6 +18,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.common.type_aliases import GymEnv
 
+from gcrl_zoo.common.actions import BOX_HEADS
 from gcrl_zoo.common.annotations import is_pair_type, is_sequence_type, is_union, unfold
 from gcrl_zoo.common.arguments import (
     Argument,
@@ -32,7 +33,6 @@ from gcrl_zoo.common.arguments import (
 from gcrl_zoo.common.arguments import (
     Fraction as Share,
 )
-from gcrl_zoo.common.policies import BOX_HEADS
 from gcrl_zoo.common.policy_arguments import FROM_SB3
 from gcrl_zoo.common.values import check, fits
 from gcrl_zoo.common.wording import SHOWN_LENGTH, in_words, shown

@@ -6,7 +6,7 @@ from gymnasium import spaces
 
 from gcrl_zoo import BC
 from gcrl_zoo.common.learner import Updater
-from gcrl_zoo.common.optimized_policy import metric_of
+from gcrl_zoo.common.optimizers import metric_of
 from tests.support.case import weights_of
 from tests.support.envs import make_env, make_store
 from tests.support.matrix import every_trajectory_case

@@ -8,7 +8,7 @@ import pytest
 import torch as th
 
 from gcrl_zoo import BC, DT
-from gcrl_zoo.common.window_policies import WindowPolicy
+from gcrl_zoo.common.window_policy import WindowPolicy
 from gcrl_zoo.methods.bc.policies import BCPolicy
 from tests.support.case import differing, trajectory_cases
 from tests.support.matrix import every_trajectory_case, every_variant, variants

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from gcrl_zoo.common.window_policies import WindowPolicy
+from gcrl_zoo.common.window_policy import WindowPolicy
 from gcrl_zoo.wrappers import ReturnToGo
 from tests.common.test_bad_input import refusal
 from tests.support.case import trajectory_cases

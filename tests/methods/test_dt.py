@@ -63,11 +63,11 @@ def acted(policy, batch, length, start=0):
     """The representation at each step when acting goes through the same episode; (T, D)"""
     seen = []
     policy.head.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
-    state, starts = policy.initial_state(1), np.array([True])
+    memory, starts = policy.initial_memory(1), np.array([True])
     with th.inference_mode():
         for t in range(length):
-            _, state = policy.step(inputs_at(batch, t), state, starts)
-            state, starts = policy.executed(state, batch.actions[:, t].numpy()), np.array([False])
+            _, memory = policy.choose(inputs_at(batch, t), memory, starts)
+            memory, starts = policy.remember(memory, batch.actions[:, t].numpy()), np.array([False])
     return th.cat(seen)
 
 
@@ -97,7 +97,7 @@ def test_acting_in_bands_is_one_forward_over_the_whole_episode(case, n_layers):
     store = episode_store(length, "box", "box")
     whole = window(store, 0, store.lengths[0])
     assert store.lengths[0] > 8 * K
-    policy.mask = causal_of(policy, store.lengths[0])
+    policy.window.mask = causal_of(policy, store.lengths[0])
     with th.no_grad():
         expected = policy.represent_windows(whole)[0]
     th.testing.assert_close(acted(policy, whole, store.lengths[0]), expected, atol=1e-5, rtol=1e-5)
@@ -147,7 +147,7 @@ def test_padding_changes_nothing(attention):
         returns_to_go=th.cat((batch.returns_to_go, batch.returns_to_go[:, :1] + 9), 1),
         timesteps=th.cat((batch.timesteps, batch.timesteps[:, :1]), 1),
     )
-    model.policy.mask = causal_of(model.policy, K + 1)
+    model.policy.window.mask = causal_of(model.policy, K + 1)
     th.testing.assert_close(model.compute_loss({"labelled": padded})[0], loss)
 
 
@@ -234,11 +234,11 @@ def test_what_is_asked_for_counts_down():
 
     evaluate_policy(model, env, 2, callback=note)
     assert asked[0] == pytest.approx(5.0) and asked[1] == pytest.approx(5.0 - rewards[0], abs=1e-5)
-    assert model.policy.asks_for == "a return of 5 of the whole episode, counted down"
+    assert model.policy.target_description == "a return of 5 of the whole episode, counted down"
 
 
 @pytest.mark.parametrize("beyond", [True, False], ids=["own play", "dataset"])
-def test_own_play_asks_for_more_than_the_best_so_far(beyond):
+def test_own_play_target_description_more_than_the_best_so_far(beyond):
     """An agent that gets just what it asks for would else never do better."""
     model = CASE.make() if beyond else CASE.make(dataset=make_store())
     returns = model.learn(60 if beyond else 1)._runtime.samplers["labelled"].store.returns

@@ -68,16 +68,16 @@ def test_predictions_of_an_action_are_blended():
     weight, n_actions, n_steps = 0.5, 3, 7
     model = make("box", n_envs=2, n_actions=n_actions, ensemble=weight)
     policy, made = model.policy, []
-    state, begins = policy.initial_state(2), {0: (0, 1), 4: (1,)}  # the second environment begins anew at step 4
+    memory, begins = policy.initial_memory(2), {0: (0, 1), 4: (1,)}  # the second environment begins anew at step 4
     rng = np.random.default_rng(0)
     for t in range(n_steps):
         starts = np.isin([0, 1], begins.get(t, ()))
         facts = {"observation": th.as_tensor(rng.standard_normal((2, 2)), dtype=th.float32)}
         inputs = Inputs(state=facts, return_to_go=th.zeros(2, 1))
         with th.inference_mode():
-            z, _ = policy.encode_step(inputs, state[1:], starts)
+            z, _ = policy.encode_step(inputs, memory, starts)
             made.append(th.stack([head(z) for head in policy.heads], dim=1))
-            chosen, state = policy.step(inputs, state, starts, deterministic=True)
+            chosen, memory = policy.choose(inputs, memory, starts, deterministic=True)
         for env in range(2):
             begun = max(begin for begin, envs in begins.items() if env in envs and begin <= t)
             votes = [(weight**age, made[t - age][env, age]) for age in range(min(n_actions, t - begun + 1))]

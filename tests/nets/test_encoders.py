@@ -8,7 +8,7 @@ from gymnasium.wrappers import FrameStackObservation
 from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import nn
 
-from gcrl_zoo.common.policies import make_encoder
+from gcrl_zoo.common.encoders import make_encoder
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
 from gcrl_zoo.nets.mlp import mlp

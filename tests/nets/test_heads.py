@@ -6,7 +6,7 @@ import torch as th
 from gymnasium import spaces
 from torch.distributions import Categorical, Normal, kl_divergence
 
-from gcrl_zoo.common.policies import BOX_HEADS, make_action_head
+from gcrl_zoo.common.actions import BOX_HEADS, make_action_head
 from gcrl_zoo.nets.heads import kl_of_logits, sample_categorical
 from tests.support.envs import ACTION_SPACES
 

@@ -8,7 +8,7 @@ from gymnasium import spaces
 from gymnasium.wrappers import FrameStackObservation
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from gcrl_zoo.common.policies import make_encoder
+from gcrl_zoo.common.encoders import make_encoder
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.nets.encoders import ImageEncoder, SmallImageEncoder
 from tests.support.matrix import every_trajectory_case

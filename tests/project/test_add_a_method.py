@@ -10,21 +10,23 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
-from gcrl_zoo.common.optimized_policy import OptimizedPolicy
+from gcrl_zoo.common.optimizers import OptimizedPolicy
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.portable_policy import PortablePolicy
 from gcrl_zoo.common.saving import SavedAlgorithm
+from gcrl_zoo.common.step_policy import StepPolicy
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
-from gcrl_zoo.common.window_policies import WindowPolicy
+from gcrl_zoo.common.window_policy import WindowPolicy
 from tests.support.throw_away import ROOT, add_method_of_docs
 
 PAGE = (ROOT / "docs" / "add_a_method.md").read_text()
 ALGORITHM = SavedAlgorithm, TrajectoryAlgorithm
-POLICY = PortablePolicy, OptimizedPolicy, ConditionedPolicy, WindowPolicy
+POLICY = PortablePolicy, OptimizedPolicy, ConditionedPolicy, StepPolicy, WindowPolicy
 #: What users and the package call and no method overrides.
 CALLED = {
     *("plays", "train", "collect_rollouts", "save_replay_buffer", "load_replay_buffer"),
     *("optimizer_names", "optimizers", "check_optimizers", "set_return_scale", "set_target_return"),
+    *("act", "encode_state", "encode_goal", "remember", "no_actions", "exportable_step"),
 }
 #: Some cheap tests of every kind; all of them pass, too: paste the blocks and run `pytest -k rcbc`.
 TESTS = ("house", "conformance", "collector", "docs", "parameters_page", "activations")

@@ -12,7 +12,7 @@ import torch as th
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gcrl_zoo.common.optimized_policy import OptimizedPolicy
+from gcrl_zoo.common.optimizers import OptimizedPolicy
 
 META = th.device("meta")
 #: Operations whose result has a size or value that the host must know: on a GPU the host waits for it.

@@ -49,6 +49,6 @@ class BC(TrajectoryAlgorithm):
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         batch = batches["labelled"]
-        params = self.policy.head(self.policy.represent(Inputs(state=batch.observations)))
+        params = self.policy.respond(Inputs(state=batch.observations))
         loss = self.policy.head.nll(params, batch.actions).mean()
         return loss, {"nll": loss}

@@ -8,12 +8,12 @@ from gymnasium import spaces
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import Widths
-from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.step_policy import StepPolicy
 from gcrl_zoo.nets.mlp import last_width, mlp
 
 
-class BCPolicy(ConditionedPolicy):
+class BCPolicy(StepPolicy):
     """
     A multi-layer perceptron that ignores every command.
 
@@ -34,5 +34,4 @@ class BCPolicy(ConditionedPolicy):
         self.body = mlp([self.encoder.features_dim, *net_arch], self.activation_fn, layer_norm, activate_last=True)
 
     def represent(self, inputs: Inputs) -> Tensor:
-        assert inputs.state is not None
-        return self.body(self.encoder(inputs.state))
+        return self.body(self.encode_state(inputs))

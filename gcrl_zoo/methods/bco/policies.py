@@ -8,8 +8,8 @@ from typing import Any
 from gymnasium import spaces
 from torch import Tensor
 
+from gcrl_zoo.common.actions import HeadKind, make_action_head
 from gcrl_zoo.common.arguments import Options, Widths
-from gcrl_zoo.common.policies import HeadKind, make_action_head
 from gcrl_zoo.methods.bc.policies import BCPolicy
 from gcrl_zoo.nets.encoders import DictEncoder, with_own_weights
 from gcrl_zoo.nets.heads import GaussianHead

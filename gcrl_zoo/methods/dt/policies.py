@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch as th
@@ -14,12 +14,27 @@ from torch.nn import functional as F
 
 from gcrl_zoo.common.arguments import Width
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.policies import State
 from gcrl_zoo.common.roles import Inputs
-from gcrl_zoo.common.window_policies import WindowPolicy
-from gcrl_zoo.methods.dt.exportable import DTStep
+from gcrl_zoo.common.window_policy import WindowPolicy
+from gcrl_zoo.methods.dt.attention import Ring, RingAttention, WindowAttention
 from gcrl_zoo.methods.dt.tokens import TOKENS, StepTokens
-from gcrl_zoo.nets.transformer import Cache, Transformer, causal
+from gcrl_zoo.nets.transformer import Transformer
+
+
+class DTMemory(NamedTuple):
+    """
+    What the policy keeps of E episodes between two steps.
+
+    :param past: (E, T, D) tokens of the last steps, the newest last; or the ring of banded attention
+    :param steps: (E,) since the start of the episode; a tensor when exported
+    :param actions: (E, A) or (E,) the last ones
+    :param predictions: (E, ...) of earlier steps, which a subclass keeps; None for none
+    """
+
+    past: Tensor | Ring
+    steps: np.ndarray | Tensor
+    actions: Tensor
+    predictions: Tensor | None = None
 
 
 class DTPolicy(WindowPolicy):
@@ -61,17 +76,13 @@ class DTPolicy(WindowPolicy):
         super().__init__(observation_space, action_space, embed_dim, **kwargs)
         self.context_length = context_length
         self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None
-        if self.band is not None:
-            self.ring_distance, ring_mask = ring(self.band)
-            self.register_buffer("ring_mask", ring_mask, persistent=False)
         self.tokens = StepTokens(self.head.encoding_dim, self.encoder.features_dim, embed_dim, max_timesteps)
         self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout, self.activation_fn)
         self.newest = slice(-1, None), slice(-2, -1) if self.reads_returns else None  # state and return
-        # Nothing comes before the first return-to-go.
-        self.register_buffer("mask", causal(TOKENS * context_length - 1, self.band), persistent=False)
-
-    mask: Tensor
-    ring_mask: Tensor
+        # Nothing comes before the first return-to-go. All banded layers together may see some tokens more.
+        self.n_tokens = TOKENS * context_length - 1 if self.band is None else n_layers * self.band
+        self.window = WindowAttention(self.n_tokens, self.band)
+        self.ring = None if self.band is None else RingAttention(self.band)
 
     # ----------------------------------------------------------------- training
 
@@ -95,7 +106,7 @@ class DTPolicy(WindowPolicy):
         size = tokens.shape[1]
         returns, states = slice(0, None, TOKENS), slice(1, None, TOKENS)
         early = returns if self.reads_returns else None
-        return self.transformer(tokens, self.mask[:size, :size], wanted=states, early=early)
+        return self.transformer(tokens, self.window.mask[:size, :size], wanted=states, early=early)
 
     def represent_step(self, outputs: Tensor) -> Tensor:
         """
@@ -107,126 +118,71 @@ class DTPolicy(WindowPolicy):
     # ------------------------------------------------------------------- acting
 
     def command(self, inputs: Inputs) -> Inputs:
-        """The wrapper ``ReturnToGo`` counts what was received, from 0 downwards; the target is ours to add."""
+        """Add the target to the return-to-go, which the wrapper ``ReturnToGo`` counts from 0 downwards."""
         assert inputs.return_to_go is not None
         return inputs._replace(return_to_go=self.target_return + inputs.return_to_go)
 
     @property
-    def asks_for(self) -> str:
+    def target_description(self) -> str:
         return f"a return of {self.target_return.item():,.6g} of the whole episode, counted down"
 
-    def initial_state(self, n_envs: int) -> State:
-        """
-        Further memory, embedded tokens so far (or a cache of what layers made of them), steps so far, and the action
-        before.
-        """
-        further, steps, actions = self.further_memory(n_envs), np.zeros(n_envs, dtype=np.int64), self.no_actions(n_envs)
-        if self.band is None:
-            size, width = TOKENS * self.context_length - 1, self.tokens.width
-            return further, self.target_return.new_zeros(n_envs, size, width), steps, actions
-        return further, self.transformer.make_cache(n_envs, len(self.ring_distance[0])), 0, steps, actions
+    def initial_memory(self, n_envs: int) -> DTMemory:
+        steps, actions = np.zeros(n_envs, dtype=np.int64), self.no_actions(n_envs)
+        past: Tensor | Ring = self.no_tokens(n_envs)
+        if self.ring is not None:
+            past = Ring(self.transformer.make_cache(n_envs, self.ring.size), 0)
+        return DTMemory(past, steps, actions, self.no_predictions(n_envs))
 
-    def no_actions(self, n_envs: int) -> Tensor:
-        """(E, A) or (E,), in the place of the action before the first one"""
-        space = self.action_space
-        nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0))
-        return to_tensors(self.to_action_space.kept(nothing), self.device)
+    def exportable_memory(self, n_envs: int) -> DTMemory:
+        steps = th.zeros(n_envs, dtype=th.int64, device=self.device)
+        return DTMemory(self.no_tokens(n_envs), steps, self.no_actions(n_envs), self.no_predictions(n_envs))
 
-    def step(
-        self, inputs: Inputs, state: State | None, episode_starts: np.ndarray, deterministic: bool = False
-    ) -> tuple[Tensor, State]:
-        assert state is not None
-        seen, memory = self.encode_step(inputs, state[1:], episode_starts)
-        params, further = self.decide(seen, state[0], episode_starts)
-        chosen = self.head.act(params, deterministic)
-        return chosen, (further, *memory, chosen)
+    def no_tokens(self, n_envs: int) -> Tensor:
+        """(E, T, D), in the place of the tokens before the first step"""
+        return self.target_return.new_zeros(n_envs, self.n_tokens, self.tokens.width)
 
-    def further_memory(self, n_envs: int) -> tuple[Tensor, ...]:
-        """
-        :param n_envs: number E of environments
-        :return: what :meth:`decide` remembers, at the start of an episode; (E, ...) each
-        """
-        return ()
+    def no_predictions(self, n_envs: int) -> Tensor | None:
+        """(E, ...) that :meth:`predict_actions` keeps, at the start of an episode; None for nothing"""
+        return None
 
-    def decide(
-        self, z: Tensor, further: tuple[Tensor, ...], episode_starts: np.ndarray | Tensor
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """
-        :param z: (E, D) representation of the newest step
-        :param further: as returned by the last call or by :meth:`further_memory`
-        :param episode_starts: (E,) where the memory must be forgotten
-        :return: (E, P) parameters for the action head, and the new memory
-        """
-        return self.head(z), ()
+    def respond(self, inputs: Inputs, memory: DTMemory, episode_starts: np.ndarray | Tensor) -> tuple[Tensor, DTMemory]:
+        z, memory = self.encode_step(inputs, memory, episode_starts)
+        params, predictions = self.predict_actions(z, memory.predictions, episode_starts)
+        return params, memory._replace(predictions=predictions)
 
-    def exportable_step(self) -> DTStep:
-        return DTStep(self)
-
-    def encode_step(self, inputs: Inputs, state: State, episode_starts: np.ndarray) -> tuple[Tensor, State]:
-        """(E, D) that actions are chosen by, and the memory without the action that will be"""
-        *past, steps, actions = state
-        steps = np.where(episode_starts, 0, steps)
+    def encode_step(
+        self, inputs: Inputs, memory: DTMemory, episode_starts: np.ndarray | Tensor
+    ) -> tuple[Tensor, DTMemory]:
+        """(E, D) representation of the newest step, and the memory with its tokens"""
+        past, steps, actions, predictions = memory
+        steps = steps * ~episode_starts
         tokens = self.embed(inputs, actions, to_tensors(steps, self.device))
-        outputs, past = (self._attend_window if self.band is None else self._attend_band)(tokens, past, steps)
-        return self.represent_step(outputs.squeeze(1)), (*past, steps + 1)
+        attention: Any = self.ring if isinstance(past, Ring) else self.window
+        outputs, past = attention.attend(self.transformer, tokens, past, steps, self.newest)
+        return self.represent_step(outputs.squeeze(1)), DTMemory(past, steps + 1, actions, predictions)
 
     def embed(self, inputs: Inputs, actions: Tensor, steps: Tensor) -> Tensor:
         """
+        Embed the newest step.
+
         :param inputs: of E environments
         :param actions: (E, A) or (E,) of the step before
         :param steps: (E,) since the start of the episode
-        :return: (E, 3, D) tokens of the newest step
+        :return: (E, 3, D) tokens
         """
-        assert inputs.state is not None and inputs.return_to_go is not None
+        assert inputs.return_to_go is not None
         to_go = inputs.return_to_go / self.return_scale
-        return self.tokens(self.head.encode(actions), to_go, self.encoder(inputs.state), steps)
+        return self.tokens(self.head.encode(actions), to_go, self.encode_state(inputs), steps)
 
-    def executed(self, state: State | None, actions: np.ndarray) -> State:
-        assert state is not None
-        return (*state[:-1], to_tensors(self.to_action_space.kept(actions), self.device))
+    def predict_actions(
+        self, z: Tensor, predictions: Tensor | None, episode_starts: np.ndarray | Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """
+        Predict the next actions.
 
-    def _attend_window(self, tokens: Tensor, past: list[Tensor], steps: np.ndarray) -> tuple[Tensor, list[Tensor]]:
-        """(E, 1, D) or (E, 1, 2, D), and the past to remember: (E, 3K - 1, D), the newest last"""
-        window = th.cat((past[0], tokens), dim=1)[:, TOKENS:]
-        size = window.shape[1]
-        there = np.minimum(TOKENS * steps + TOKENS - 1, size)  # (E,) tokens of this episode
-        longest = int(there.max())
-        mask = self.mask[:longest, :longest]
-        if there.min() < longest:
-            missing = np.arange(longest) < longest - there[:, None]  # (E, T)
-            mask = mask.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
-            mask.diagonal(dim1=1, dim2=2).zero_()  # what is not there sees itself: softmax needs something
-        return self.transformer(window[:, -longest:], mask, *self.newest), [window]
-
-    def _attend_band(self, tokens: Tensor, past: list[Any], steps: np.ndarray) -> tuple[Tensor, list[Any]]:
-        """(E, 1, D) or (E, 1, 2, D), and the past to remember"""
-        cache, written = past
-        assert isinstance(cache, Cache) and self.band is not None
-        if cache.written != written:
-            raise ValueError(
-                "With `attention: banded` a state can be continued only once, and this one was: keep the newest state."
-            )
-        at = written // TOKENS % len(self.ring_distance)
-        mask = self.ring_mask[at]  # (3, W)
-        if TOKENS * (steps.min() + 1) <= mask.shape[1]:
-            there = TOKENS * steps + TOKENS - 1  # (E,) tokens of this episode
-            missing = self.ring_distance[at] >= there[:, None]  # (E, W)
-            mask = mask.masked_fill(to_tensors(missing, self.device)[:, None, :], -math.inf)
-            mask[:, 0, TOKENS * at] = 0  # no action came before the first state, but softmax needs something
-        return self.transformer.step(tokens, cache, mask, *self.newest), [cache, cache.written]
-
-
-def ring(band: int) -> tuple[np.ndarray, Tensor]:
-    """
-    A ring that holds the tokens of S steps; the three of the newest step may be at each of S places.
-
-    :param band: tokens that each of the three sees, its own included
-    :return: (S, W) for each place of the newest step, how many tokens before the newest one each of the ring was
-        written; (S, 3, W), -inf where a new token must not look, else 0
-    """
-    size = band + TOKENS  # the first of the new tokens sees a whole band, too
-    newest = np.arange(0, size, TOKENS)[:, None] + TOKENS - 1  # (S, 1)
-    distance = (newest - np.arange(size)) % size
-    own = np.arange(TOKENS)[::-1, None]  # (3, 1) of the new tokens from the newest
-    seen = (distance[:, None] >= own) & (distance[:, None] < own + band)
-    return distance, th.where(th.from_numpy(seen), 0.0, -math.inf)
+        :param z: (E, D) representation of the newest step
+        :param predictions: as returned by the last call or by :meth:`no_predictions`
+        :param episode_starts: (E,) bool, where earlier predictions are ignored
+        :return: (E, P) parameters for the action head, and the predictions to keep
+        """
+        return self.head(z), None

@@ -71,21 +71,19 @@ class GatedDTPolicy(DTPolicy):
     def represent_step(self, outputs: Tensor) -> Tensor:
         return super().represent_step(outputs) if self.gate is None else self.gate(outputs)
 
-    def further_memory(self, n_envs: int) -> tuple[Tensor, ...]:
+    def no_predictions(self, n_envs: int) -> Tensor | None:
+        """(E, n, P + 1) of the next n actions: the weighted sum of all predictions, and the sum of their weights"""
         if self.ensemble is None:
-            return ()
-        width = self.head.linear.out_features
-        return (self.target_return.new_zeros(n_envs, self.n_actions, width + 1),)
+            return None
+        return self.target_return.new_zeros(n_envs, self.n_actions, self.head.linear.out_features + 1)
 
-    def decide(
-        self, z: Tensor, further: tuple[Tensor, ...], episode_starts: np.ndarray | Tensor
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        if self.ensemble is None:
-            return super().decide(z, further, episode_starts)
-        (votes,) = further
-        # A prediction's parameters, and beside them a one that counts it; those of the same action are summed up.
+    def predict_actions(
+        self, z: Tensor, predictions: Tensor | None, episode_starts: np.ndarray | Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        if predictions is None:
+            return super().predict_actions(z, predictions, episode_starts)
         params = th.stack([head(z) for head in self.heads], dim=1)  # (E, n, P)
-        fresh = F.pad(params, (0, 1), value=1.0)
-        earlier = votes[:, 1:] * to_tensors(~episode_starts, self.device)[:, None, None] * self.ensemble
-        votes = fresh + F.pad(earlier, (0, 0, 0, 1))
-        return votes[:, 0, :-1] / votes[:, 0, -1:], (votes,)
+        newest = F.pad(params, (0, 1), value=1.0)
+        earlier = predictions[:, 1:] * to_tensors(~episode_starts, self.device)[:, None, None] * self.ensemble
+        predictions = newest + F.pad(earlier, (0, 0, 0, 1))
+        return predictions[:, 0, :-1] / predictions[:, 0, -1:], predictions

@@ -9,12 +9,12 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from gcrl_zoo.common.arguments import Widths
-from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.step_policy import StepPolicy
 from gcrl_zoo.nets.mlp import last_width, mlp
 
 
-class GCSLPolicy(ConditionedPolicy):
+class GCSLPolicy(StepPolicy):
     """
     A multi-layer perceptron over state, goal and, on demand, the number of steps that are left. Beside the action it
     tells how long the fastest ways to the goal take, which only training uses.
@@ -46,8 +46,7 @@ class GCSLPolicy(ConditionedPolicy):
         self.register_buffer("mean_horizon", th.ones(1))
 
     def represent(self, inputs: Inputs) -> Tensor:
-        assert inputs.state is not None and inputs.goal is not None
-        parts = [self.encoder(inputs.state), self.goal_encoder(inputs.goal)]
+        parts = [self.encode_state(inputs), self.encode_goal(inputs)]
         if self.horizon:
             assert inputs.horizon is not None
             parts.append(inputs.horizon.log1p())  # one step more matters less the further away the goal is
@@ -57,10 +56,9 @@ class GCSLPolicy(ConditionedPolicy):
         """Ask to be there within ``target_horizon`` steps, at every step."""
         if not self.horizon or inputs.goal is None:
             return inputs
-        n = len(next(iter(inputs.goal.values())))
-        return inputs._replace(horizon=self.target_horizon.expand(n, 1))
+        return inputs._replace(horizon=self.target_horizon.expand(inputs.batch_size, 1))
 
     @property
-    def asks_for(self) -> str:
+    def target_description(self) -> str:
         within = f", within {self.target_horizon.item():.0f} steps" if self.horizon else ""
         return f"the environment's goal{within}"

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gcrl_zoo.common.arguments import HiddenWidths, Width
-from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.step_policy import StepPolicy
 from gcrl_zoo.losses.vicreg import Expander
 from gcrl_zoo.nets.forward import ForwardModel
 from gcrl_zoo.nets.inverse import Change
@@ -54,7 +54,7 @@ class InputSlot(nn.Module):
         return self.embed(th.randn(like.shape[0], self.features_dim, device=like.device))
 
 
-class GCSLVICRegPolicy(ConditionedPolicy):
+class GCSLVICRegPolicy(StepPolicy):
     """
     ``f(state, return, goal)`` with an action head, and an expander that only training uses.
 
@@ -158,13 +158,12 @@ class GCSLVICRegPolicy(ConditionedPolicy):
         """
         if inputs.goal is not None and not self.goal_with_return:
             return inputs._replace(return_to_go=None)
-        assert inputs.state is not None
-        target = self.target_return.expand(len(next(iter(inputs.state.values()))), 1)
+        target = self.target_return.expand(inputs.batch_size, 1)
         received = 0.0 if inputs.return_to_go is None else inputs.return_to_go
         return inputs._replace(episode_return=target, return_to_go=target + received)
 
     @property
-    def asks_for(self) -> str:
+    def target_description(self) -> str:
         if self.roles.desired_goal and not self.goal_with_return:
             return "the environment's goal"
         meaning = "of the whole episode" if self.return_token == "episode_return" else "from each step on"

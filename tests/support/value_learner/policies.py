@@ -10,12 +10,12 @@ from stable_baselines3.common.type_aliases import Schedule
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import HiddenWidths, NonNegative, Width
-from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.roles import Inputs
+from gcrl_zoo.common.step_policy import StepPolicy
 from gcrl_zoo.nets.mlp import mlp
 
 
-class ValuePolicy(ConditionedPolicy):
+class ValuePolicy(StepPolicy):
     """
     :param net_arch: widths of the hidden layers
     :param representation_dim: width of what the action head sees
@@ -49,5 +49,4 @@ class ValuePolicy(ConditionedPolicy):
         return {"optimizer": rate, "value_optimizer": self.value_rate * rate}
 
     def represent(self, inputs: Inputs) -> Tensor:
-        assert inputs.state is not None
-        return self.body(self.encoder(inputs.state))
+        return self.body(self.encode_state(inputs))
