@@ -110,7 +110,7 @@ def test_the_card_says_what_it_is(algo, house):
     assert f"| 1 (this one) | {told['its score']} |" in card.text
     assert f"gcrl_zoo {gcrl_zoo.__version__}" in card.text and "@software{gcrl_zoo," in card.text
     agent = agent_of(house, algo)
-    assert bool(agent.policy.target_description) == (f"| asks for | {agent.policy.asks_for} |" in card.text)
+    assert bool(agent.policy.target_description) == (f"| asks for | {agent.policy.target_description} |" in card.text)
     block = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```$", card.text, re.MULTILINE | re.DOTALL)[1])
     ((training,), _) = find_trainings(house / "logs", algo)
     assert block == plain({**training.hyperparams, "n_timesteps": 600})
