@@ -87,12 +87,22 @@ def of_method(method: Method) -> str:
     """:param method: whose page to write"""
     algorithm = method.algorithm
     policy = algorithm.policy_aliases["MlpPolicy"]
-    own = table(algorithm, TrajectoryAlgorithm, {"policy", "env"})
-    nets = table(policy, ConditionedPolicy, FROM_SB3)
-    shared = "[those that all methods have](../parameters.md#arguments-of-all-methods)"
-    of_policies = "[those that all policies have](../parameters.md#arguments-of-all-policies)"
+    if issubclass(algorithm, TrajectoryAlgorithm):
+        base, policy_base = TrajectoryAlgorithm, ConditionedPolicy
+        shared = "[those that all methods have](../parameters.md#arguments-of-all-methods)"
+        of_policies = "[those that all policies have](../parameters.md#arguments-of-all-policies)"
+    else:
+        base, policy_base = of_sb3(algorithm), of_sb3(policy)
+        shared, of_policies = (f"those of Stable-Baselines3's `{each.__name__}`" for each in (base, policy_base))
+    own = table(algorithm, base, {"policy", "env"})
+    nets = table(policy, policy_base, FROM_SB3)
     text = f"`{algorithm.__name__}` takes {shared}" + (f", and these:\n\n{own}" if own else ".\n")
     return f"{text}\n`policy_kwargs` may hold {of_policies}" + (f", and these:\n\n{nets}" if nets else ".\n")
+
+
+def of_sb3(cls: type) -> type:
+    """:param cls: an algorithm or a policy; the first of its base classes that SB3 or its contrib package defines"""
+    return next(each for each in cls.__mro__ if each.__module__.startswith(("stable_baselines3.", "sb3_contrib.")))
 
 
 def of_all() -> str:

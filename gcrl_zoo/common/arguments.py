@@ -9,8 +9,9 @@ checked.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from types import FunctionType
 from typing import Annotated, Any, NamedTuple, Never, get_type_hints
 
 import gymnasium as gym
@@ -131,12 +132,9 @@ def arguments(cls: type) -> Mapping[str, Argument]:
     :return: by name, those of the class before those of its ancestors
     """
     found: dict[str, Argument] = {}
-    for ancestor in cls.__mro__:
-        constructor = vars(ancestor).get("__init__")
-        if constructor is None:
-            continue
+    for ancestor, constructor in constructors(cls):
         parameters = list(inspect.signature(constructor).parameters.values())[1:]  # without self
-        annotations = _annotations(constructor)
+        annotations = resolved(constructor.__annotations__, constructor.__globals__)
         for each in parameters:
             if each.kind in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY):
                 annotation = annotations.get(each.name, each.empty)
@@ -147,16 +145,30 @@ def arguments(cls: type) -> Mapping[str, Argument]:
     return found
 
 
-def _annotations(constructor: Any) -> dict[str, Any]:
-    """By name, those that can be resolved; other people's classes may use names that only a type checker knows."""
+def constructors(cls: type) -> Iterator[tuple[type, FunctionType]]:
+    """:param cls: class to construct; each class of its hierarchy that defines ``__init__``, and that function"""
+    for ancestor in cls.__mro__:
+        constructor = vars(ancestor).get("__init__")
+        if inspect.isfunction(constructor):
+            yield ancestor, constructor
+
+
+def resolved(annotations: Mapping[str, Any], names: dict[str, Any]) -> dict[str, Any]:
+    """
+    Evaluate annotations that are text.
+
+    :param annotations: by the name of the argument or attribute
+    :param names: of their module
+    :return: those that can be evaluated; classes of others may use names that only a type checker imports
+    """
     found: dict[str, Any] = {}
-    for name, annotation in getattr(constructor, "__annotations__", {}).items():
+    for name, annotation in annotations.items():
 
         def alone() -> None: ...
 
         alone.__annotations__ = {name: annotation}
         try:  # SB3's type GymEnv refers to VecEnv by its name
-            found |= get_type_hints(alone, constructor.__globals__, {"VecEnv": VecEnv}, include_extras=True)
+            found |= get_type_hints(alone, names, {"VecEnv": VecEnv}, include_extras=True)
         except Exception:
             continue
     return found

@@ -17,7 +17,6 @@ from zipfile import BadZipFile, ZipFile
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
-from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo import monitor, spaces
 from gcrl_zoo.zoo.environments import register_extras
@@ -68,7 +67,7 @@ def patch(exp_manager: ModuleType) -> None:
 
     @functools.wraps(stock_learn)
     def learn(self: Any, model: BaseAlgorithm) -> None:
-        if isinstance(model, TrajectoryAlgorithm):
+        if self.algo in discover():
             self.callbacks.append(TimeEstimate(self.verbose))
         stock_learn(self, model)
 

@@ -26,13 +26,14 @@ from gcrl_zoo.publish.trainings import Training, alike, find_trainings, tuned_en
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.download import UNREACHABLE
 from gcrl_zoo.zoo.hyperparams import compose
+from tests.support.case import trajectory_cases
 from tests.support.envs import assert_same_actions
 from tests.support.hub_server import signed_in
 from tests.support.scripts import script
 from tests.support.throw_away import ROOT
 
 ENV = "CartPole-v1"
-METHODS = sorted(discover())
+METHODS = [case.name for case in trajectory_cases()]
 PLAY = ["-n", "600", "--num-threads", "1", "--eval-freq", "-1", "-params", "learning_starts:200", "train_freq:25"]
 PUBLISH = ["--organization", "zoo", "--num-threads", "1", "--n-episodes", "5"]
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)

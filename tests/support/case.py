@@ -21,7 +21,7 @@ from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.data import GoalPairs
 from gcrl_zoo.wrappers import ReturnToGo
 from tests import cases
-from tests.support.envs import ask_for_goals, make_env, make_store
+from tests.support.envs import ForSB3, ask_for_goals, make_env, make_store
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ class Case:
 
     def wrap(self, env: gym.Env) -> gym.Env:
         """Wrap an environment with what the method requires."""
-        return env
+        return ForSB3(env)
 
     def env(self, observation: str = "box", action: str = "discrete", n_envs: int = 1, **kwargs: Any) -> VecEnv:
         """As ``tests.support.envs.make_env``, wrapped with what the method requires."""

@@ -140,6 +140,35 @@ def ask_for_goals(env: gym.Env) -> gym.Env:
     return env if Roles.of(env.observation_space).desired_goal else AnyGoal(env)
 
 
+class ForSB3(gym.Wrapper):
+    """The same environment with spaces that SB3's own policies take: discrete ones from 0 on, keys without dots."""
+
+    def __init__(self, env: gym.Env) -> None:
+        super().__init__(env)
+        self.observation_space, self.action_space = taken_by_sb3(env.observation_space), taken_by_sb3(env.action_space)
+
+    def reset(self, **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+        observation, info = self.env.reset(**kwargs)
+        return self.view(observation, self.env.observation_space), info
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        start = getattr(self.env.action_space, "start", 0)
+        observation, *rest = self.env.step(action + start)
+        return self.view(observation, self.env.observation_space), *rest
+
+    def view(self, observation: Any, space: spaces.Space) -> Any:
+        if isinstance(space, spaces.Dict):
+            return {key.replace(".", "_"): self.view(observation[key], each) for key, each in space.items()}
+        return observation - space.start if isinstance(space, spaces.Discrete) else observation
+
+
+def taken_by_sb3(space: spaces.Space) -> spaces.Space:
+    """See ``ForSB3``."""
+    if isinstance(space, spaces.Dict):
+        return spaces.Dict({key.replace(".", "_"): taken_by_sb3(each) for key, each in space.items()})
+    return spaces.Discrete(int(space.n)) if isinstance(space, spaces.Discrete) else space
+
+
 def make_env(
     observation: str = "box",
     action: str = "discrete",

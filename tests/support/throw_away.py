@@ -1,6 +1,7 @@
-"""Methods for tests of everything around methods: one as short as can be, and the one that the docs add."""
+"""Methods that tests add to a copy of the repository: a minimal one, that of the docs, and a subclass of ``PPO``."""
 
 import re
+import shutil
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,24 @@ def add_method_of_docs(house: Path) -> None:
         assert not (house / path).exists()
         (house / path).parent.mkdir(parents=True, exist_ok=True)
         (house / path).write_text(text)
+
+
+#: Where the files of ``tests.support.ppo_inverse`` belong.
+PPO_INVERSE = {
+    "method": "gcrl_zoo/methods/ppo_inverse",
+    "hyperparams.yml": "hyperparams/ppo_inverse.yml",
+    "case.py": "tests/cases/ppo_inverse.py",
+    "page.md": "docs/methods/ppo_inverse.md",
+}
+
+
+def add_method_of_ppo(house: Path) -> None:
+    """Add the method of ``tests.support.ppo_inverse``: a folder, a YAML file, a test case and a page."""
+    for name, place in PPO_INVERSE.items():
+        source, target = ROOT / "tests" / "support" / "ppo_inverse" / name, house / place
+        assert not target.exists()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(source, target)

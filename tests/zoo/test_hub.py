@@ -11,6 +11,7 @@ import gcrl_zoo
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.download import UNREACHABLE, NotOnHub, fetch_for_scripts
 from gcrl_zoo.zoo.trust import Untrusted
+from tests.support.case import trajectory_cases
 from tests.support.envs import assert_same_actions
 from tests.support.hostile_fields import KINDS
 from tests.support.hub_server import signed_in
@@ -18,6 +19,7 @@ from tests.support.scripts import script
 
 ENV = "CartPole-v1"
 METHODS = sorted(discover())
+TRAJECTORY = [case.name for case in trajectory_cases()]
 
 # What is trained for all tests is trained once.
 pytestmark = pytest.mark.xdist_group("hub")
@@ -32,7 +34,11 @@ def pushed(hub, tmp_path_factory):
         if algo not in done:
             folder = done[algo] = tmp_path_factory.mktemp(algo)
             words = ["--algo", algo, "--env", ENV, "-f", "logs", "--num-threads", "1"]
-            play = {"dqn": ["learning_starts:100"]}.get(algo, ["learning_starts:200", "train_freq:25"])
+            starts = {
+                "dqn": ["learning_starts:100"],
+                **dict.fromkeys(TRAJECTORY, ["learning_starts:200", "train_freq:25"]),
+            }
+            play = ["-params", *starts[algo]] if algo in starts else []
             trained = script(
                 "rl_zoo3.train",
                 *words,
@@ -42,7 +48,6 @@ def pushed(hub, tmp_path_factory):
                 "600",
                 "--eval-freq",
                 "-1",
-                "-params",
                 *play,
                 folder=folder,
             )

@@ -16,6 +16,7 @@ import yaml
 from rl_zoo3.utils import ALGOS, linear_schedule
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import A2C, DQN, PPO, SAC, TD3
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.utils import LinearSchedule
 from stable_baselines3.common.vec_env import VecNormalize
@@ -30,7 +31,7 @@ from gcrl_zoo.zoo.trust import (
     check_statistics,
     check_yaml,
 )
-from gcrl_zoo.zoo.trust.allowed import AGENT, STATISTICS, STOCK, WEIGHTS
+from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, STATISTICS, WEIGHTS
 from gcrl_zoo.zoo.trust.pickles import check_pickle
 from gcrl_zoo.zoo.trust.settings import check_settings, is_plain
 from tests.support import hostile
@@ -182,10 +183,10 @@ class Looked:
 
 
 def test_only_units_are_looked_up_by_name():
-    check_pickle(pickle.dumps(Looked(TrainFrequencyUnit, "STEP")), STOCK, "here")
+    check_pickle(pickle.dumps(Looked(TrainFrequencyUnit, "STEP")), AGENT_NAMES[OffPolicyAlgorithm], "here")
     for owner, name in [(TrainFrequencyUnit, "__class__"), (TrainFreq, "STEP"), (TrainFrequencyUnit.STEP, "EPISODE")]:
         with pytest.raises(Untrusted, match=r"calls builtins.getattr in a way that no honest agent does"):
-            check_pickle(pickle.dumps(Looked(owner, name)), STOCK, "here")
+            check_pickle(pickle.dumps(Looked(owner, name)), AGENT_NAMES[OffPolicyAlgorithm], "here")
 
 
 def test_an_agent_of_another_method_is_refused(tmp_path, honest):
@@ -307,7 +308,7 @@ def test_large_files_are_not_even_opened(tmp_path):
         check_file(tmp_path / "vecnormalize.pkl", "bc")
 
 
-@pytest.mark.parametrize("allowed", [AGENT, STATISTICS, STOCK, WEIGHTS])
+@pytest.mark.parametrize("allowed", [*AGENT_NAMES.values(), STATISTICS, WEIGHTS])
 def test_what_is_allowed_exists_and_means_itself(allowed):
     """Old pickles name some things as Python 2 did, and have them renamed by the reader: none of ours."""
     for module, name in allowed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,16 @@ from rl_zoo3.utils import ALGOS
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo.trust.allowed import AGENT, STATISTICS, STOCK
+from gcrl_zoo.zoo.trust.allowed import STATISTICS
 from gcrl_zoo.zoo.trust.archives import members
 from gcrl_zoo.zoo.trust.demands import check_demands
 from gcrl_zoo.zoo.trust.fields import Fields
 from gcrl_zoo.zoo.trust.opcodes import Budget
-from gcrl_zoo.zoo.trust.pickled_arrays import ARRAY, NAMED, SCALAR
+from gcrl_zoo.zoo.trust.pickled_arrays import ARRAY, SCALAR
 from gcrl_zoo.zoo.trust.pickles import check_pickle
 from gcrl_zoo.zoo.trust.refusal import BROKEN, read, refuse, shown
 from gcrl_zoo.zoo.trust.spaces import SPACE
-from gcrl_zoo.zoo.trust.stand_ins import Global, Use, is_a
+from gcrl_zoo.zoo.trust.stand_ins import is_a
 from gcrl_zoo.zoo.trust.values import ARRAYS, INFOS, PLAIN
 from gcrl_zoo.zoo.trust.weights import VARIABLES, check_torch, entries_of
 
@@ -43,20 +42,10 @@ def class_of(algorithm: str) -> type[BaseAlgorithm]:
     return methods[algorithm].algorithm if algorithm in methods else ALGOS[algorithm]
 
 
-def allowed_in(algorithm: str) -> Mapping[Global, Use]:
-    """
-    What the pickled fields of an agent may name.
-
-    :param algorithm: as ``--algo`` takes it
-    """
-    policies = {(each.__module__, each.__qualname__): NAMED for each in class_of(algorithm).policy_aliases.values()}
-    return {**AGENT, **policies, **({} if algorithm in discover() else STOCK)}
-
-
 @cache
 def fields_in(algorithm: str) -> Fields:
     """:param algorithm: as ``--algo`` takes it; what its fields may hold"""
-    return Fields(class_of(algorithm), allowed_in(algorithm), algorithm not in discover())
+    return Fields(class_of(algorithm))
 
 
 @cache

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
+
+from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
+from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
 
 from gcrl_zoo.nets.activations import NAMES as ACTIVATIONS
 from gcrl_zoo.zoo.trust.pickled_arrays import ARRAYS, GENERATORS, NAMED, are_sizes
@@ -50,7 +55,6 @@ CLASSES: dict[Global, Use] = {
 DEQUE = Use(
     call=lambda args: len(args) == 2 and args[0] in ((), []) and (args[1] is None or type(args[1]) is int), filled=True
 )
-AGENT: dict[Global, Use] = {**SPACES, **SCHEDULES, **CLASSES, ("collections", "deque"): DEQUE}
 STATISTICS: dict[Global, Use] = {
     **SPACES,
     ("stable_baselines3.common.running_mean_std", "RunningMeanStd"): EMPTY,
@@ -88,27 +92,45 @@ WEIGHTS: dict[Global, Use] = {
 }
 UNIT = "stable_baselines3.common.type_aliases", "TrainFrequencyUnit"
 UNIT_MADE = (".".join(UNIT), "builtins.getattr")
-BUFFERS = ("Replay", "DictReplay", "NStepReplay", "Rollout", "DictRollout")
-# What agents of Stable-Baselines3 and its contrib package need beyond ours.
-STOCK: dict[Global, Use] = {
-    # Up to Python 3.11.3 a member of an enum is pickled by its name: the one name that is looked up, in the one class.
-    ("builtins", "getattr"): Use(
-        call=lambda args: (
-            len(args) == 2
-            and names_class(args[0])
-            and args[0].name == ".".join(UNIT)
-            and args[1] in ("STEP", "EPISODE")
-        )
-    ),
-    UNIT: Use(call=lambda args: args in (("step",), ("episode",))),
-    ("stable_baselines3.common.type_aliases", "TrainFreq"): Use(
-        call=lambda args: len(args) == 2 and type(args[0]) is int and is_a(args[1], *UNIT_MADE)
-    ),
-    ("stable_baselines3.common.noise", "NormalActionNoise"): EMPTY,
-    ("stable_baselines3.common.noise", "OrnsteinUhlenbeckActionNoise"): EMPTY,
-    ("numpy", "float32"): NAMED,
-    ("stable_baselines3.her.her_replay_buffer", "HerReplayBuffer"): NAMED,
-    ("sb3_contrib.common.recurrent.buffers", "RecurrentRolloutBuffer"): NAMED,
-    ("sb3_contrib.common.recurrent.buffers", "RecurrentDictRolloutBuffer"): NAMED,
-    **{("stable_baselines3.common.buffers", f"{kind}Buffer"): NAMED for kind in BUFFERS},
+BUFFERS = "stable_baselines3.common.buffers"
+RECURRENT_BUFFERS = "sb3_contrib.common.recurrent.buffers"
+
+#: What the pickled fields of an agent may name, by the base classes of its algorithm.
+AGENT_NAMES: dict[type, dict[Global, Use]] = {
+    BaseAlgorithm: {**SPACES, **SCHEDULES, **CLASSES, ("collections", "deque"): DEQUE},
+    OnPolicyAlgorithm: {
+        **{(BUFFERS, name): NAMED for name in ("RolloutBuffer", "DictRolloutBuffer")},
+        **{(RECURRENT_BUFFERS, name): NAMED for name in ("RecurrentRolloutBuffer", "RecurrentDictRolloutBuffer")},
+    },
+    OffPolicyAlgorithm: {
+        **{(BUFFERS, name): NAMED for name in ("ReplayBuffer", "DictReplayBuffer", "NStepReplayBuffer")},
+        ("stable_baselines3.her.her_replay_buffer", "HerReplayBuffer"): NAMED,
+        # Up to Python 3.11.3 a member of an enum is pickled by its name: only this class and these two names.
+        ("builtins", "getattr"): Use(
+            call=lambda args: (
+                len(args) == 2
+                and names_class(args[0])
+                and args[0].name == ".".join(UNIT)
+                and args[1] in ("STEP", "EPISODE")
+            )
+        ),
+        UNIT: Use(call=lambda args: args in (("step",), ("episode",))),
+        ("stable_baselines3.common.type_aliases", "TrainFreq"): Use(
+            call=lambda args: len(args) == 2 and type(args[0]) is int and is_a(args[1], *UNIT_MADE)
+        ),
+        ("stable_baselines3.common.noise", "NormalActionNoise"): EMPTY,
+        ("stable_baselines3.common.noise", "OrnsteinUhlenbeckActionNoise"): EMPTY,
+        ("numpy", "float32"): NAMED,
+    },
 }
+
+
+def by_bases(table: Mapping[type, Mapping[Any, Any]], cls: type) -> dict[Any, Any]:
+    """
+    Merge the rows of a table that apply to a class.
+
+    :param table: by base class
+    :param cls: an algorithm
+    :return: the entries of all its base classes; those of a subclass replace those of its parents
+    """
+    return {key: value for base in reversed(cls.__mro__) for key, value in table.get(base, {}).items()}

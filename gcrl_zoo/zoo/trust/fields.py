@@ -11,18 +11,22 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping
+import sys
 from typing import Any
 
+from sb3_contrib import ARS
 from stable_baselines3.common.base_class import BaseAlgorithm
+from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 
-from gcrl_zoo.zoo.trust.allowed import UNIT_MADE
+from gcrl_zoo.common.arguments import resolved
+from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
+from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, UNIT_MADE, by_bases
 from gcrl_zoo.zoo.trust.opcodes import Budget
-from gcrl_zoo.zoo.trust.pickled_arrays import is_bit_generator_state
+from gcrl_zoo.zoo.trust.pickled_arrays import NAMED, is_bit_generator_state
 from gcrl_zoo.zoo.trust.pickles import check_pickle
 from gcrl_zoo.zoo.trust.refusal import BROKEN, Untrusted, refuse, shown, told
 from gcrl_zoo.zoo.trust.spaces import SPACE
-from gcrl_zoo.zoo.trust.stand_ins import Global, Use, is_a, names_class
+from gcrl_zoo.zoo.trust.stand_ins import is_a, names_class
 from gcrl_zoo.zoo.trust.values import (
     ARRAYS,
     INFOS,
@@ -33,6 +37,7 @@ from gcrl_zoo.zoo.trust.values import (
     WHOLE,
     Kind,
     choice,
+    declared_kind,
     kinds_of,
     sequence,
     whole,
@@ -62,33 +67,6 @@ EPISODES = NONE | Kind(
     "results of episodes",
     lambda value: is_a(value, "collections.deque") and all(map(INFOS.holds, value.values)),
 )
-#: The state of a run, which the constructor does not tell.
-STATE = {
-    "observation_space": SPACE,
-    "action_space": SPACE,
-    "lr_schedule": SCHEDULE,
-    "n_envs": whole(1, MAX_ENVS),
-    "num_timesteps": COUNT,
-    "start_time": NUMBER,
-    "action_noise": NONE,
-    "ep_info_buffer": EPISODES,
-    "ep_success_buffer": EPISODES,
-    "_total_timesteps": COUNT,
-    "_num_timesteps_at_start": COUNT,
-    "_last_obs": NONE | ARRAYS,
-    "_last_episode_starts": NONE | ARRAYS,
-    "_last_original_obs": NONE | ARRAYS,
-    "_episode_num": COUNT,
-    "_current_progress_remaining": NUMBER,
-    "_stats_window_size": whole(1, 10**7),
-    "_n_updates": COUNT,
-}
-OURS = {
-    "_random_streams": Kind("states of random generators", _are_streams),
-    "dataset": NONE | TEXT,
-    "stream": NONE | TEXT,
-    "_left_out": sequence(choice("dataset", "stream")),
-}
 NOISE = tuple(f"stable_baselines3.common.noise.{kind}ActionNoise" for kind in ("Normal", "OrnsteinUhlenbeck"))
 
 
@@ -102,27 +80,65 @@ def _is_noise(value: Any) -> bool:
 
 
 EMPTY_LIST = Kind("an empty list", lambda value: value == [])
-STOCK = {
-    "_n_calls": COUNT,
-    **dict.fromkeys(("log_ent_coef", "ent_coef_optimizer", "ent_coef_tensor"), NONE),
-    "action_noise": NONE | Kind("noise of actions", _is_noise),
-    "exploration_rate": NUMBER,
-    "exploration_schedule": SCHEDULE,
-    "delta_std_schedule": SCHEDULE,
-    "n_params": COUNT,
-    "n_quantiles": COUNT,
-    "old_count": COUNT,
-    "pop_size": COUNT,
-    "processes": NONE,
-    "train_freq": Kind(
-        "steps or episodes",
-        lambda value: (
-            is_a(value, "stable_baselines3.common.type_aliases.TrainFreq") and is_a(value.args[1], *UNIT_MADE)
-        ),
-    )
-    | WHOLE,
-    **{f"{kind}batch_norm_stats{of}": EMPTY_LIST for kind in ("", "actor_", "critic_") for of in ("", "_target")},
+TRAIN_FREQ = Kind(
+    "steps or episodes",
+    lambda value: is_a(value, "stable_baselines3.common.type_aliases.TrainFreq") and is_a(value.args[1], *UNIT_MADE),
+)
+#: The state of a run, by the base classes of the algorithm. The constructor does not describe it.
+STATE: dict[type, dict[str, Kind]] = {
+    BaseAlgorithm: {
+        "observation_space": SPACE,
+        "action_space": SPACE,
+        "lr_schedule": SCHEDULE,
+        "n_envs": whole(1, MAX_ENVS),
+        "num_timesteps": COUNT,
+        "start_time": NUMBER,
+        "action_noise": NONE,
+        "ep_info_buffer": EPISODES,
+        "ep_success_buffer": EPISODES,
+        "_total_timesteps": COUNT,
+        "_num_timesteps_at_start": COUNT,
+        "_last_obs": NONE | ARRAYS,
+        "_last_episode_starts": NONE | ARRAYS,
+        "_last_original_obs": NONE | ARRAYS,
+        "_episode_num": COUNT,
+        "_current_progress_remaining": NUMBER,
+        "_stats_window_size": whole(1, 10**7),
+        "_n_updates": COUNT,
+    },
+    OffPolicyAlgorithm: {
+        "action_noise": NONE | Kind("noise of actions", _is_noise),
+        "train_freq": TRAIN_FREQ | WHOLE,
+        # Of DQN and QR-DQN, then of SAC and its variants.
+        **{"_n_calls": COUNT, "n_quantiles": COUNT, "exploration_rate": NUMBER, "exploration_schedule": SCHEDULE},
+        **dict.fromkeys(("log_ent_coef", "ent_coef_optimizer", "ent_coef_tensor"), NONE),
+        **{f"{kind}batch_norm_stats{of}": EMPTY_LIST for kind in ("", "actor_", "critic_") for of in ("", "_target")},
+    },
+    ARS: {
+        **{"delta_std_schedule": SCHEDULE, "processes": NONE},
+        **dict.fromkeys(("n_params", "old_count", "pop_size"), COUNT),
+    },
+    TrajectoryAlgorithm: {
+        "_random_streams": Kind("states of random generators", _are_streams),
+        "dataset": NONE | TEXT,
+        "stream": NONE | TEXT,
+        "_left_out": sequence(choice("dataset", "stream")),
+    },
 }
+
+
+def own_state(cls: type[BaseAlgorithm]) -> dict[str, Kind]:
+    """:param cls: an algorithm; what may be saved of the attributes that its classes outside of SB3 annotate"""
+    kinds: dict[str, Kind] = {}
+    for base in reversed(cls.__mro__):
+        if not base.__module__.startswith(("stable_baselines3.", "sb3_contrib.")):
+            names = vars(sys.modules[base.__module__])
+            for name, annotation in resolved(vars(base).get("__annotations__", {}), names).items():
+                if kind := declared_kind(annotation):
+                    kinds[name] = kind
+    return kinds
+
+
 #: Given to every policy by its algorithm.
 GIVEN = {"observation_space", "action_space", "lr_schedule", "features_extractor", "args", "kwargs"}
 
@@ -132,19 +148,19 @@ class Fields:
     What the fields of an agent may hold.
 
     :param cls: of the agent
-    :param allowed: what pickled fields may name
-    :param stock: whether it is of Stable-Baselines3 or its contrib package
     """
 
-    def __init__(self, cls: type[BaseAlgorithm], allowed: Mapping[Global, Use], stock: bool) -> None:
-        self.allowed = allowed
+    def __init__(self, cls: type[BaseAlgorithm]) -> None:
         policies = set(cls.policy_aliases.values())
-        names = {f"{each.__module__}.{each.__qualname__}" for each in policies}
+        classes = {(each.__module__, each.__qualname__): NAMED for each in policies}
+        #: What pickled fields may name.
+        self.allowed = {**by_bases(AGENT_NAMES, cls), **classes}
         # As `load` of Stable-Baselines3 makes an agent, before it sets the fields.
         agent = cls(next(iter(policies)), None, device="cpu", _init_setup_model=False)  # type: ignore[call-arg]
         saved = vars(agent).keys() - set(agent._excluded_save_params())
-        self.kinds = {name: kind for name, kind in kinds_of(cls).items() if name in saved}
-        self.kinds |= {**STATE, **(STOCK if stock else OURS)}
+        self.kinds = {name: kind for name, kind in {**own_state(cls), **kinds_of(cls)}.items() if name in saved}
+        self.kinds |= by_bases(STATE, cls)
+        names = set(map(".".join, classes))
         self.kinds["policy_class"] = Kind(
             "a policy of its algorithm", lambda value: names_class(value) and value.name in names
         )

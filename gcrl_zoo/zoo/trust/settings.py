@@ -9,12 +9,13 @@ from typing import Any
 
 from rl_zoo3.utils import ALGOS
 
+from gcrl_zoo.common.arguments import constructors
 from gcrl_zoo.nets.activations import NAMES as ACTIVATIONS
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust.environments import check_env_kwargs, is_id
 from gcrl_zoo.zoo.trust.fields import MAX_ENVS
 from gcrl_zoo.zoo.trust.refusal import refuse, shown
-from gcrl_zoo.zoo.trust.values import FLAG, NONE, NUMBER, PLAIN, TEXT, WHOLE, Kind, annotations_of, sequence, whole
+from gcrl_zoo.zoo.trust.values import FLAG, NONE, NUMBER, PLAIN, TEXT, WHOLE, Kind, sequence, whole
 from gcrl_zoo.zoo.trust.wrappers import MAX_STACK, check_wrappers
 from gcrl_zoo.zoo.trust.yamls import check_yaml
 
@@ -49,8 +50,9 @@ OPTIONS = (
 def hyperparameters() -> frozenset[str]:
     """Names of all arguments of all algorithms, and RL Zoo's own."""
     classes = {*(method.algorithm for method in discover().values()), *ALGOS.values()}
-    names = {name for cls in classes for name in annotations_of(cls) if not name.startswith("_")}
-    return frozenset(names - {"env", "unknown", "kwargs"} | set(ZOO))
+    names = {name for cls in classes for _, each in constructors(cls) for name in each.__annotations__}
+    given = {"env", "unknown", "kwargs", "return"}
+    return frozenset({name for name in names - given if not name.startswith("_")} | set(ZOO))
 
 
 def check_config(path: Path) -> None:

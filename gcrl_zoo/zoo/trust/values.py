@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import builtins
 import collections.abc
-import inspect
 import math
 import re
 import types
@@ -14,11 +12,12 @@ from functools import reduce
 from itertools import islice
 from operator import or_
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from gcrl_zoo.common.arguments import constructors, resolved
 from gcrl_zoo.common.values import fits
 from gcrl_zoo.common.wording import in_words
-from gcrl_zoo.zoo.trust.allowed import AGENT, SCHEDULES, STOCK
+from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, SCHEDULES
 from gcrl_zoo.zoo.trust.pickled_arrays import ARRAY, NAMED, SCALAR, numbers_of
 from gcrl_zoo.zoo.trust.stand_ins import StandIn, is_a, names_class, parts_of
 
@@ -29,7 +28,7 @@ MAX_PARTS = 10_000
 KEY = re.compile(r"(?!__)[\w. -]{1,100}")
 # Texts that mean something elsewhere: control characters; `//` and `\\`, by which paths name other machines.
 ODD_TEXT = re.compile(r"[\x00-\x1f\x7f]|^(//|\\\\)|://")
-CLASS_NAMES = {".".join(name) for name, use in {**AGENT, **STOCK}.items() if use is NAMED}
+CLASS_NAMES = {".".join(name) for uses in AGENT_NAMES.values() for name, use in uses.items() if use is NAMED}
 SCHEDULE_NAMES = tuple(map(".".join, SCHEDULES))
 SCHEDULE_ATTRIBUTES = {"initial_value", "val", "value_schedule", "start", "end", "end_fraction"}
 
@@ -180,13 +179,18 @@ SIMPLE: dict[Any, Kind] = {
 
 def kinds_of(cls: type) -> dict[str, Kind]:
     """
-    :param cls: an algorithm or a policy
-    :return: what may be saved of each argument of its constructor, within the range that it declares
+    The kinds of the arguments of a constructor, from its annotations.
+
+    :param cls: an algorithm or a policy; each class of its hierarchy may pass arguments on to the next
+    :return: by name, what may be saved of the argument, within the range that its annotation declares
     """
-    return {name: kind for name, each in annotations_of(cls).items() if (kind := _declared_kind(each))}
+    annotations: dict[str, Any] = {}
+    for _, constructor in constructors(cls):
+        annotations = resolved(constructor.__annotations__, constructor.__globals__) | annotations
+    return {name: kind for name, each in annotations.items() if name != "return" and (kind := declared_kind(each))}
 
 
-def _declared_kind(annotation: Any) -> Kind | None:
+def declared_kind(annotation: Any) -> Kind | None:
     kind = kind_of(annotation)
     if kind is None:
         return None
@@ -197,27 +201,3 @@ def _declared_kind(annotation: Any) -> Kind | None:
 def _is_made(value: Any) -> bool:
     """Whether it stands for an object or a class, which only its kind can judge."""
     return any(isinstance(part, StandIn) or names_class(part) for part in parts_of(value, stand_ins=False))
-
-
-class Names(dict[str, Any]):
-    """Names of a module. Those that only type checkers import stand for objects that are not saved."""
-
-    def __missing__(self, name: str) -> Any:
-        if name.startswith("__"):  # debuggers look for such among variables
-            raise KeyError(name)
-        return vars(builtins).get(name, object)
-
-
-def annotations_of(cls: type) -> dict[str, Any]:
-    """
-    :param cls: of which each class of the hierarchy may hand arguments on to the next
-    :return: annotation of each argument of its constructor
-    """
-    annotations: dict[str, Any] = {}
-    for ancestor in reversed(cls.__mro__):
-        constructor = vars(ancestor).get("__init__")
-        if inspect.isfunction(constructor):
-            names = Names(constructor.__globals__)
-            annotations |= get_type_hints(constructor, localns=names, include_extras=True)
-    annotations.pop("return", None)
-    return annotations
