@@ -46,9 +46,8 @@ pytestmark = pytest.mark.xdist_group("publish")
 def house(hub, tmp_path_factory):
     """A folder in which every method was trained and published by one command."""
     folder = tmp_path_factory.mktemp("house")
-    done = script(
-        "gcrl_zoo.publish", *PUBLISH, "-n", "30", "--env", ENV, "--train", "--seeds", "1", "--", *PLAY, folder=folder
-    )
+    words = [*PUBLISH, "--algo", *METHODS, "-n", "30", "--env", ENV, "--train", "--seeds", "1", "--", *PLAY]
+    done = script("gcrl_zoo.publish", *words, folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -11,9 +11,10 @@ import torch as th
 from gymnasium import spaces
 
 from gcrl_zoo import BC, DT
-from gcrl_zoo.common import size
+from gcrl_zoo.common import memory_checks
 from gcrl_zoo.registry import discover
 from gcrl_zoo.wrappers import ReturnToGo
+from tests.support.case import trajectory_cases
 
 VECTOR, CHOICE = spaces.Box(-1, 1, (3,)), spaces.Discrete(3)
 
@@ -35,7 +36,7 @@ def refusal(algorithm: Any, env: gym.Env, **kwargs: Any) -> str:
 
 @pytest.fixture
 def four_gib(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(size, "available_memory", lambda: 2**32)
+    monkeypatch.setattr(memory_checks, "available_memory", lambda: 2**32)
 
 
 @pytest.mark.parametrize(
@@ -76,12 +77,12 @@ def test_actions_without_entries() -> None:
 
 
 @pytest.mark.parametrize("action", [CHOICE, spaces.Box(-1, 3, (2,))], ids=str)
-@pytest.mark.parametrize("name", sorted(discover()))
+@pytest.mark.parametrize("name", [case.name for case in trajectory_cases()])
 def test_the_count_is_exact_and_draws_no_random_numbers(name: str, action: spaces.Space) -> None:
     algorithm = discover()[name].algorithm
     parts = {"observation": VECTOR, "achieved_goal": VECTOR, "desired_goal": VECTOR}
     env = ReturnToGo(Bare(action=action)) if name.startswith("dt") else Bare(spaces.Dict(parts), action)
     model = algorithm("MultiInputPolicy", env, device="cpu", seed=0)
     before = th.get_rng_state()
-    assert size._count(model._make_policy) == sum(each.numel() for each in model.policy.parameters())
+    assert memory_checks._count(model._make_policy) == sum(each.numel() for each in model.policy.parameters())
     assert th.equal(before, th.get_rng_state())
