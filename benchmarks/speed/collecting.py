@@ -1,12 +1,12 @@
 """
-Steps per second of own play, beside SB3's PPO on the same wrapped environments.
+Measure environment steps per second of online collection, compared with SB3's PPO in the same wrapped environments.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/collecting.py --output docs/results/collecting.md
 
-Both collect in one process, in turns, on one thread; CPU time, median over rounds. A round of ours is all that
-``learn`` does between two rounds of updates: acting, stepping, callbacks, and storing finished episodes. A round of PPO
-is ``collect_rollouts``, which computes values and log-probabilities too, since PPO needs them. Both networks have two
-hidden layers of 64 units.
+Both collect alternately in one process on one thread. The result is the median CPU time over rounds. A round of ours is
+everything that ``learn`` does between two rounds of updates: acting, stepping, callbacks, and storing finished
+episodes. A round of PPO is ``collect_rollouts``, which also computes values and log-probabilities. Both networks have
+two hidden layers of 64 units.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ N_ENVS, N_STEPS = 8, 250
 
 
 def ours(env_id: str) -> Callable[[], object]:
-    """A function that plays one round."""
-    # A Gaussian like PPO's, so that both fall over equally often: resets cost too.
+    """Return a function that collects one round with our algorithm."""
+    # A Gaussian like PPO's, so that both agents fall equally often, since resets take time too.
     gaussian = {"action_head": "gaussian", "action_head_kwargs": {"log_std_init": 0.0}}
     head = gaussian if env_id.startswith("Hopper") else {}
     model = GCSLVICReg(
@@ -39,7 +39,7 @@ def ours(env_id: str) -> Callable[[], object]:
         make_vec_env(env_id, N_ENVS, seed=0, wrapper_class=ReturnToGo),
         learning_starts=0,
         train_freq=N_STEPS,
-        noise_levels=0.0,  # PPO explores by sampling only; so do we here
+        noise_levels=0.0,  # PPO explores only by sampling
         policy_kwargs={"embedding_dim": 64, "net_arch": [64], "representation_dim": 64, **head},
         device="cpu",
         seed=0,
@@ -49,7 +49,7 @@ def ours(env_id: str) -> Callable[[], object]:
 
 
 def ppo(env_id: str) -> Callable[[], object]:
-    """A function that plays one round."""
+    """Return a function that collects one round with PPO."""
     env = make_vec_env(env_id, N_ENVS, seed=0, wrapper_class=ReturnToGo)
     model = PPO("MultiInputPolicy", env, n_steps=N_STEPS, device="cpu", seed=0)  # [64, 64] by default
     callback = CallbackList([])
@@ -59,7 +59,7 @@ def ppo(env_id: str) -> Callable[[], object]:
 
 
 def measure(env_id: str, rounds: int) -> tuple[float, float]:
-    """Steps per second of CPU time: ours, PPO's."""
+    """Return steps per second of CPU time of ours and of PPO."""
     players = [ours(env_id), ppo(env_id)]
     seconds: list[list[float]] = [[], []]
     for player in players:
@@ -82,10 +82,9 @@ def main() -> None:
     args = parser.parse_args()
     th.set_num_threads(1)
     lines = [
-        f"Own play with {N_ENVS} environments in one process, 1 thread, CPU time, median of {args.rounds} rounds of "
-        f"{N_STEPS} steps each ({platform.machine()}, torch {th.__version__}).",
-        "",
-        "    OMP_NUM_THREADS=1 python benchmarks/speed/collecting.py --output docs/results/collecting.md",
+        f"*Online collection with {N_ENVS} environments in one process on one thread: environment steps per second of "
+        f"CPU time, median of {args.rounds} rounds of {N_STEPS} steps per environment ({platform.machine()}, torch "
+        f"{th.__version__}). A round includes acting, stepping, callbacks and storing.*",
         "",
         "| environment (in `ReturnToGo`) | gcsl_vicreg, steps/s | SB3 PPO, steps/s | ratio |",
         "|---|---|---|---|",
@@ -93,11 +92,13 @@ def main() -> None:
     for env_id in args.envs:
         mine, theirs = measure(env_id, args.rounds)
         lines.append(f"| {env_id} | {mine:,.0f} | {theirs:,.0f} | {mine / theirs:.2f} |")
+    command = "OMP_NUM_THREADS=1 python benchmarks/speed/collecting.py --output docs/results/collecting.md"
+    lines += ["", "To reproduce this page:", "", f"    {command}"]
     text = "\n".join(lines)
     print(text)
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(f"# Collecting own play\n\n{text}\n")
+        args.output.write_text(f"# Online collection speed\n\n{text}\n")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """
-How long the block `default` of each method takes, in environments that have no block.
+Measure how long the YAML block `default` of each method takes, in environments without a block.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/default_blocks.py --output docs/results/default_blocks.md
 
-CPU time of one thread, since other work of the machine does not change it. A run is cut off after some seconds of
-learning, and the rest of its timesteps is taken to go on at the speed measured. `gcsl` gets a goal by `FixedGoal`. The
-dataset is one of random play.
+Measures CPU time of one thread, which does not depend on other load. A run is stopped after some seconds of learning,
+and the duration of the remaining timesteps is extrapolated. `gcsl` gets a goal from `FixedGoal`. The dataset contains
+random interaction.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Took(NamedTuple):
 
 
 class Stop(BaseCallback):
-    """End a run that was estimated and has written a log line."""
+    """Stop a run once it has an estimate and a log line."""
 
     def __init__(self, estimate: TimeEstimate, logs: list[float]) -> None:
         super().__init__()
@@ -65,10 +65,12 @@ class Stop(BaseCallback):
 
 def make_dataset(env_id: str, folder: Path, n_steps: int) -> str:
     """
-    :param env_id: of the environment
-    :param folder: to write to
-    :param n_steps: at least as many
-    :return: path of a dataset of random play
+    Record a dataset of random interaction.
+
+    :param env_id: id of the environment
+    :param folder: where to write the dataset
+    :param n_steps: minimum number of steps
+    :return: path of the dataset
     """
     env, path = gym.make(env_id), folder / "random.npz"
     env.action_space.seed(0)
@@ -92,12 +94,14 @@ def make_dataset(env_id: str, folder: Path, n_steps: int) -> str:
 
 def measure(algo: str, env_id: str, source: str, folder: Path, seconds: float, data_steps: int = 20_000) -> Took:
     """
-    :param algo: of the registry
-    :param env_id: of the environment
-    :param source: ``""`` for own play, or ``"dataset"``
-    :param folder: for files that nobody needs later
+    Measure one run and extrapolate its duration.
+
+    :param algo: name of the method
+    :param env_id: id of the environment
+    :param source: ``""`` for online training, or ``"dataset"``
+    :param folder: for temporary files
     :param seconds: CPU time of learning that is measured
-    :param data_steps: of the dataset
+    :param data_steps: number of steps of the dataset
     """
     _, block = compose(discover()[algo], None, NOWHERE, given=[source] if source else [])
     if source:
@@ -135,11 +139,9 @@ def main() -> None:
     args = parser.parse_args()
     th.set_num_threads(1)
     lines = [
-        f"CPU time of the block `default` of each method, one thread ({platform.machine()}, torch {th.__version__}), "
-        f"extrapolated from {args.seconds:.0f} seconds of learning. Written by",
-        "",
-        "    OMP_NUM_THREADS=1 python benchmarks/speed/default_blocks.py --output docs/results/default_blocks.md "
-        f"--seconds {args.seconds:g}",
+        "*CPU time of a training with the YAML block `default` of each method, one thread "
+        f"({platform.machine()}, torch {th.__version__}), extrapolated from {args.seconds:.0f} seconds of learning, "
+        "one run each.*",
         "",
         "| method | environment | learns from | timesteps | first log line, s | all timesteps, minutes |",
         "|---|---|---|---:|---:|---:|",
@@ -150,13 +152,20 @@ def main() -> None:
             for source in ("", "dataset"):
                 with tempfile.TemporaryDirectory() as folder:
                     took = measure(algo, env_id, source, Path(folder), args.seconds)
-                line = f"| `{algo}` | {env_id} | {source or 'own play'} | {took.timesteps:,} | {took.first_log:.1f} | "
+                line = f"| `{algo}` | {env_id} | {source or 'online'} | {took.timesteps:,} | {took.first_log:.1f} | "
                 lines.append(f"{line}{took.whole / 60:.1f} |")
                 print(lines[-1], flush=True)
     lines += [
         "",
-        "`gcsl` has a `FixedGoal`; datasets are of random play. Where the first log line takes long, the run "
-        "has already printed how long all timesteps take, five seconds after it began to learn.",
+        "- `gcsl` uses a `FixedGoal` wrapper. Datasets contain random interaction.",
+        "- `dt`, `dt_gated` and `dt_vicreg`, online: the block `default` is the block of CartPole-v1.",
+        "- Where the first log line takes long, the run has already printed its estimated duration, five seconds after",
+        "  it started to learn.",
+        "",
+        "To reproduce this page:",
+        "",
+        "    OMP_NUM_THREADS=1 python benchmarks/speed/default_blocks.py --output docs/results/default_blocks.md "
+        f"--seconds {args.seconds:g}",
     ]
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)

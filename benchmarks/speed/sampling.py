@@ -1,10 +1,9 @@
 """
-How fast batches are drawn, next to SB3's HerReplayBuffer and d3rlpy.
+Measure how fast batches are sampled, compared with SB3's HerReplayBuffer and d3rlpy.
 
-All contenders live in one process on one thread and hold the same episodes. In each round every contender draws a few
-batches, in random order; the figure is the median of CPU time, so that neither the machine's other work nor
-its clock favours anyone. d3rlpy is no dependency: without it its row is left out. To have it, in an environment
-of its own:
+All contenders run in one process on one thread and hold the same episodes. In each round, each contender samples a few
+batches, in random order. The result is the median CPU time, which is robust to other load and to changes of the clock
+rate. d3rlpy is not a dependency. Without it, its row is omitted. To install it in a separate environment:
 
     python -m venv bench && bench/bin/pip install -e . d3rlpy
     bench/bin/python benchmarks/speed/sampling.py --output docs/results/sampling.md
@@ -36,7 +35,7 @@ Draw = Callable[[], Any]
 
 
 def make_episodes(n_steps: int, seed: int = 0) -> list[Episode]:
-    """Random episodes of 200 to 1,000 steps, as of Hopper with a goal in the plane; some end, most are cut."""
+    """Make random episodes of 200 to 1,000 steps of Hopper's size with a goal; some terminate, most are truncated."""
     rng = np.random.default_rng(seed)
     episodes: list[Episode] = []
     while n_steps > 0:
@@ -59,7 +58,7 @@ def make_episodes(n_steps: int, seed: int = 0) -> list[Episode]:
 
 
 class GoalEnv(gym.Env[dict[str, Array], Array]):
-    """Never stepped; HerReplayBuffer asks it for rewards."""
+    """Provides spaces and rewards to HerReplayBuffer; it is never stepped."""
 
     observation_space = spaces.Dict(
         {
@@ -70,12 +69,12 @@ class GoalEnv(gym.Env[dict[str, Array], Array]):
     action_space = spaces.Box(-1, 1, (ACTION,), np.float32)
 
     def compute_reward(self, achieved_goal: Array, desired_goal: Array, info: Any) -> Array:
-        """-1 until the goal is reached, as in the Fetch environments; vectorised."""
+        """Return -1 unless the goal is reached, as in the Fetch environments; vectorised."""
         return -(np.linalg.norm(achieved_goal - desired_goal, axis=-1) > 0.05).astype(np.float32)
 
 
 def fill_her(episodes: list[Episode]) -> HerReplayBuffer:
-    """SB3's buffer with the same steps, added one by one as SB3 does."""
+    """Fill SB3's buffer with the same steps, one by one as SB3 does."""
     env = DummyVecEnv([GoalEnv])
     buffer = HerReplayBuffer(sum(e.length for e in episodes), env.observation_space, env.action_space, env, "cpu")  # type: ignore[arg-type]
     goal = np.zeros((1, GOAL), np.float32)
@@ -93,7 +92,7 @@ def fill_her(episodes: list[Episode]) -> HerReplayBuffer:
 
 
 def her_fields(store: TrajectoryStore, n: int) -> Draw:
-    """All that ``HerReplayBuffer.sample`` returns, as tensors: next observations, rewards and dones, too."""
+    """Sample all fields of ``HerReplayBuffer.sample`` as tensors, including next observations, rewards and dones."""
     sampler = GoalPairs(store, goal_keys=["achieved_goal"])
     rng, reward = np.random.default_rng(0), GoalEnv().compute_reward
 
@@ -111,7 +110,7 @@ def her_fields(store: TrajectoryStore, n: int) -> Draw:
 
 
 def d3rlpy_windows(episodes: list[Episode], n: int, length: int) -> Draw | None:
-    """d3rlpy's own sampler on the same steps, if it is installed."""
+    """Sample the same steps with d3rlpy, or return None if it is not installed."""
     try:
         import d3rlpy
     except ImportError:
@@ -130,7 +129,7 @@ def d3rlpy_windows(episodes: list[Episode], n: int, length: int) -> Draw | None:
 
 
 def measure(draw: Draw, calls: int) -> float:
-    """CPU microseconds per call."""
+    """Return CPU microseconds per call."""
     begin = time.process_time()
     for _ in range(calls):
         draw()
@@ -138,7 +137,7 @@ def measure(draw: Draw, calls: int) -> float:
 
 
 def interleave(contenders: dict[str, Draw], rounds: int) -> dict[str, float]:
-    """Median CPU microseconds per call. Each contender gets a slice of about 20 ms in each round."""
+    """Return the median CPU microseconds per call. Each contender runs for about 20 ms in each round."""
     calls = {name: max(1, round(20_000 / measure(draw, 20))) for name, draw in contenders.items()}
     times: dict[str, list[float]] = {name: [] for name in contenders}
     order = list(contenders)
@@ -165,7 +164,7 @@ def run(n_steps: int, rounds: int) -> str:
         contenders[f"ours pairs {n}"] = lambda n=n: pairs.sample(rng, n)  # type: ignore[misc]
     d3rlpy = d3rlpy_windows(episodes, 64, 20)
     if d3rlpy is None:
-        print("d3rlpy is not installed, so its row is left out; see the top of this script.", file=sys.stderr)
+        print("d3rlpy is not installed, so its row is omitted; see the top of this script.", file=sys.stderr)
     else:
         contenders["d3rlpy"] = d3rlpy
     took = interleave(contenders, rounds)
@@ -196,22 +195,23 @@ def run(n_steps: int, rounds: int) -> str:
 
 PAGE = """# Sampling speed
 
-One process, one thread, contenders interleaved, medians of CPU time, {n_steps:,} steps in episodes of 200 to 1,000.
-Written by
+*Time to sample one batch from {n_steps:,} steps of random data in episodes of 200 to 1,000 steps. Median CPU time, one
+process, one thread, contenders interleaved. "ratio" is the speed-up; "goal" is its required minimum. {versions}.*
+
+{table}
+
+- **Goal pairs, all fields of HER:** the same relabelling (`future`) and the same columns as `HerReplayBuffer.sample`,
+  as tensors, including next observations, rewards by `compute_reward` and dones. SB3 relabels 80 % of a batch (its
+  default), gcrl_zoo all of it. SB3 scans the whole buffer at each call, so its cost grows with the buffer.
+- **Goal pairs as our methods use them:** `GoalPairs.sample`, with horizons and three kinds of returns instead of next
+  observations and dones.
+- **Windows:** observations, actions, mask, returns-to-go and timesteps, padded, as NumPy arrays for both.
+
+To reproduce this page:
 
 ```bash
 python {command}
 ```
-
-with {versions}.
-
-{table}
-
-*All fields of HER*: the same relabelling (`future`) and the same columns as `HerReplayBuffer.sample`, as tensors, next
-observations, rewards by `compute_reward` and dones included. *As our methods use them*: `GoalPairs.sample`, without
-next observations and dones, with horizons and three kinds of returns instead. SB3 relabels 80 % of a batch (its
-default), we all of it; SB3 scans the whole buffer at each call, so its cost grows with the buffer. *Windows*:
-observations, actions, mask, returns to go and timesteps, padded, as NumPy arrays on both sides.
 """
 
 

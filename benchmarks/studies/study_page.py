@@ -17,30 +17,35 @@ if TYPE_CHECKING:
 
 PAGE = """# {title}
 
-Made by
+{introduction}## How to read the tables
+
+Each variant was trained with its [command](#commands). The final agent, never the best checkpoint, was evaluated by
+`rl_zoo3.enjoy` on {episodes} episodes with deterministic actions from seed 1000. The columns are:
+
+- *each seed*: mean return of the evaluation episodes of one training.
+- *mean, 95 % interval*: mean over seeds, with a bootstrap interval over seeds.
+- *P(... better)*: probability that a run of the named variant beats a run of the row's variant, over all pairs of seeds
+  (a tie counts half), with its interval.
+- *minutes*: mean training time.
+
+Means, probabilities and intervals are computed by [rliable](https://github.com/google-research/rliable)
+([Agarwal et al. 2021](https://arxiv.org/abs/2108.13264)). Intervals from three seeds are rough, because the bootstrap
+has only 27 combinations: an interval of the mean reaches from the worst seed to the best. An interval of P without
+width means that all pairs of these seeds agree, not that other seeds would. `{table}` in this folder contains the
+single runs with the returns of their episodes.
+
+![Mean and 95 % interval of each variant; each dot is a seed]({figure})
+
+{sections}
+
+## Commands
+
+To run the study and write this page:
 
 ```bash
 python benchmarks/studies/study.py run {study}
 python benchmarks/studies/study.py page {study}
 ```
-
-{introduction}## How to read the tables
-
-Each variant was trained by its [command](#commands) and played from its final zip by `rl_zoo3.enjoy` ({episodes}
-episodes, deterministic, seed 1000). *Each seed* is the mean over those episodes; the last score, never the best.
-*Mean* is that of the seeds, with a 95 % interval: a bootstrap over seeds. *P(... better)* is the probability that a
-run of the variant named there beats a run of the variant in the row, over all pairs of their seeds, where a tie
-counts half; with its interval. Both are computed by [rliable](https://github.com/google-research/rliable)
-([Agarwal et al. 2021](https://arxiv.org/abs/2108.13264)). Intervals from three seeds are rough: the bootstrap
-resamples only 27 combinations of them, so that an interval of the mean reaches from the worst seed to the best, and an
-interval of P without width says that all pairs agree, not that others would. *Minutes* are those of training, on
-average. The single runs, with the returns of their episodes, are in `{table}` beside this page.
-
-![mean and 95 % interval of each variant; a dot is a seed]({figure})
-
-{sections}
-
-## Commands
 
 {commands}
 """
@@ -50,7 +55,7 @@ Results = dict[tuple[str, str], list[dict[str, str]]]  # by name and environment
 
 
 def interval_of_mean(scores: list[float]) -> tuple[float, float] | None:
-    """A 95 % interval by bootstrap; none of a single score."""
+    """Return a 95 % bootstrap interval of the mean, or None for a single score."""
     if len(scores) < 2:
         return None
     return _interval(aggregate_mean, _one_task(scores))
@@ -58,9 +63,11 @@ def interval_of_mean(scores: list[float]) -> tuple[float, float] | None:
 
 def probability_better(reference: list[float], scores: list[float]) -> tuple[float, tuple[float, float] | None]:
     """
-    :param reference: score of each seed
-    :param scores: the same of another variant
-    :return: share of pairs in which the reference is better, a tie counting half; and its 95 % interval
+    Compute the probability that a run of the reference beats a run of another variant.
+
+    :param reference: score of each seed of the reference
+    :param scores: score of each seed of the other variant
+    :return: fraction of pairs in which the reference is better (a tie counts half), and its 95 % interval
     """
     pair = _one_task(reference), _one_task(scores)
     point = float(probability_of_improvement(*pair))
@@ -68,14 +75,14 @@ def probability_better(reference: list[float], scores: list[float]) -> tuple[flo
 
 
 def _one_task(scores: list[float]) -> np.ndarray:
-    """As rliable takes them: runs x tasks."""
+    """Shape scores as rliable expects them: runs x tasks."""
     return np.array(scores)[:, None]
 
 
 def _interval(func: Callable[..., float], *scores: np.ndarray) -> tuple[float, float]:
-    """A 95 % interval by rliable, the same at each call; each of the arrays is resampled by itself."""
+    """Return rliable's 95 % interval with a fixed seed; each array is resampled independently."""
     state = np.random.get_state()
-    np.random.seed(0)  # rliable 1.2 has an argument random_state, but draws from the global generator all the same
+    np.random.seed(0)  # rliable 1.2 accepts random_state, but draws from the global generator
     try:
         _, intervals = get_interval_estimates({"": list(scores)}, func, reps=RESAMPLES)
     finally:
@@ -85,24 +92,24 @@ def _interval(func: Callable[..., float], *scores: np.ndarray) -> tuple[float, f
 
 
 def scores_of(results: Results, row: Row) -> list[float]:
-    """Mean return of each seed that there is."""
+    """Return the mean return of each finished seed."""
     return [float(had["mean"]) for had in results.get(row.key, [])]
 
 
 def label_of(study: Study, row: Row) -> str:
-    """Its name, and its environment where it is not the study's."""
+    """Return the row's name, with its environment if that differs from the study's."""
     return row.name if row.env == study.env else f"{row.name} ({row.env})"
 
 
 def table_of(study: Study, section: Section, results: Results) -> str:
-    """One line for each variant, as Markdown; columns that would be empty are left out."""
+    """Return a Markdown table with one line per variant, without empty columns."""
     columns = {
         "variant": (":--", [label_of(study, row) for row in section.shown()]),
         "each seed": (":--", [_each_seed(results, row) for row in section.shown()]),
         "mean, 95 % interval": (":--", [_mean(results, row) for row in section.shown()]),
         f"P({section.against} better)": (":--", [_better(results, section, row) for row in section.shown()]),
         "the notes say": (":--", [row.notes for row in section.shown()]),
-        "what we read from it": (":--", [row.says for row in section.shown()]),
+        "conclusion": (":--", [row.says for row in section.shown()]),
         "minutes": ("--:", [_minutes(results, row) for row in section.shown()]),
     }
     columns = {name: column for name, column in columns.items() if any(column[1])}
@@ -122,11 +129,11 @@ def _number(value: float, like: float) -> str:
 def _each_seed(results: Results, row: Row) -> str:
     scores, had = scores_of(results, row), {int(had["seed"]) for had in results.get(row.key, [])}
     missing = [str(seed) for seed in row.seeds if seed not in had]
-    told = " ".join(_number(score, sum(scores) / len(scores)) for score in scores)
+    text = " ".join(_number(score, sum(scores) / len(scores)) for score in scores)
     if not missing:
-        return told
+        return text
     seeds = f"seed {missing[0]} is missing" if len(missing) == 1 else f"seeds {' '.join(missing)} are missing"
-    return f"{told} ({seeds})" if told else f"({seeds})"
+    return f"{text} ({seeds})" if text else f"({seeds})"
 
 
 def _mean(results: Results, row: Row) -> str:
@@ -134,8 +141,8 @@ def _mean(results: Results, row: Row) -> str:
     if not scores:
         return ""
     mean, bounds = sum(scores) / len(scores), interval_of_mean(scores)
-    told = [_number(value, mean) for value in (mean, *(bounds or ()))]
-    return f"{told[0]} [{told[1]}, {told[2]}]" if bounds else told[0]
+    texts = [_number(value, mean) for value in (mean, *(bounds or ()))]
+    return f"{texts[0]} [{texts[1]}, {texts[2]}]" if bounds else texts[0]
 
 
 def _better(results: Results, section: Section, row: Row) -> str:
@@ -155,16 +162,16 @@ def _minutes(results: Results, row: Row) -> str:
 
 
 def commands_of(study: Study, section: Section) -> str:
-    """What trained each row of a section, to be copied."""
+    """Return the training commands of a section as a code block."""
     lines = [f"# {label_of(study, row)}\npython {readable(row.command('SEED'))}" for row in section.rows]
     return f"{section.title}:\n\n```bash\n" + "\n".join(lines) + "\n```"
 
 
 def draw(study: Study, results: Results, path: Path) -> None:
-    """Mean, interval and seeds of each variant that has any; a panel for each section."""
+    """Plot mean, interval and seeds of each variant that has results, with one panel per section."""
     panels = [(section, [row for row in section.shown() if results.get(row.key)]) for section in study.sections]
     panels = [(section, rows) for section, rows in panels if rows]
-    heights = [len(rows) + 1.5 for _, rows in panels]  # in lines; a panel's title and ticks take some, too
+    heights = [len(rows) + 1.5 for _, rows in panels]  # in lines, with room for the title and ticks
     figure = Figure(figsize=(8, 0.6 + 0.32 * sum(heights)), layout="constrained")
     one_env = len({row.env for row in study.rows}) == 1
     axes = figure.subplots(len(panels), squeeze=False, sharex=one_env, gridspec_kw={"height_ratios": heights})
@@ -190,7 +197,7 @@ def write_page(study: Study, table: list[dict[str, str]]) -> None:
     """
     Write the page and its figure.
 
-    :param study: what should be there
+    :param study: the study
     :param table: its rows so far
     """
     results: Results = {}

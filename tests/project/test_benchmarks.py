@@ -117,7 +117,7 @@ def default_blocks(bench):
     bench.patch.setattr(script, "compose", lambda *_, **__: ("", {**block, "gradient_steps": 1}))
     bench.patch.setattr(script.measure, "__defaults__", (300,))
     text = bench.main(script, "--algos", "bc", "--envs", "Acrobot-v1", "--seconds", 0.01, "--output", "out/page.md")
-    assert "| `bc` | Acrobot-v1 | own play | 3,000 |" in text and "| dataset | 3,000 |" in text
+    assert "| `bc` | Acrobot-v1 | online | 3,000 |" in text and "| dataset | 3,000 |" in text
     assert "Acrobot-v1" in Path("out/page.md").read_text()
 
 

@@ -279,7 +279,7 @@ def test_the_page_tells_what_the_table_has(trainer):
     first, second = (part.split("\n\n## ")[0] for part in page.split("\n\n## ")[2:4])
     assert "What it is about." in first
     header = ["variant", "each seed", "mean, 95 % interval", "P(plain better)", "the notes say"]
-    assert cells(first)[0] == [*header, "what we read from it", "minutes"]
+    assert cells(first)[0] == [*header, "conclusion", "minutes"]
     assert cells(first)[2] == ["plain", "100 110 120", "110 [100, 120]", "", "", "", "2.0"]
     rest = ["1.00 [1.00, 1.00]", "not effective \\| alone", "It is worse.", "2.0"]
     assert cells(first)[3] == ["no VICReg", "50 60 70", "60 [50, 70]", *rest]
