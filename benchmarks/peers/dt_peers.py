@@ -1,11 +1,12 @@
 """
-How fast `dt` trains and acts, beside the Decision Transformers of d3rlpy and of Hugging Face's transformers.
+Measure how fast `dt` trains and acts, compared with the Decision Transformers of d3rlpy and Hugging Face's
+transformers.
 
-All contenders live in one process on one thread and learn from the same episodes, with the same network (K 20, 3 layers
-of width 128, 1 head, batch 64). In each round every contender takes a gradient step, sampling included, or acts once in
-all environments with its context full, in random order; the figure is the median of CPU time, so that neither the
-machine's other work nor its clock favours anyone. transformers has no training loop and no sampler: it is given ours.
-The peers are no dependencies. To have them, in an environment of their own:
+All contenders run in one process on one thread and learn from the same episodes, with the same network (K 20, 3 layers
+of width 128, 1 head, batch 64). In each round, each contender takes a gradient step (including sampling) or acts once
+in all environments with a full context, in random order. The result is the median CPU time, which is robust to other
+load and to changes of the clock rate. transformers has no training loop and no sampler, so it uses ours. The peers are
+not dependencies. To install them in a separate environment:
 
     python -m venv bench && bench/bin/pip install -e . d3rlpy transformers
     bench/bin/python benchmarks/peers/dt_peers.py --output docs/results/dt_speed.md
@@ -32,17 +33,21 @@ from gcrl_zoo import DT
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.data import Windows
 
-PAGE = """# How fast dt is, beside its peers
+PAGE = """# Speed of dt compared with d3rlpy and transformers
 
-The Decision Transformers of d3rlpy {d3rlpy} and Hugging Face's transformers {transformers}: K 20, 3 layers of width
-128, 1 head, batch 64, dropout 0.1. One process, one thread, CPU time, median of {rounds} rounds in which each contender
-takes a step, in random order ({cpu}, torch {torch}). transformers has neither a training loop nor a sampler: it is
-given ours. With several environments d3rlpy acts through a wrapper for each, as it has no other way; dt and
-transformers by one batched forward.
-
-    bench/bin/python benchmarks/peers/dt_peers.py --output docs/results/dt_speed.md
+*CPU time of a gradient step (including sampling) and of acting, for `dt` and the Decision Transformers of d3rlpy
+{d3rlpy} and Hugging Face's transformers {transformers}. Random data of Hopper's size; context 20, 3 layers of width
+128, 1 head, batch size 64, dropout 0.1. One process, one thread, median of {rounds} rounds in which each contender
+takes one step, in random order ({cpu}, torch {torch}).*
 
 {tables}
+
+- transformers has no training loop and no sampler, so it uses ours.
+- With several environments, d3rlpy needs one wrapper per environment. dt and transformers use one batched forward pass.
+
+To reproduce this page:
+
+    bench/bin/python benchmarks/peers/dt_peers.py --output docs/results/dt_speed.md
 """
 Step = Callable[[], Any]
 
@@ -116,7 +121,7 @@ def transformers_acting(model: Any, n_envs: int) -> Step:
 
 
 def dt_acting(model: DT, n_envs: int) -> Step:
-    """One forward for all environments, every context full."""
+    """Return a function that acts once in all environments by one forward pass, with full contexts."""
     rng, state, starts = np.random.default_rng(0), None, np.zeros(n_envs, dtype=bool)
 
     def step() -> None:
@@ -131,7 +136,7 @@ def dt_acting(model: DT, n_envs: int) -> Step:
 
 
 def d3rlpy_acting(algo: Any, n_envs: int) -> Step:
-    """A wrapper for each environment: it has no other way."""
+    """Return a function that acts once in all environments; d3rlpy needs a wrapper for each."""
     rng, players = np.random.default_rng(0), [algo.as_stateful_wrapper(target_return=3600) for _ in range(n_envs)]
 
     def step() -> None:
@@ -148,7 +153,7 @@ def filled(step: Step) -> Step:
 
 
 def measure(contenders: dict[str, Step], rounds: int, seed: int = 0) -> dict[str, float]:
-    """Median CPU milliseconds."""
+    """Return the median CPU milliseconds of each contender."""
     rng, times = random.Random(seed), {name: [] for name in contenders}
     for _ in range(3):
         for step in contenders.values():
@@ -176,17 +181,17 @@ def main() -> None:
         'd3rlpy, `set_float32_matmul_precision("medium")`': d3rlpy_training(episodes, "medium"),
         "transformers": transformers_training(episodes),
     }
-    lines = ["| training | ms a gradient step | times as fast as d3rlpy |", "|---|---:|---:|"]
+    lines = ["| training | ms per gradient step | speed-up over d3rlpy |", "|---|---:|---:|"]
     times = measure(training, args.rounds)
     lines += [f"| {name} | {ms:.1f} | {times['d3rlpy as shipped'] / ms:.2f} |" for name, ms in times.items()]
-    lines += ["", "| acting | environments | ms a step of all | times as fast as d3rlpy |", "|---|---:|---:|---:|"]
+    lines += ["", "| acting | environments | ms per step of all | speed-up over d3rlpy |", "|---|---:|---:|---:|"]
     window, banded = (dt_model(episodes[:5], attention=attention) for attention in ("window", "banded"))
     peer = d3rlpy_agent(np.zeros(OBS), np.ones(OBS))
     peer.build_with_dataset(d3rlpy_buffer(episodes[:5]))
     other = transformers_model()
     for n_envs in (1, 16, 64):
         acting = {
-            "dt, whole window anew": dt_acting(window, n_envs),
+            "dt, `attention: window`": dt_acting(window, n_envs),
             "dt, `attention: banded`": dt_acting(banded, n_envs),
             "d3rlpy": d3rlpy_acting(peer, n_envs),
             "transformers": transformers_acting(other, n_envs),
@@ -205,10 +210,12 @@ def main() -> None:
 
 
 def cpu() -> str:
-    """Ratios differ from one to another: on some, torch's second backend multiplies twice as fast as the first."""
+    """
+    Name the CPU, since ratios depend on it: on some, torch's second backend multiplies twice as fast as the first.
+    """
     lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
-    told = {key.strip(): value.strip() for key, value in (line.split(":", 1) for line in lines)}
-    return f"{told['model name']}, family {told['cpu family']}, model {told['model']}"
+    facts = {key.strip(): value.strip() for key, value in (line.split(":", 1) for line in lines)}
+    return f"{facts['model name']}, family {facts['cpu family']}, model {facts['model']}"
 
 
 if __name__ == "__main__":
