@@ -17,7 +17,7 @@ from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.common.step_policy import StepPolicy
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.common.window_policy import WindowPolicy
-from tests.support.throw_away import ROOT, add_method_of_docs
+from tests.support.throw_away import ROOT, add_method_of_docs, add_method_of_ppo
 
 PAGE = (ROOT / "docs" / "add_a_method.md").read_text()
 ALGORITHM = SavedAlgorithm, TrajectoryAlgorithm
@@ -66,20 +66,49 @@ def test_the_page_has_few_concepts():
     assert 8 <= len(first_cells(section("Concepts"))) <= 12
 
 
-@pytest.mark.slow
-def test_the_method_of_the_page_passes_the_suite(tmp_path):
-    """In a copy of the repository, to which nothing but the blocks of the page is added."""
+@pytest.fixture
+def repository(tmp_path):
+    """A copy of the repository, to add a method to."""
     for folder in ("gcrl_zoo", "hyperparams", "wrappers", "tests", "docs"):
         ignored = shutil.ignore_patterns("__pycache__", "_build")
         shutil.copytree(ROOT / folder, tmp_path / folder, symlinks=True, ignore=ignored)
     for file in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / file, tmp_path)
-    add_method_of_docs(tmp_path)
-    added = {"cwd": tmp_path, "env": {**os.environ, "PYTHONPATH": str(tmp_path)}, "capture_output": True, "text": True}
+    return tmp_path
+
+
+def run_tests(repository, modules, words):
+    """After `make readme`; the number of tests that passed, which must be all."""
+    added = {"cwd": repository, "env": {**os.environ, "PYTHONPATH": str(repository)}, "capture_output": True}
     for script in re.findall(r"^\tpython (docs/\w+\.py)$", (ROOT / "Makefile").read_text(), re.MULTILINE):
-        subprocess.run([sys.executable, script], check=True, **added)  # make readme
-    tests = [next((ROOT / "tests").rglob(f"test_{name}.py")).relative_to(ROOT) for name in TESTS]
-    words = f"rcbc and ({' or '.join(CHEAP.split())}) or readme_has"
-    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", *tests, "-k", words], **added)
+        subprocess.run([sys.executable, script], check=True, **added)
+    tests = [next((ROOT / "tests").rglob(f"test_{name}.py")).relative_to(ROOT) for name in modules]
+    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", *tests, "-k", words], text=True, **added)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert re.search(r"^[2-9]\d passed", result.stdout, re.MULTILINE), result.stdout
+    return int(re.search(r"^(\d+) passed", result.stdout, re.MULTILINE)[1])
+
+
+@pytest.mark.slow
+def test_the_method_of_the_page_passes_the_suite(repository):
+    """In a copy of the repository, to which nothing but the blocks of the page is added."""
+    add_method_of_docs(repository)
+    words = f"rcbc and ({' or '.join(CHEAP.split())}) or readme_has"
+    assert run_tests(repository, TESTS, words) >= 20
+
+
+@pytest.mark.slow
+def test_a_subclass_of_ppo_passes_the_suite(repository):
+    """All tests of tests/common and of the trust check that hold for any algorithm of Stable-Baselines3."""
+    add_method_of_ppo(repository)
+    modules = (
+        "conformance",
+        "saving",
+        "determinism",
+        "set_env",
+        "trust",
+        "trust_fields",
+        "house",
+        "docs",
+        "parameters_page",
+    )
+    assert run_tests(repository, modules, "ppo_inverse or readme_has") >= 60

@@ -13,7 +13,7 @@ from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.__main__ import SCRIPTS
 from tests.support.fork_server import ForkServer
 from tests.support.scripts import process, script
-from tests.support.throw_away import add_method, add_method_of_docs
+from tests.support.throw_away import add_method, add_method_of_docs, add_method_of_ppo
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
@@ -90,6 +90,44 @@ def test_a_ninth_method_trains_plays_and_tunes(house, tmp_path):
         assert result.returncode == 0, result.stderr
         assert "Loading from Optuna study..." in result.stdout
         assert "learning_rate" in (tmp_path / "logs/rcbc/Mine-v0_3/Mine-v0/config.yml").read_text()
+
+
+LOADS = """
+import gcrl_zoo
+
+agent, env = gcrl_zoo.load_from_hub("zoo/ppo_inverse-CartPole-v1")
+print(type(agent).__name__, agent.n_inverse_updates, len(agent.policy.inverse_optimizer.state_dict()["state"]))
+env.step(agent.predict(env.reset())[0])
+"""
+
+
+@pytest.mark.slow
+def test_a_subclass_of_ppo_trains_plays_tunes_and_travels(house, hub, tmp_path):
+    """The method of tests/support/ppo_inverse, which is not a ``TrajectoryAlgorithm``."""
+    add_method_of_ppo(house)
+    (tmp_path / "loads.py").write_text(LOADS)
+    arguments = ("--algo", "ppo_inverse", "--env", "CartPole-v1", "-f", "logs")
+    train = ("rl_zoo3.train", *arguments, "--eval-freq", "-1", "-n", "128")
+    study = ("--storage", "sqlite:///study.db", "--study-name", "ppo", "--n-evaluations", "1", "--no-optim-plots")
+    agent = tmp_path / "logs/ppo_inverse/CartPole-v1_1/CartPole-v1.zip"
+    with ForkServer(imports_in=tmp_path, PYTHONPATH=str(house)) as server:
+
+        def run(*words, code=0):
+            result = server.run(*words, folder=tmp_path)
+            assert result.returncode == code, result.stdout + result.stderr
+            return result.stdout + result.stderr
+
+        assert "ppo_inverse.yml[default]" in run(*train) and agent.is_file()
+        assert "Mean reward" in run("rl_zoo3.enjoy", *arguments, "-n", "50", "--no-render")
+        run("gcrl_zoo.publish", "--algo", "ppo_inverse", "--organization", "zoo", "--n-episodes", "1", "--no-video")
+        assert "PPOInverse 4 4" in run(
+            "loads"
+        )  # two updates of each rollout, by the YAML; weights and biases of two layers
+        assert "Loading pretrained agent" in run(*train, "-i", str(agent))
+        refused = run(*train, "-i", str(agent), "-params", "resume:True", code=1)
+        assert "ppo_inverse has no hyperparameter 'resume'" in refused
+        run(*train, *study, "-optimize", "--n-trials", "1")
+        assert "Loading from Optuna study..." in run(*train, *study, "--trial-id", "0")
 
 
 def test_a_broken_method_reads_as_ours(run, house):
