@@ -71,7 +71,7 @@ def main() -> None:
     env.step_wait = clock.timed("environment", env.step_wait)  # type: ignore[method-assign]
     model.policy.step = clock.timed("network", model.policy.step)
     model.compute_loss = clock.timed("network", model.compute_loss)
-    model._runtime.updater.step = clock.timed("network", model._runtime.updater.step)
+    model._learner.step = clock.timed("network", model._learner.step)
     model._batch = clock.timed("sampling", model._batch)
     start = time.process_time()
     model.learn(args.timesteps, log_interval=None)

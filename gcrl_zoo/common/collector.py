@@ -1,17 +1,20 @@
-"""Own play: a policy, an explorer and a vectorised environment make finished episodes."""
+"""The collector: steps a vectorised environment with a policy and an explorer, and returns finished episodes."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.vec_env import VecEnv
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.environments import normalizers
 from gcrl_zoo.common.explorers import Explorer
-from gcrl_zoo.common.needs import normalizers
 from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
 from gcrl_zoo.common.policies import ConditionedPolicy, Memory
 from gcrl_zoo.common.roles import RETURN_TO_GO, Observation
@@ -32,10 +35,10 @@ class Step(NamedTuple):
 
 class Collector:
     """
-    Plays on where the last call stopped.
+    Steps the environments, continuing where the last call stopped, and returns only finished episodes.
 
-    Only finished episodes leave it. An environment that ends an episode by its time limit says so in
-    ``info["TimeLimit.truncated"]``, and its true last observation is ``info["terminal_observation"]``.
+    ``info["TimeLimit.truncated"]`` marks an episode that a time limit ended, and ``info["terminal_observation"]`` is
+    the true last observation of an episode.
 
     :param env: vectorised environment, E copies
     :param policy: acts on the roles of its own observation space
@@ -50,6 +53,8 @@ class Collector:
         self.builder = EpisodeBuilder(env.num_envs, max_episode_steps)
         self.obs: Observation = {}
         self.episode_starts = np.ones(env.num_envs, dtype=bool)
+        # For a return-to-go that a wrapper counts: at the start of the environment's episode, and before the last cut.
+        self._at_start = self._before_cut = np.zeros((env.num_envs, 1))
         self.memory: Memory | None = None
         finals: list[dict[str, np.ndarray] | None] = [None] * env.num_envs
         self._nothing_ended = (np.zeros(env.num_envs, dtype=bool), finals)
@@ -57,7 +62,7 @@ class Collector:
 
     def start(self, observation: Observation) -> None:
         """
-        Begin new episodes here; those that are under way are dropped.
+        Begin new episodes here and drop the unfinished ones.
 
         :param observation: of all environments, as ``env.reset()`` returned it or where they are now
         :raises ValueError: the observation is that of another number of environments
@@ -75,17 +80,49 @@ class Collector:
         self.memory = None
         self.builder.start(self.roles.facts(observation))
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the unfinished episodes and the policy's memory: numbers and arrays, nested in dicts and lists."""
+        memory = [each.cpu().numpy() if isinstance(each, th.Tensor) else each for each in tree_leaves(self.memory)]
+        state = {
+            "observation": self.obs,
+            "episode_starts": self.episode_starts,
+            "counted": [self._at_start, self._before_cut],
+            "memory": None if self.memory is None else memory,
+            "episodes": self.builder.state_dict(),
+        }
+        return deepcopy(state)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """
+        Continue the unfinished episodes of another collector, in environments that are in the same state.
+
+        :param state: as returned by ``state_dict``
+        """
+        state = deepcopy(dict(state))
+        self.obs, self.episode_starts = state["observation"], state["episode_starts"]
+        self._at_start, self._before_cut = state["counted"]
+        self.memory, saved = None, state["memory"]
+        if saved is not None:
+            assert isinstance(self.policy, WindowPolicy)
+            leaves, form = tree_flatten(self.policy.initial_memory(self.env.num_envs))
+            for index, leaf in enumerate(leaves):
+                saved[index] = th.as_tensor(saved[index]).to(leaf) if isinstance(leaf, th.Tensor) else saved[index]
+            self.memory = tree_unflatten(saved, form)
+        self.builder.load_state_dict(state["episodes"])
+
     @th.inference_mode()
     def step(self, explorer: Explorer) -> Step:
         """
-        :param explorer: asks and perturbs
-        :return: what happened, and the episodes that it finished
+        Step all environments.
+
+        :param explorer: changes commands and actions
+        :return: the step, with the episodes that it finished
         """
         actions = self._act(explorer)
         new_obs, rewards, dones, infos = self.env.step(actions)
         assert isinstance(new_obs, (np.ndarray, dict))
         lengths, facts = self.builder.lengths, self.roles.facts(new_obs)
-        # Stored as the environment gives them: what VecNormalize divides by changes while own play goes on.
+        # Stored as the environment gives them: the divisor of VecNormalize changes during own play.
         raw_rewards = self._normalizers[-1].get_original_reward() if self._normalizers else rewards
         check_rewards(raw_rewards, lengths, self.env)
         check_observation(new_obs, lengths + 1, dones)

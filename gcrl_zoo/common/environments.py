@@ -1,17 +1,89 @@
-"""Environments that an agent is to act in later: their spaces must hold the values of those that it was trained in."""
+"""Environments for training: checks of their spaces and wrappers, and spaces in the dtypes of the agent."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+from stable_baselines3.common.vec_env import (
+    VecEnv,
+    VecEnvWrapper,
+    VecFrameStack,
+    VecNormalize,
+    is_vecenv_wrapped,
+)
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from gcrl_zoo.common.actions import ToActionSpace
 from gcrl_zoo.common.observations import difference
+from gcrl_zoo.data.checks import is_number
 from gcrl_zoo.data.spaces import same_values
+
+
+def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None) -> None:
+    """
+    :param name: of the method, for messages
+    :param action_space: of the environment
+    :param env: with all its wrappers; None where an agent is only loaded
+    :raises ValueError: one sentence that names what does not fit
+    """
+    if not isinstance(action_space, (spaces.Box, spaces.Discrete)):
+        raise ValueError(
+            f"{name} plays Box and Discrete actions, not {action_space}; change the action space by a wrapper."
+        )
+    if isinstance(action_space, spaces.Box) and (action_space.dtype.kind != "f" or not action_space.shape):
+        raise ValueError(
+            f"{name} plays Box actions that are vectors of floats, not {action_space}; change the action space by a "
+            "wrapper, such as `gymnasium.wrappers.TransformAction`."
+        )
+    if isinstance(action_space, spaces.Box) and 0 in action_space.shape:
+        raise ValueError(
+            f"{name} cannot choose actions of {action_space}, which has no entries; give an environment whose actions "
+            "have at least one."
+        )
+    if env is None:
+        return
+    if any(each.norm_obs for each in normalizers(env)):
+        raise ValueError(
+            f"{name} normalises observations itself, with statistics saved in the agent: remove `normalize` "
+            "(VecNormalize), whose moving statistics a dataset has never seen, or set norm_obs=False in it."
+        )
+    if is_vecenv_wrapped(env, VecFrameStack):
+        raise ValueError(
+            f"{name} cannot take `frame_stack`, which stacks goals and returns too; "
+            "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead, inside (in a list: before) the "
+            "wrapper that gives goals or returns."
+        )
+
+
+def normalizers(env: VecEnv) -> list[VecNormalize]:
+    """:param env: with all its wrappers; those that normalise come back, the innermost last"""
+    found = []
+    while isinstance(env, VecEnvWrapper):
+        found += [env] if isinstance(env, VecNormalize) else []
+        env = env.venv
+    return found
+
+
+def check_room(env: VecEnv, capacity: int | None, max_episode_steps: float | None) -> None:
+    """
+    :param env: for own play
+    :param capacity: of the store of own play
+    :param max_episode_steps: where own episodes are cut; None for nowhere
+    :raises ValueError: an episode that runs to its time limit would not fit
+    """
+    limits = [math.inf if max_episode_steps is None else max_episode_steps]
+    if env.has_attr("_max_episode_steps"):  # of Gymnasium's TimeLimit; not every `spec` can leave a subprocess
+        told = [limit for limit in env.get_attr("_max_episode_steps") if is_number(limit)]
+        limits += [max(told)] if told else []
+    slots = min(limits) + 1
+    if capacity is not None and capacity < slots < math.inf:
+        raise ValueError(
+            f"buffer_size is {capacity}, but an episode may take {slots - 1:.0f} steps and has one observation more; "
+            f"raise buffer_size to at least {slots:.0f}, or cut episodes earlier with max_episode_steps."
+        )
 
 
 class InSpaces(VecEnvWrapper):

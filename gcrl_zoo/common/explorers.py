@@ -1,9 +1,9 @@
-"""How own play differs from acting: what it asks for, and what it does to the actions."""
+"""Explorers: how own play differs from acting, by other commands or by other actions."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 from annotated_types import Ge, Le, MinLen
@@ -18,11 +18,11 @@ Levels = NoiseLevel | Annotated[Sequence[NoiseLevel], MinLen(1)]
 
 
 class Explorer(Protocol):
-    """Called at every step of own play. The defaults explore nothing beyond the policy's own sampling."""
+    """Called at each step of own play. The defaults change nothing, so only the policy's own sampling explores."""
 
     def command(self, inputs: Inputs, episode_starts: np.ndarray) -> Inputs:
         """
-        Ask for another goal or return than acting would.
+        Ask for another goal or return than acting does.
 
         :param inputs: of E environments, with the commands of the policy
         :param episode_starts: (E,)
@@ -31,49 +31,59 @@ class Explorer(Protocol):
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
         """
+        Change the actions of the policy.
+
         :param actions: (E, ...) of the policy; not changed in place
         :param episode_starts: (E,)
         :return: actions to send to the environments; the same array where nothing is changed
         """
         return actions
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a restart needs, without the random generator: numbers and arrays by name."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """:param state: as returned by ``state_dict``"""
+
 
 class Held:
     """
-    Random draws that last: each environment keeps its own for a while. Where actions are forces, fresh ones at each
-    step cancel out, and play never leaves the place where it started.
+    Holds random draws: each environment keeps its draw for some steps. Where actions are forces, independent draws at
+    each step cancel out, and exploration stays near its start.
 
     :param rng: source of all randomness
-    :param steps: how many steps a draw lasts in the mean, at least 1; at its end, and at that of an episode, it is
-        replaced
+    :param steps: mean number of steps that a draw is held, at least 1; it is also replaced where an episode starts
     """
 
     def __init__(self, rng: np.random.Generator, steps: float) -> None:
         self.rng, self.steps = rng, steps
-        self._kept = np.zeros(0)
+        self.values = np.zeros(0)
 
-    def __call__(self, fresh: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
+    def __call__(self, drawn: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
         """
-        :param fresh: (E, ...) what to go on with
+        Replace the values whose time is over.
+
+        :param drawn: (E, ...) new values
         :param episode_starts: (E,)
-        :return: (E, ...) what holds now
+        :return: (E, ...) values that hold now
         """
         if self.steps == 1:
-            return fresh
-        if len(self._kept) == len(fresh):
-            renewed = episode_starts | (self.rng.random(len(fresh)) < 1 / self.steps)
-            fresh = np.where(renewed.reshape((-1,) + (1,) * (fresh.ndim - 1)), fresh, self._kept)
-        self._kept = fresh
-        return fresh
+            return drawn
+        if len(self.values) == len(drawn):
+            replaced = episode_starts | (self.rng.random(len(drawn)) < 1 / self.steps)
+            drawn = np.where(replaced.reshape((-1,) + (1,) * (drawn.ndim - 1)), drawn, self.values)
+        self.values = drawn
+        return drawn
 
 
 class RandomPlay(Explorer):
     """
-    Uniformly random actions, whatever the policy says.
+    Uniformly random actions instead of those of the policy.
 
     :param action_space: ``Discrete`` or ``Box``
     :param rng: source of all randomness
-    :param hold: steps that an action lasts in the mean
+    :param hold: mean number of steps that an action is held
     """
 
     def __init__(self, action_space: spaces.Space, rng: np.random.Generator, hold: float = 1) -> None:
@@ -82,6 +92,12 @@ class RandomPlay(Explorer):
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
         return self.to_action_space(self.held(self._uniform(actions.shape), episode_starts))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"held": self.held.values.copy()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.held.values = state["held"].copy()
 
     def _uniform(self, shape: tuple[int, ...]) -> np.ndarray:
         if isinstance(self.space, spaces.Discrete):
@@ -92,14 +108,14 @@ class RandomPlay(Explorer):
 
 class NoiseLevels(RandomPlay):
     """
-    Each episode is played with a level of noise drawn for it. Calm episodes show what the policy can do,
-    restless ones what its actions do: the inverse model needs both.
+    Draws a noise level for each episode. Episodes without noise show what the policy does; episodes with noise show the
+    effects of other actions, which an inverse model needs.
 
     :param action_space: ``Discrete`` (a level is the probability of a random action) or ``Box`` (a level is the
         standard deviation of Gaussian noise, as a fraction of half the action range)
     :param rng: source of all randomness
     :param levels: drawn from uniformly; a number is a list of one
-    :param hold: steps that a random action, or a disturbance of an action, lasts in the mean
+    :param hold: mean number of steps that a random action, or the noise on an action, is held
     """
 
     def __init__(
@@ -113,7 +129,7 @@ class NoiseLevels(RandomPlay):
         check("noise_levels", levels, Levels)
         self.levels = np.atleast_1d(np.asarray(levels, dtype=np.float32))
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
-        self._calm = False
+        self._all_zero = False
         if isinstance(action_space, spaces.Box):  # halved first, since high - low may be beyond the dtype
             self._half_range = action_space.high / 2 - action_space.low / 2
 
@@ -122,8 +138,8 @@ class NoiseLevels(RandomPlay):
         if new or True in episode_starts:
             drawn = self.rng.choice(self.levels, len(actions))
             self._level = drawn if new else np.where(episode_starts, drawn, self._level)
-            self._calm = not self._level.any()
-        if self._calm:
+            self._all_zero = not self._level.any()
+        if self._all_zero:
             return actions
         if isinstance(self.space, spaces.Discrete):
             return self._replaced(actions, int(self.space.start) - 1, episode_starts)
@@ -131,11 +147,19 @@ class NoiseLevels(RandomPlay):
         noise = self.held(self.rng.standard_normal(actions.shape, dtype=np.float32), episode_starts)
         return self.to_action_space(actions + noise * level * self._half_range)
 
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "level": self._level.copy()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        super().load_state_dict(state)
+        self._level = state["level"].copy()
+        self._all_zero = not self._level.any()
+
     def _replaced(self, actions: np.ndarray, none: int, episode_starts: np.ndarray) -> np.ndarray:
-        """:param none: stands for the policy's own action, so that whether and by what it is replaced is one draw"""
-        wild = self.rng.random(len(actions)) < self._level
-        fresh = np.where(wild, self._uniform(actions.shape), none) if True in wild else np.full(len(actions), none)
-        drawn = self.held(fresh, episode_starts)
-        # An episode without noise has no use for what was drawn before it began, while all others were calm as well.
-        wild = (drawn != none) & (self._level > 0)
-        return self.to_action_space(np.where(wild, drawn, actions)) if True in wild else actions
+        """:param none: stands for the policy's own action, so that one draw says whether and by what it is replaced"""
+        random = self.rng.random(len(actions)) < self._level
+        drawn = np.where(random, self._uniform(actions.shape), none) if True in random else np.full(len(actions), none)
+        held = self.held(drawn, episode_starts)
+        # While all levels are zero nothing is drawn, so an episode without noise may still hold an older draw.
+        random = (held != none) & (self._level > 0)
+        return self.to_action_space(np.where(random, held, actions)) if True in random else actions

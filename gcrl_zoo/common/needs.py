@@ -1,23 +1,16 @@
-"""What a method needs, and whether the environment offers it; checked before anything is trained."""
+"""What a method needs of its data and its environment, and advice for environments that lack goals or returns."""
 
 from __future__ import annotations
 
-import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 from gymnasium import spaces
-from stable_baselines3.common.vec_env import (
-    VecEnv,
-    VecEnvWrapper,
-    VecFrameStack,
-    VecNormalize,
-    is_vecenv_wrapped,
-)
 
-from gcrl_zoo.common.goal_advice import goal_advice
 from gcrl_zoo.common.observations import ADD_RETURN
-from gcrl_zoo.common.roles import Roles
-from gcrl_zoo.data.checks import is_number
+from gcrl_zoo.common.roles import PLAIN, Roles
+
+WRAPPER = "gcrl_zoo.wrappers.FixedGoal"
 
 
 class Needs(NamedTuple):
@@ -59,65 +52,38 @@ def check_commands(name: str, needs: Needs, observation_space: spaces.Space) -> 
         )
 
 
-def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None) -> None:
+def goal_advice(observation_space: spaces.Space) -> str:
     """
-    :param name: of the method, for messages
-    :param action_space: of the environment
-    :param env: with all its wrappers; None where an agent is only loaded
-    :raises ValueError: one sentence that names what does not fit
+    :param observation_space: of an environment without goals
+    :return: how to give it one; the example runs as it is, but its goal is arbitrary
     """
-    if not isinstance(action_space, (spaces.Box, spaces.Discrete)):
-        raise ValueError(
-            f"{name} plays Box and Discrete actions, not {action_space}; change the action space by a wrapper."
+    facts = Roles.of(observation_space).facts_space
+    key = PLAIN if PLAIN in facts.spaces else next(iter(facts.spaces))
+    arguments = example(facts[key])
+    if arguments is None:
+        return (
+            "wrap it in one of gcrl_zoo.wrappers, such as DatasetGoal, whose goals are observations of a dataset "
+            "(docs/wrappers.md)."
         )
-    if isinstance(action_space, spaces.Box) and (action_space.dtype.kind != "f" or not action_space.shape):
-        raise ValueError(
-            f"{name} plays Box actions that are vectors of floats, not {action_space}; change the action space by a "
-            "wrapper, such as `gymnasium.wrappers.TransformAction`."
-        )
-    if isinstance(action_space, spaces.Box) and 0 in action_space.shape:
-        raise ValueError(
-            f"{name} cannot choose actions of {action_space}, which has no entries; give an environment whose actions "
-            "have at least one."
-        )
-    if env is None:
-        return
-    if any(each.norm_obs for each in normalizers(env)):
-        raise ValueError(
-            f"{name} normalises observations itself, with statistics saved in the agent: remove `normalize` "
-            "(VecNormalize), whose moving statistics a dataset has never seen, or set norm_obs=False in it."
-        )
-    if is_vecenv_wrapped(env, VecFrameStack):
-        raise ValueError(
-            f"{name} cannot take `frame_stack`, which stacks goals and returns too; "
-            "use `env_wrapper: gymnasium.wrappers.FrameStackObservation` instead, inside (in a list: before) the "
-            "wrapper that gives goals or returns."
-        )
+    if key != PLAIN:
+        arguments["key"] = key
+    wrapped = f"[{{'{WRAPPER}': {arguments}}}]"
+    called = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+    return (
+        f'wrap it, for example by -params "env_wrapper:{wrapped}" on the command line, by env_wrapper: {wrapped} in '
+        f"YAML, or by {WRAPPER}(env, {called}) in Python, with a goal of yours (docs/wrappers.md)."
+    )
 
 
-def normalizers(env: VecEnv) -> list[VecNormalize]:
-    """:param env: with all its wrappers; those that normalise come back, the innermost last"""
-    found = []
-    while isinstance(env, VecEnvWrapper):
-        found += [env] if isinstance(env, VecNormalize) else []
-        env = env.venv
-    return found
-
-
-def check_room(env: VecEnv, capacity: int | None, max_episode_steps: float | None) -> None:
+def example(space: spaces.Space) -> dict[str, Any] | None:
     """
-    :param env: for own play
-    :param capacity: of the store of own play
-    :param max_episode_steps: where own episodes are cut; None for nowhere
-    :raises ValueError: an episode that runs to its time limit would not fit
+    :param space: of one part of the observation
+    :return: arguments of ``FixedGoal`` that fit; None where a goal would be too long to write down
     """
-    limits = [math.inf if max_episode_steps is None else max_episode_steps]
-    if env.has_attr("_max_episode_steps"):  # of Gymnasium's TimeLimit; not every `spec` can leave a subprocess
-        told = [limit for limit in env.get_attr("_max_episode_steps") if is_number(limit)]
-        limits += [max(told)] if told else []
-    slots = min(limits) + 1
-    if capacity is not None and capacity < slots < math.inf:
-        raise ValueError(
-            f"buffer_size is {capacity}, but an episode may take {slots - 1:.0f} steps and has one observation more; "
-            f"raise buffer_size to at least {slots:.0f}, or cut episodes earlier with max_episode_steps."
-        )
+    if isinstance(space, spaces.Box) and len(space.shape) == 1:
+        return {"goal": [np.clip(0, space.low[0], space.high[0]).item()], "indices": [0], "threshold": 0.1}
+    shape = space.shape or ()
+    if isinstance(space, (spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)) and len(shape) < 2:
+        goal = np.broadcast_to(getattr(space, "start", 0), shape).tolist()
+        return {"goal": goal, "threshold": 0}
+    return None

@@ -203,6 +203,24 @@ class EpisodeBuilder:
             (env, self._finish(env, dones, truncated, final_observations)) for env in np.flatnonzero(ended).tolist()
         ]
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the unfinished episodes as arrays, for :meth:`load_state_dict`."""
+        used = int(self._lengths.max()) + 1
+        parts = {"observations": self._observations, "steps": self._steps, "extras": self._extras}
+        columns = {name: {key: buffer[:used].copy() for key, buffer in part.items()} for name, part in parts.items()}
+        return {"lengths": self._lengths.copy(), **columns}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue with the unfinished episodes of another builder for as many environments.
+
+        :param state: as returned by :meth:`state_dict`
+        """
+        self._lengths = state["lengths"].copy()
+        self._capacity = int(self._lengths.max()) + 1
+        self._observations, self._steps, self._extras = (
+            {key: buffer.copy() for key, buffer in state[name].items()} for name in ("observations", "steps", "extras")
+        )
+
     def _finish(
         self, env: int, dones: Array, truncated: Array, final_observations: Sequence[Mapping[str, Array] | None]
     ) -> Episode:

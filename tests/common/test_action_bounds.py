@@ -166,7 +166,7 @@ class Wild(Explorer):
 def test_an_explorer_of_ones_own_cannot_leave_the_space():
     env = DummyVecEnv([lambda: Strict(SPACES["tenth"])])
     model = BC("MlpPolicy", env, learning_starts=0, train_freq=5, batch_size=2, gradient_steps=1)
-    model.make_explorer = Wild
+    model.make_explorer = lambda rng: Wild()
     model.learn(20)
     assert (np.stack(env.envs[0].got)[1:] == 0.1).all()
 

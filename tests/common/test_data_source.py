@@ -64,7 +64,7 @@ def test_an_agent_sees_that_a_dataset_of_images_has_grown(case, source):
     for episode in list(camera.episodes()):
         camera.append(episode)
     model.learn(2)
-    assert model._runtime.samplers["labelled"].store.n_episodes == camera.n_episodes == 16
+    assert model._learner.samplers["labelled"].store.n_episodes == camera.n_episodes == 16
 
 
 def test_an_agent_learns_from_images_as_a_camera_keeps_them():
@@ -78,7 +78,7 @@ def test_an_agent_learns_from_images_as_a_camera_keeps_them():
 
 def opened(store, env):
     """The dataset as gcsl learns from it."""
-    return GCSL("MultiInputPolicy", env, dataset=store, batch_size=8, device="cpu", seed=0)._runtime.dataset
+    return GCSL("MultiInputPolicy", env, dataset=store, batch_size=8, device="cpu", seed=0)._data.dataset
 
 
 KINDS = ("box", "discrete", "multi_discrete", "multi_binary", "image")
@@ -116,7 +116,7 @@ def test_goals_are_added_to_what_came_later_too():
     model = GCSL("MultiInputPolicy", make_env(wrap=ask_for_goals), dataset=store, batch_size=8, device="cpu").learn(2)
     for episode in list(store.episodes()):
         store.append(episode)
-    assert model.learn(2)._runtime.samplers["labelled"].store.n_episodes == store.n_episodes == 16
+    assert model.learn(2)._learner.samplers["labelled"].store.n_episodes == store.n_episodes == 16
 
 
 def test_goals_are_added_to_what_replaced_old_episodes_too():
@@ -126,16 +126,16 @@ def test_goals_are_added_to_what_replaced_old_episodes_too():
     model = GCSL("MultiInputPolicy", make_env(wrap=ask_for_goals), dataset=store, batch_size=8, device="cpu").learn(2)
     store.append(later.episode(0))
     assert store.n_episodes == first.n_episodes
-    learned = model.learn(2)._runtime.samplers["labelled"].store
+    learned = model.learn(2)._learner.samplers["labelled"].store
     np.testing.assert_array_equal(learned.take("actions", learned.steps), store.take("actions", store.steps))
 
 
 def test_goals_are_added_once_for_each_environment():
     model = GCSL("MultiInputPolicy", make_env(wrap=ask_for_goals), dataset=make_store(), batch_size=8, device="cpu")
-    first = model.learn(2)._runtime.dataset
-    assert model.learn(2)._runtime.dataset is first
+    first = model.learn(2)._data.dataset
+    assert model.learn(2)._data.dataset is first
     model.set_env(make_env(wrap=ask_for_goals))
-    assert model.learn(2)._runtime.dataset is not first
+    assert model.learn(2)._data.dataset is not first
 
 
 # ------------------------------------------------------------------ own play that goes on from a dataset

@@ -7,7 +7,7 @@ import pytest
 import torch as th
 
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.learner import Updater
+from gcrl_zoo.common.learner import Learner
 from tests.support.case import data_of, trajectory_cases
 from tests.support.envs import ACTIONS, OBSERVATIONS
 from tests.support.matrix import every_trajectory_case, every_variant
@@ -21,17 +21,19 @@ def take_steps(case, observation="box", action="discrete", plant=None, **kwargs)
     env = case.env(observation, action)
     source = "dataset" if "dataset" in case.sources else "own play"
     model = case.make(env, **data_of(source, observation, action), **kwargs).learn(1 if source == "dataset" else 60)
-    samplers, rng = model._runtime.samplers, model._runtime.streams.numpy
-    batches = {name: to_tensors(samplers[name].sample(rng, 16), META) for name in model.phase(model._n_updates)}
+    samplers, rng = model._learner.samplers, model._run.streams.numpy
+    batches = {
+        name: to_tensors(samplers[name].sample(rng, 16), META) for name in model.phase(model._n_updates) or samplers
+    }
     model.policy.set_training_mode(True)
     with on_device(model.policy):
-        updater = Updater(model.policy, max_grad_norm=1.0)
+        learner = Learner(model, model._run.streams)
         for _ in range(2):
             loss, metrics = model.compute_loss(batches)
             if plant is not None:
                 loss = plant(loss)
             assert loss.device == META and loss.shape == ()
-            updater.step(loss, metrics)
+            learner.step(loss, metrics)
             model.after_update()
     for optimizer in model.policy.optimizers.values():
         assert [state["exp_avg"] for state in optimizer.state.values()], "the optimizer did not step"

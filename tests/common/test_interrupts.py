@@ -53,7 +53,7 @@ def interrupt_at(owner, name, call, number=signal.SIGINT):
 
 
 PLACES = {
-    "batch": lambda model: (model, "_batch"),
+    "batch": lambda model: (model._learner, "draw_batch"),
     "loss": lambda model: (model, "compute_loss"),
     "optimizer": lambda model: (model.policy.optimizer, "step"),
     "statistics": lambda model: (model, "fit_statistics"),
@@ -125,7 +125,7 @@ def test_own_play_completes_its_step_or_update(case, source, place):
     with pytest.raises(KeyboardInterrupt):
         model.learn(200, lambda local, _: steps.append(local["self"].num_timesteps) or True)
     if place == "env":
-        assert model.num_timesteps == 5 * ENVS and model._runtime.collector.builder.lengths.tolist() == [5, 5]
+        assert model.num_timesteps == 5 * ENVS and model._run.collector.builder.lengths.tolist() == [5, 5]
     else:
         assert model._n_updates == 2 and model.policy.optimizer.state_dict()["state"][0]["step"] == 2
     played, updates = model.num_timesteps, model._n_updates

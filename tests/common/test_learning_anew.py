@@ -50,7 +50,7 @@ def test_networks_begin_anew(case, monkeypatch):
 def test_all_that_was_played_is_learned_from(case, monkeypatch):
     model = make(case, final_gradient_steps=5)
     compute, known = model.compute_loss, []
-    monkeypatch.setattr(model, "compute_loss", lambda b: known.append(model._runtime.samplers_state[2]) or compute(b))
+    monkeypatch.setattr(model, "compute_loss", lambda b: known.append(model._learner._data[2]) or compute(b))
     model.learn(60)
     assert known[-5:] == [model.replay_buffer.version] * 5
 

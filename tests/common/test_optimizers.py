@@ -1,12 +1,15 @@
 """Policies with several optimizers: each parameter belongs to one, each optimizer has a learning rate."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch as th
 from gymnasium import spaces
 
 from gcrl_zoo import BC
-from gcrl_zoo.common.learner import Updater
+from gcrl_zoo.common.learner import Learner
 from gcrl_zoo.common.optimizers import metric_of
+from gcrl_zoo.common.run_state import RandomStreams
 from tests.support.case import weights_of
 from tests.support.envs import make_env, make_store
 from tests.support.matrix import every_trajectory_case
@@ -79,13 +82,14 @@ def test_modules_that_share_networks_are_given_once():
 
 def test_an_update_steps_all_and_leaves_no_old_gradient():
     policy = make(ValuePolicy)
-    updater = Updater(policy, max_grad_norm=None)
+    algorithm = SimpleNamespace(policy=policy, max_grad_norm=None)
+    learner = Learner(algorithm, RandomStreams(0, th.device("cpu")))
     body, value = policy.body[0].weight, policy.value[0].weight
     target = policy.target[0].weight.clone()
-    updater.step(body.sum() + value.sum(), {})
+    learner.step(body.sum() + value.sum(), {})
     assert body.grad is not None and value.grad is not None
     before = body.detach().clone(), value.detach().clone()
-    updater.step(value.sum(), {})
+    learner.step(value.sum(), {})
     assert body.grad is None and th.equal(body, before[0]) and not th.equal(value, before[1])
     assert th.equal(policy.target[0].weight, target)
 

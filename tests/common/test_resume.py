@@ -34,7 +34,7 @@ def outcome(model):
     counters = {
         "timesteps": model.num_timesteps,
         "updates": model._n_updates,
-        "streams": model._runtime.streams.to_json(),
+        "streams": model._run.streams.state_dict(),
     }
     optimizers = {name: optimizer.state_dict() for name, optimizer in model.policy.optimizers.items()}
     return {"weights": weights_of(model), "optimizers": optimizers, "counters": counters}

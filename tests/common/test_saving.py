@@ -91,7 +91,9 @@ def test_the_zip_holds_no_data(case, source, tmp_path):
             "_stable_baselines3_version", "system_info.txt",
         }  # fmt: skip
         told = json.loads(archive.read("data"))
-    assert all(told.get(name) is None for name in ("dataset", "stream", "replay_buffer", "_runtime"))
+    assert all(
+        told.get(name) is None for name in ("dataset", "stream", "replay_buffer", "_run", "_data", "_play", "_learner")
+    )
     assert "TrajectoryStore" not in json.dumps(told)
 
 
@@ -172,7 +174,7 @@ def test_a_loaded_replay_buffer_is_what_is_learned_from(case, source, tmp_path):
     model.load_replay_buffer(tmp_path / "buffer.pkl")
     model.train(1)
     known = {tuple(row) for row in buffer.take("observation", buffer.slots)}
-    for batch in model._runtime.last_batches.values():
+    for batch in model._learner.last_batches.values():
         assert {tuple(row) for row in batch.observations["observation"].flatten(0, -2).numpy()} <= known
 
 

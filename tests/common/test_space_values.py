@@ -172,7 +172,7 @@ def test_actions_in_another_shape_that_means_the_same(kind: str, declared: bool)
     store = store_of(SEEN, actions, space if declared else None)
     for algorithm in (BC, DT):
         agent = algorithm("MultiInputPolicy", typed(wide((2,)), space), dataset=store, batch_size=8, device="cpu")
-        learned = agent.learn(2)._runtime.dataset
+        learned = agent.learn(2)._data.dataset
         np.testing.assert_array_equal(learned.episode(0).actions, wanted.astype(learned.episode(0).actions.dtype))
         np.testing.assert_array_equal(learned.episode(0).rewards, np.arange(4))
 
@@ -182,7 +182,7 @@ def test_whole_amounts_of_a_declared_box() -> None:
     for space in (wide((2,)), spaces.Box(-2, 2, (2,), np.float64)):
         store = store_of(SEEN, actions, space)
         agent = DT("MultiInputPolicy", typed(wide((2,)), wide((2,))), dataset=store, batch_size=8, device="cpu")
-        assert agent.learn(2)._runtime.dataset.episode(0).actions.dtype == np.float32
+        assert agent.learn(2)._data.dataset.episode(0).actions.dtype == np.float32
     undeclared = store_of(SEEN, actions)
     make = lambda: BC("MultiInputPolicy", typed(wide((2,)), wide((2,))), dataset=undeclared)  # noqa: E731
     refusal(ValueError, make, "'theirs'", "integers of shape (2,)", "Box(-2.0, 2.0, (2,), float32)", "float32")
@@ -231,7 +231,7 @@ def test_observations_in_another_shape_that_means_the_same(kind: str, shape: tup
     stored = store_of({"observation": values.reshape(5, *shape), "achieved_goal": SEEN}, CHOICES)
     env = Typed(spaces.Dict(observation=space, achieved_goal=wide((2,)), desired_goal=wide((2,))), CHOICE)
     agent = GCSLVICReg("MultiInputPolicy", env, **{argument: stored}, own_play=True, batch_size=8, device="cpu")
-    opened = agent.replay_buffer if argument == "dataset" else agent._runtime.stream
+    opened = agent.replay_buffer if argument == "dataset" else agent._data.stream
     assert opened.episode(0).observations["observation"].shape == (5, *space.shape)
     np.testing.assert_array_equal(opened.episode(0).observations["achieved_goal"], SEEN.astype(np.float32))
 

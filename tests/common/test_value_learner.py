@@ -134,7 +134,7 @@ def norm_of(optimizer):
 def test_both_norms_are_logged():
     model = CASE.make(**data_of("dataset")).learn(5, log_interval=None)
     model.train(1)
-    assert {"grad_norm", "grad_norm/value_optimizer"} <= model._runtime.updater.flush().keys()
+    assert {"grad_norm", "grad_norm/value_optimizer"} <= model._learner.flush().keys()
 
 
 def test_the_target_network_follows_by_polyak_averaging():

@@ -122,7 +122,7 @@ def test_an_agent_that_sees_images_another_way_round_takes_their_size_once(tmp_p
     env = PointEnv("image", "box")
     BC("CnnPolicy", env, dataset=make_store("image", "box"), device="cpu", batch_size=8)  # imports what it needs
     taken, agent = peak(lambda: BC("CnnPolicy", env, dataset=tmp_path / "data", device="cpu", batch_size=8))
-    assert agent._runtime.dataset.take("observation", agent._runtime.dataset.steps[:1]).shape == (1, 1, 36, 36)
+    assert agent._data.dataset.take("observation", agent._data.dataset.steps[:1]).shape == (1, 1, 36, 36)
     assert taken < 1.5 * FRAMES
 
 

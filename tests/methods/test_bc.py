@@ -49,7 +49,7 @@ RETURNS = [3.0, -5.0, 8.0, 1.0, 8.0, 0.0, 2.0]
 def test_only_the_best_episodes_are_cloned(fraction, chosen):
     store = told(RETURNS)
     model = CASE.make(dataset=store, top_fraction=fraction).learn(1)
-    batch = model._runtime.samplers["labelled"].sample(np.random.default_rng(0), 2000)
+    batch = model._learner.samplers["labelled"].sample(np.random.default_rng(0), 2000)
     places = {tuple(step): i for i, each in enumerate(store.episodes()) for step in each.observations["observation"]}
     assert {places[tuple(step)] for step in batch.observations["observation"]} == chosen
 
@@ -70,10 +70,10 @@ def test_what_is_not_chosen_changes_nothing_but_the_scale_of_observations():
 
 def test_own_play_is_chosen_from_anew_as_it_grows():
     model = CASE.make(top_fraction=0.25).learn(60)
-    few = model._runtime.samplers["labelled"].store.n_episodes
+    few = model._learner.samplers["labelled"].store.n_episodes
     model.learn(200, reset_num_timesteps=False)
     model.train(1)
-    many, own = model._runtime.samplers["labelled"].store, model.replay_buffer
+    many, own = model._learner.samplers["labelled"].store, model.replay_buffer
     assert many.n_episodes > few and many.n_episodes == -(-own.n_episodes // 4)
     np.testing.assert_array_equal(np.sort(many.returns), np.sort(own.returns)[-many.n_episodes :])
 

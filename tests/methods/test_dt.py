@@ -241,7 +241,7 @@ def test_what_is_asked_for_counts_down():
 def test_own_play_target_description_more_than_the_best_so_far(beyond):
     """An agent that gets just what it asks for would else never do better."""
     model = CASE.make() if beyond else CASE.make(dataset=make_store())
-    returns = model.learn(60 if beyond else 1)._runtime.samplers["labelled"].store.returns
+    returns = model.learn(60 if beyond else 1)._learner.samplers["labelled"].store.returns
     assert returns.std() > 0
     target = returns.max() + beyond * returns.std()
     assert model.policy.target_return.item() == pytest.approx(target, rel=1e-5)

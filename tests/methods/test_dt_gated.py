@@ -22,7 +22,7 @@ def make(action="discrete", n_envs=1, **policy_kwargs):
 
 
 def batch_of(model, n=32):
-    windows = model._runtime.samplers["labelled"]
+    windows = model._learner.samplers["labelled"]
     return to_tensors(windows.sample(np.random.default_rng(0), n), th.device("cpu"))
 
 

@@ -19,7 +19,7 @@ def make(**kwargs):
 @pytest.mark.parametrize(("action_weight", "vicreg_weight"), [(25.0, 1.0), (0.5, 0.5), (1.0, 0.0)])
 def test_the_loss_is_what_the_page_says(action_weight, vicreg_weight):
     model = make(action_weight=action_weight, vicreg_weight=vicreg_weight, vicreg={"covariance": 3.0})
-    policy, windows = model.policy, model._runtime.samplers["labelled"]
+    policy, windows = model.policy, model._learner.samplers["labelled"]
     batch = to_tensors(windows.sample(np.random.default_rng(0), 32), th.device("cpu"))
     z = policy.represent_windows(batch)
     pairs = [(w, t) for w in range(len(z)) for t in range(z.shape[1] - 1) if batch.mask[w, t + 1]]
@@ -34,7 +34,7 @@ def test_the_loss_is_what_the_page_says(action_weight, vicreg_weight):
 
 def test_collapse_shows():
     model = make()
-    batch = to_tensors(model._runtime.samplers["labelled"].sample(np.random.default_rng(0), 64), th.device("cpu"))
+    batch = to_tensors(model._learner.samplers["labelled"].sample(np.random.default_rng(0), 64), th.device("cpu"))
     healthy = model.train_metrics({"labelled": batch})
     with th.no_grad():
         model.policy.expander[-1].weight.zero_()

@@ -115,7 +115,7 @@ def test_the_second_head_learns_how_long_the_fastest_take():
 def test_each_strategy_reaches_the_sampler(strategy):
     limit = 2 if strategy in ("future", "geometric") else None
     settings = {"goal_strategy": strategy, "max_horizon": limit, "discount": 0.5}
-    sampler = CASE.make(make_env("goal"), dataset=make_store("goal"), **settings).learn(1)._runtime.samplers["labelled"]
+    sampler = CASE.make(make_env("goal"), dataset=make_store("goal"), **settings).learn(1)._learner.samplers["labelled"]
     assert (sampler.strategy, sampler.max_horizon, sampler.discount) == (strategy, limit, 0.5)
     assert tuple(sampler.goal_keys) == ("achieved_goal",)
     batch = sampler.sample(np.random.default_rng(0), 500)

@@ -97,7 +97,7 @@ def test_consistency_moves_the_acting_branch_and_not_the_forward_model(action):
 def test_a_disturbed_branch_begins_nearby_and_ends_at_the_same_state():
     policy = with_gradients_of("consistency", disturbance=0.5).policy
     assert touched(policy.head)
-    pairs = CASE.make(dataset=make_store()).learn(1)._runtime.samplers["unlabelled"]
+    pairs = CASE.make(dataset=make_store()).learn(1)._learner.samplers["unlabelled"]
     batch = to_tensors(pairs.sample(np.random.default_rng(0), 2000), policy.device)
     here, nearby = Branches(policy, batch), Branches(policy, batch).disturbed(0.5)
     ways = [each.batch.observations["observation"] for each in (here, nearby)]
@@ -135,7 +135,7 @@ def test_any_action_that_leads_to_the_next_state_is_consistent():
             batch_size=64,
             policy_kwargs={"net_arch": [32], "representation_dim": 16, "forward_arch": [32]},
         ).learn(1500)
-        batch = learner._runtime.samplers["unlabelled"].sample(rng, 200)
+        batch = learner._learner.samplers["unlabelled"].sample(rng, 200)
         policy, batch = learner.policy, to_tensors(batch, learner.device)
         with th.no_grad():
             action = policy.head.expected(policy.head(Branches(policy, batch).acting))
@@ -270,7 +270,7 @@ def test_a_store_that_has_grown_is_read_anew(data):
     for episode in list(grown.episodes()):
         grown.append(episode)
     model.learn(2)
-    unlabelled, labelled = (model._runtime.samplers[name].store for name in ("unlabelled", "labelled"))
+    unlabelled, labelled = (model._learner.samplers[name].store for name in ("unlabelled", "labelled"))
     expected = (n_episodes, n_episodes) if data == "stream" else (n_episodes / 2, 2 * n_episodes)
     assert (unlabelled.n_episodes, labelled.n_episodes) == expected
 
@@ -279,16 +279,16 @@ def test_only_the_best_are_watched():
     store = make_store(n_episodes=10)
     model = CASE.make(dataset=store, top_fraction=0.2).learn(1)
     best = np.sort(store.returns)[-2:]
-    drawn = model._runtime.samplers["unlabelled"].sample(np.random.default_rng(0), 100).episode_returns
+    drawn = model._learner.samplers["unlabelled"].sample(np.random.default_rng(0), 100).episode_returns
     assert set(np.round(drawn, 4)) <= set(np.round(best, 4))
-    labelled = model._runtime.samplers["labelled"].sample(np.random.default_rng(0), 500).episode_returns
+    labelled = model._learner.samplers["labelled"].sample(np.random.default_rng(0), 500).episode_returns
     assert len(set(labelled)) > 5
 
 
 @pytest.mark.parametrize("max_horizon", [1, 3, None])
 def test_goals_lie_within_the_horizon(max_horizon):
     model = CASE.make(dataset=make_store(), max_horizon=max_horizon).learn(1)
-    for sampler in model._runtime.samplers.values():
+    for sampler in model._learner.samplers.values():
         horizons = sampler.sample(np.random.default_rng(0), 500).horizons
         assert horizons.min() == 1 and horizons.max() == (max_horizon or 12)
 

@@ -10,6 +10,8 @@ import pytest
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import BasePolicy
 
+from gcrl_zoo.common.algorithm_setup import AlgorithmSetup
+from gcrl_zoo.common.method_hooks import MethodHooks
 from gcrl_zoo.common.optimizers import OptimizedPolicy
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.portable_policy import PortablePolicy
@@ -20,7 +22,7 @@ from gcrl_zoo.common.window_policy import WindowPolicy
 from tests.support.throw_away import ROOT, add_method_of_docs, add_method_of_ppo
 
 PAGE = (ROOT / "docs" / "add_a_method.md").read_text()
-ALGORITHM = SavedAlgorithm, TrajectoryAlgorithm
+ALGORITHM = AlgorithmSetup, SavedAlgorithm, MethodHooks, TrajectoryAlgorithm
 POLICY = PortablePolicy, OptimizedPolicy, ConditionedPolicy, StepPolicy, WindowPolicy
 #: What users and the package call and no method overrides.
 CALLED = {

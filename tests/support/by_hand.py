@@ -18,7 +18,7 @@ HEADS = (("discrete", "auto"), ("box", "deterministic"), ("box", "gaussian"), ("
 
 def batch_of(model: BaseAlgorithm) -> Any:
     """A batch of 16 of what the model learns from."""
-    return to_tensors(model._runtime.samplers["labelled"].sample(np.random.default_rng(0), 16), th.device("cpu"))
+    return to_tensors(model._learner.samplers["labelled"].sample(np.random.default_rng(0), 16), th.device("cpu"))
 
 
 def standardised(store: TrajectoryStore, key: str, values: th.Tensor) -> np.ndarray:

@@ -143,7 +143,7 @@ class ShuffledPairs(GoalPairs):
 
 def batches_of(model: BaseAlgorithm, n: int = 16) -> dict[str, Any]:
     """What an update would see, the same at each call."""
-    rng, samplers = np.random.default_rng(0), model._runtime.samplers
+    rng, samplers = np.random.default_rng(0), model._learner.samplers
     return {name: to_tensors(sampler.sample(rng, n), model.device) for name, sampler in samplers.items()}
 
 

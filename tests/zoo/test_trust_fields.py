@@ -124,7 +124,7 @@ def test_no_attribute_is_let_through_that_agents_do_not_save(case, honest):
     invented = {"".join(generator.choices("abc_.", k=generator.randrange(1, 12))) for _ in range(50)}
     others = {*dir(case.algorithm), *vars(case.make()), *invented, "env", "_logger", "logger", "rollout_buffer"} - saved
     assert {"env", "learn", "_setup_model", "__class__", "policy", "logger"} <= others
-    assert "_runtime" in others or not isinstance(case, TrajectoryCase)
+    assert "_learner" in others or not isinstance(case, TrajectoryCase)
     for name in others:
         assert not is_let_through(case.name, {**fields, name: None}), name
 

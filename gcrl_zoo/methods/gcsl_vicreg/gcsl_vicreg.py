@@ -200,7 +200,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     # -------------------------------------------------------------------- learn
 
-    def phase(self, update: int) -> Collection[str]:
+    def phase(self, update: int) -> Collection[str] | None:
         if update < self.unlabelled_first:
             return ("unlabelled",)
         if not self._cycle:
@@ -220,12 +220,12 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     # ----------------------------------------------------------------- metrics
 
-    def heldout_metrics(self, fresh: TrajectoryStore) -> dict[str, Tensor]:
+    def heldout_metrics(self, new_episodes: TrajectoryStore) -> dict[str, Tensor]:
         """Own play that nothing was learned from yet is held out for free: what does the inverse model make of it?"""
         if not self._terms["labelled"]:
             return {}
-        pairs = GoalPairs(fresh, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
-        batch = to_tensors(pairs.sample(np.random.default_rng(0), min(MANY, 2 * len(fresh.steps))), self.device)
+        pairs = GoalPairs(new_episodes, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
+        batch = to_tensors(pairs.sample(np.random.default_rng(0), min(MANY, 2 * len(new_episodes.steps))), self.device)
         return {"inverse_held_out": inverse(Branches(self.policy, batch))[0]}
 
     def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:

@@ -110,10 +110,10 @@ def test_agents_learn_from_them(argument: str, tmp_path: Path) -> None:
     own: dict[str, Any] = {"own_play": True, "learning_starts": 0, "train_freq": 4} if argument == "stream" else {}
     for given, n_episodes in ((dataset, 6), (filtered, 4)):
         agent = GCSLVICReg("MlpPolicy", PointEnv(), **{argument: given}, **own, **SMALL).learn(20)
-        opened = getattr(agent._runtime, argument)
+        opened = getattr(agent._data, argument)
         assert opened.n_episodes == n_episodes and agent._n_updates
         agent.learn(4)
-        assert getattr(agent._runtime, argument) is opened  # read once
+        assert getattr(agent._data, argument) is opened  # read once
         agent.save(tmp_path / "agent.zip")
         if given is dataset:
             loaded = GCSLVICReg.load(tmp_path / "agent.zip", env=PointEnv())
@@ -133,7 +133,7 @@ def test_an_id_that_opens_another_dataset_is_not_kept(datasets: Path, monkeypatc
     agent = BC("MlpPolicy", PointEnv(), dataset=dataset, **SMALL).learn(2)
     assert agent.dataset is dataset and agent._handed_over() == ["dataset"]
     recorded(n_episodes=2)
-    assert BC("MlpPolicy", PointEnv(), dataset=dataset, **SMALL)._runtime.dataset.n_episodes == 3
+    assert BC("MlpPolicy", PointEnv(), dataset=dataset, **SMALL)._data.dataset.n_episodes == 3
 
 
 def test_episodes_that_are_added_to_a_filtered_dataset_are_learned_from() -> None:
@@ -141,4 +141,4 @@ def test_episodes_that_are_added_to_a_filtered_dataset_are_learned_from() -> Non
     filtered = dataset.filter_episodes(lambda episode: episode.id < 4)
     agent = DT("MultiInputPolicy", ReturnToGo(PointEnv()), dataset=filtered, **SMALL).learn(2)
     filtered.episode_indices = np.arange(5)
-    assert agent.learn(2)._runtime.dataset.n_episodes == 5
+    assert agent.learn(2)._data.dataset.n_episodes == 5
