@@ -14,7 +14,7 @@ from stable_baselines3.common.vec_env import VecEnv
 from gcrl_zoo.common.actions import refuse_unbounded
 from gcrl_zoo.common.arguments import accepted_arguments, check_arguments
 from gcrl_zoo.common.data_checks import check_store
-from gcrl_zoo.common.data_layout import as_own_play, fit_layout
+from gcrl_zoo.common.data_layout import as_own_play, fit_layout, frame_stacks
 from gcrl_zoo.common.data_source import DataSource
 from gcrl_zoo.common.environments import check_environment, fit_environment
 from gcrl_zoo.common.memory_checks import check_batch, check_networks
@@ -191,6 +191,6 @@ class AlgorithmSetup(BaseAlgorithm):
         if not store.n_episodes:  # as saved by a run that learned from a dataset only
             return
         roles = self.policy.roles
-        store = fit_layout(store, roles, self.action_space)
+        store = fit_layout(store, roles, self.action_space, frame_stacks(self.env, roles))
         check_store(store, roles, self.action_space, self.data_needs, "replay buffer")
         self.replay_buffer = as_own_play(store, roles, self.replay_buffer.capacity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,72 +12,115 @@ from stable_baselines3.common.preprocessing import is_image_space
 from stable_baselines3.common.vec_env import VecEnv, VecTransposeImage, is_vecenv_wrapped
 
 from gcrl_zoo.common.data_checks import check_observations, shapes_of
-from gcrl_zoo.common.roles import ACHIEVED_GOAL, Roles
-from gcrl_zoo.data.episode import FLOAT, Array, Episode
+from gcrl_zoo.common.roles import ACHIEVED_GOAL, PLAIN, Roles
+from gcrl_zoo.data.arrays import FLOAT, Array, checked, observation_dtype
+from gcrl_zoo.data.copying import PORTION
+from gcrl_zoo.data.rows import Stack
 from gcrl_zoo.data.spaces import same_values
 from gcrl_zoo.data.store import TrajectoryStore
 
 
 @dataclass(frozen=True)
-class Change:
+class ChannelsFirst:
+    """Shows images (H, W, C) as (C, H, W)."""
+
+    def __call__(self, entries: Array) -> Array:
+        """:param entries: (n, H, W, C)"""
+        return np.moveaxis(entries, -1, 1)
+
+    def undo(self, entries: Array) -> Array:
+        """:param entries: (n, C, H, W)"""
+        return np.moveaxis(entries, 1, -1)
+
+
+@dataclass(frozen=True)
+class Numbers:
     """
-    What to change in a column.
+    Shows numbers in another shape or dtype.
 
     :param shape: of one entry, for a single number that is stored as ``()``, ``(1,)``, ...; None: as it is
-    :param channels_first: turn (H, W, C) into (C, H, W)
     :param floats: turn whole numbers into float32
     """
 
     shape: tuple[int, ...] | None = None
-    channels_first: bool = False
     floats: bool = False
 
-    def of(self, column: Array) -> Array:
-        """:param column: (T, ...)"""
+    def __call__(self, entries: Array) -> Array:
+        """:param entries: (n, ...)"""
         if self.shape is not None:
-            column = column.reshape(len(column), *self.shape)
-        if self.channels_first:
-            column = np.moveaxis(column, -1, 1)
-        return column.astype(FLOAT) if self.floats else column
+            entries = entries.reshape(len(entries), *self.shape)
+        return entries.astype(FLOAT) if self.floats else entries
 
 
-def fit_layout(store: TrajectoryStore, roles: Roles, action_space: spaces.Space | None = None) -> TrajectoryStore:
+def frame_stacks(env: VecEnv | None, roles: Roles) -> dict[str, Stack]:
+    """
+    The observations that are stacks of frames, made by ``gymnasium.wrappers.FrameStackObservation``.
+
+    :param env: with all its wrappers
+    :param roles: of its observation space
+    :return: by key, how they are stacked
+    """
+    names = ("stack_size", "padding_type", "padding_value", "stacked_obs")
+    if env is None or not all(map(env.has_attr, names)):
+        return {}
+    size, kind, padding, stacks = (env.get_attr(name, 0)[0] for name in names)
+    if not isinstance(stacks, Mapping):
+        padding, stacks = {PLAIN: padding}, {PLAIN: stacks}
+    spaces_of_facts = roles.facts_space.spaces
+    return {
+        key: Stack(int(size), None if kind == "reset" else np.asarray(padding[key]))
+        for key, stack in stacks.items()
+        if key in spaces_of_facts and spaces_of_facts[key].shape == stack.shape
+    }
+
+
+def fit_layout(
+    store: TrajectoryStore,
+    roles: Roles,
+    action_space: spaces.Space | None = None,
+    stacks: Mapping[str, Stack] | None = None,
+) -> TrajectoryStore:
     """
     Convert a dataset to the environment's layout. Datasets store images as (H, W, C), SB3 uses (C, H, W). A single
-    number, such as a Discrete action, may be stored as ``(T,)`` or ``(T, 1)``.
+    number, such as a Discrete action, may be stored as ``(T,)`` or ``(T, 1)``. Where the environment stacks frames, a
+    dataset may hold single frames.
 
     :param store: a dataset
     :param roles: of the environment's observation space, as SB3 shows it
     :param action_space: of the environment; None where actions are not read
+    :param stacks: of the environment's observations, see :func:`frame_stacks`
     :return: the store itself where it has the environment's layout, else a view that has
     """
-    changes = _changes(store, roles, action_space)
-    return store.changed({key: change.of for key, change in changes.items()}) if changes else store
-
-
-def _changes(store: TrajectoryStore, roles: Roles, action_space: spaces.Space | None) -> dict[str, Change]:
-    """By column."""
-    wanted: dict[str, spaces.Space] = dict(roles.facts_space.spaces)
     found = shapes_of(store)
+    wanted = {key: tuple(space.shape or ()) for key, space in roles.facts_space.spaces.items() if key in found}
+    stacked = {key: stack for key, stack in (stacks or {}).items() if key in wanted and found[key] != wanted[key]}
+    wanted |= {key: wanted[key][1:] for key in stacked}  # of one frame
+    changes = {key: _change(found[key], shape, roles.facts_space[key]) for key, shape in wanted.items()}
     if action_space is not None and store.has_actions:
-        wanted["actions"] = action_space
-        found["actions"] = store.take("actions", store.steps[:1]).shape[1:]
-    changes = {key: _change(found[key], space) for key, space in wanted.items() if key in found}
-    if "actions" in changes and isinstance(action_space, spaces.Box) and store.action_space is not None:
-        # Whole numbers are choices, unless the dataset says that they are amounts.
-        whole = store.take("actions", store.steps[:1]).dtype != FLOAT
-        changes["actions"] = replace(changes["actions"], floats=whole and same_values(store.action_space, action_space))
-    return {key: change for key, change in changes.items() if change != Change()}
+        changes["actions"] = _change_of_actions(store, action_space)
+    needed = {key: change for key, change in changes.items() if change != Numbers()}
+    fitted = store.changed(needed) if needed else store
+    # A frame of another shape is not stacked, so that the message on what does not fit shows it as it is.
+    stacked = {key: stack for key, stack in stacked.items() if shapes_of(fitted)[key] == wanted[key]}
+    return fitted.stacked(stacked) if stacked else fitted
 
 
-def _change(found: tuple[int, ...], space: spaces.Space) -> Change:
-    wanted = tuple(space.shape or ())
+def _change_of_actions(store: TrajectoryStore, space: spaces.Space) -> Numbers | ChannelsFirst:
+    actions = store.take("actions", store.steps[:1])
+    change = _change(actions.shape[1:], tuple(space.shape or ()), space)
+    if not isinstance(space, spaces.Box) or store.action_space is None or isinstance(change, ChannelsFirst):
+        return change
+    # Whole numbers are choices, unless the dataset says that they are amounts.
+    return replace(change, floats=actions.dtype != FLOAT and same_values(store.action_space, space))
+
+
+def _change(found: tuple[int, ...], wanted: tuple[int, ...], space: spaces.Space) -> Numbers | ChannelsFirst:
     if found == wanted:
-        return Change()
+        return Numbers()
     if math.prod(found) == math.prod(wanted) == 1:
-        return Change(shape=wanted)
+        return Numbers(shape=wanted)
     turned = len(found) == 3 and is_image_space(space) and wanted == (found[-1], *found[:-1])
-    return Change(channels_first=turned)
+    return ChannelsFirst() if turned else Numbers()
 
 
 def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argument: str) -> TrajectoryStore:
@@ -87,7 +131,8 @@ def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argum
     :param roles: of the environment's observation space
     :param env: whose goal wrapper, if any, knows what an observation achieves (``achieved_goal_of``)
     :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
-    :return: the store itself, or a copy with the column that the environment has and the dataset lacks
+    :return: the store itself, or a copy with the column that the environment has and the dataset lacks; it shares
+        compressed images with the store
     :raises ValueError: its observations are not those of the environment
     """
     lacking = roles.desired_goal and ACHIEVED_GOAL not in store.observation_keys
@@ -99,29 +144,49 @@ def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argum
     images = [key for key, space in entries.items() if turned and is_image_space(space)]
     turn_back = turned and is_image_space(roles.facts_space[ACHIEVED_GOAL])
 
-    def with_goals(episode: Episode) -> Episode:
-        facts = {**episode.observations, **{key: np.moveaxis(episode.observations[key], 1, -1) for key in images}}
-        (achieved,) = env.env_method("achieved_goal_of", facts, indices=0)
-        achieved = np.moveaxis(achieved, -1, 1) if turn_back else achieved
-        return replace(episode, observations={**episode.observations, ACHIEVED_GOAL: achieved})
+    def goals_of(facts: Mapping[str, Array]) -> Array:
+        given = {**facts, **{key: np.moveaxis(facts[key], 1, -1) for key in images}}
+        (achieved,) = env.env_method("achieved_goal_of", given, indices=0)
+        return np.moveaxis(achieved, -1, 1) if turn_back else np.asarray(achieved)
 
-    return TrajectoryStore.from_episodes(
-        map(with_goals, store.episodes()), name=store.name, action_space=store.action_space, n_slots=store.n_slots
-    ).freeze()
+    goals: str | Array | None = _same_image(store, goals_of)
+    if goals is None:
+        found = np.concatenate([goals_of(facts) for facts in _portions(store)])
+        goals = checked(found, f"observation '{ACHIEVED_GOAL}'")
+    copied = store.copy(added={ACHIEVED_GOAL: goals})
+    copied.observation_space = None  # that of the dataset has no goals
+    return copied.freeze()
+
+
+def _same_image(store: TrajectoryStore, goals_of: Callable[[Mapping[str, Array]], Array]) -> str | None:
+    """The image that is the goal, in all slots, so that it need not be stored a second time."""
+    dtypes = {key: fact.dtype for key, fact in next(_portions(store)).items()}
+    same = {key for key, dtype in dtypes.items() if dtype == np.uint8}
+    for facts in _portions(store) if same else ():
+        goals = goals_of(facts)
+        same = {key for key in same if np.array_equal(facts[key], goals)}
+        if not same:
+            return None
+    return min(same, default=None)
+
+
+def _portions(store: TrajectoryStore) -> Iterator[dict[str, Array]]:
+    """The observations of all slots in order, a few megabytes at a time."""
+    slots, keys = store.slots, store.observation_keys
+    step = max(1, PORTION // sum(store.take(key, slots[:1]).nbytes for key in keys))
+    for start in range(0, len(slots), step):
+        rows = store.rows(slots[start : start + step])
+        yield {key: rows[key] for key in keys}
 
 
 def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int | None) -> TrajectoryStore:
     """
     A copy that own episodes can be appended to: recorded commands (``desired_goal``) and extras are left out, and
-    numbers have the type of the environment's.
+    numbers have the type of the environment's. It shares compressed images with the dataset.
 
     :param store: a checked dataset
     :param roles: of the environment's observation space
     :param capacity: slots of the copy; None for no limit
     """
-    types = {key: space.dtype for key, space in roles.facts_space.spaces.items()}
-    episodes = (
-        replace(episode, observations={k: episode.observations[k].astype(t) for k, t in types.items()}, extras={})
-        for episode in store.episodes()
-    )
-    return TrajectoryStore.from_episodes(episodes, capacity, store.name, n_slots=store.n_slots)
+    facts = roles.facts_space.spaces.items()
+    return store.copy(capacity, {key: observation_dtype(np.dtype(space.dtype)) for key, space in facts})

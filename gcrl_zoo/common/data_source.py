@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gcrl_zoo.common.data_checks import check_store
-from gcrl_zoo.common.data_layout import as_own_play, fit_layout, with_achieved_goals
+from gcrl_zoo.common.data_layout import as_own_play, fit_layout, frame_stacks, with_achieved_goals
 from gcrl_zoo.common.environments import check_room
 from gcrl_zoo.common.needs import Needs, check_commands
 from gcrl_zoo.data.open import open_store
@@ -62,6 +62,8 @@ class DataSource:
         self.stream = self._open("stream", needs._replace(actions=False))
         if algorithm.plays:
             assert algorithm.env is not None
+            if not algorithm.replay_buffer.n_episodes:
+                algorithm.replay_buffer.make_stacks(frame_stacks(algorithm.env, algorithm.policy.roles))
             check_room(algorithm.env, algorithm.replay_buffer.capacity, algorithm.max_episode_steps)
         for argument in algorithm._left_out:
             if getattr(algorithm, argument) is None:
@@ -83,7 +85,8 @@ class DataSource:
         if argument not in self._opened or self._opened[argument][0] != state:
             roles, action_space = algorithm.policy.roles, algorithm.action_space
             store = open_store(source, keep=argument == "stream" or not algorithm.plays)
-            store = fit_layout(store, roles, action_space if needs.actions else None)
+            stacks = frame_stacks(algorithm.env, roles)
+            store = fit_layout(store, roles, action_space if needs.actions else None, stacks)
             store = with_achieved_goals(store, roles, algorithm.env, argument)
             check_store(store, roles, action_space, needs, argument)
             self._opened[argument] = state, store

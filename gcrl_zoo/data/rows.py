@@ -5,15 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
-from gcrl_zoo.data.arrays import Array
+from gcrl_zoo.data.arrays import Array, EpisodeError
 from gcrl_zoo.data.columns import Table
 
 Change: TypeAlias = Callable[[Array], Array]
 """Takes (n, ...) entries of a column and returns n entries, in any shape and dtype."""
+
+
+@runtime_checkable
+class Reversible(Protocol):
+    """A change that can be reversed, so that episodes can be appended to a store that shows it."""
+
+    def __call__(self, entries: Array) -> Array:
+        """Change (n, ...) entries as they are stored."""
+        ...
+
+    def undo(self, entries: Array) -> Array:
+        """Return (n, ...) entries as they are stored."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -26,6 +39,19 @@ class Stack:
 
     size: int
     padding: Array | None = None
+
+    def makes(self, stacks: Array) -> bool:
+        """Whether the stacks (n, size, ...) of an episode consist of their newest frames and the padding."""
+        if stacks.shape[1:2] != (self.size,):
+            return False
+        wanted = np.arange(len(stacks))[:, None] + np.arange(1 - self.size, 1)
+        return np.array_equal(stacks, self.padded(stacks[:, -1][np.maximum(wanted, 0)], wanted < 0))
+
+    def padded(self, stacks: Array, before: Array) -> Array:
+        """The stacks with padding where ``before`` is True."""
+        if self.padding is not None:
+            stacks[before] = self.padding
+        return stacks
 
 
 @dataclass(frozen=True)
@@ -48,6 +74,38 @@ class Shown:
             earlier[key] = partial(_one_after_another, earlier[key], change) if key in earlier else change
         return replace(self, changes=earlier)
 
+    def stored(self, observations: Mapping[str, Array]) -> dict[str, Array]:
+        """Observations of an episode, (T+1, ...) each, in the form in which they are stored.
+
+        :raises EpisodeError: stacks are not those that are made of the stored frames
+        """
+        found = dict(observations)
+        for key, stack in self.stacks.items():
+            if not stack.makes(found[key]):
+                raise EpisodeError(
+                    f"has stacks in '{key}' that differ from those of gymnasium.wrappers.FrameStackObservation; "
+                    "put wrappers that change observations inside of it"
+                )
+            found[key] = found[key][:, -1]
+        for key, change in self.changes.items():
+            if isinstance(change, Reversible) and key in found:
+                found[key] = change.undo(found[key])
+        return found
+
+    def fitting(self, observations: Mapping[str, Array]) -> Shown:
+        """The same without the stacks that are not made of single frames in this episode."""
+        stacks = {key: each for key, each in self.stacks.items() if key in observations}
+        return replace(self, stacks={key: each for key, each in stacks.items() if each.makes(observations[key])})
+
+    def renamed(self, sources: Mapping[str, str]) -> Shown:
+        """The same for other columns.
+
+        :param sources: by new name, the old one; columns that are not named are left out
+        """
+        changes = {key: self.changes[old] for key, old in sources.items() if old in self.changes}
+        stacks = {key: self.stacks[old] for key, old in sources.items() if old in self.stacks}
+        return Shown(changes, stacks)
+
     def stacked(self, stacks: Mapping[str, Stack]) -> Shown:
         """The same with other stacks."""
         return replace(self, stacks={**self.stacks, **stacks})
@@ -64,7 +122,12 @@ class Rows:
     """
 
     def __init__(
-        self, table: Table, slots: Array, shown: Shown, check: Callable[[str], None], records: Array | None = None
+        self,
+        table: Table,
+        slots: Array,
+        shown: Shown,
+        check: Callable[[str], None] = lambda column: None,
+        records: Array | None = None,
     ) -> None:
         self._table, self._slots, self._shown, self._check = table, slots, shown, check
         self._records = table.arrays.records(slots) if records is None else records
@@ -96,11 +159,7 @@ class Rows:
         wanted = np.asarray(self._slots)[..., None] + np.arange(1 - stack.size, 1)
         first = arrays.arrays["first"].take(self._slots)[..., None]
         inside = np.maximum(wanted, first)
-        frames = self._entries(column, inside, arrays.records(inside))
-        if stack.padding is not None:
-            frames = np.array(frames)  # packed columns are views
-            frames[wanted < first] = stack.padding
-        return frames
+        return stack.padded(self._entries(column, inside, arrays.records(inside)), wanted < first)
 
 
 def _one_after_another(first: Change, second: Change, entries: Array) -> Array:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -12,15 +10,17 @@ from typing import IO, Any
 import numpy as np
 from gymnasium import Space
 
-from gcrl_zoo.data.checks import is_number, is_whole, optional_whole, whole
-from gcrl_zoo.data.columns import SLOT, Table
-from gcrl_zoo.data.columns.growing import GrowingArrays
-from gcrl_zoo.data.episode import FLOAT, INT, Array, Episode, EpisodeError
+from gcrl_zoo.data.checks import optional_whole
+from gcrl_zoo.data.columns import PADDING, Table
+from gcrl_zoo.data.copying import copy_columns, split
+from gcrl_zoo.data.episode import FLOAT, Array, DType, Episode, EpisodeError
 from gcrl_zoo.data.formats import own
-from gcrl_zoo.data.rows import Change, Rows, Shown, Stack
+from gcrl_zoo.data.index import Index
+from gcrl_zoo.data.readable_store import ReadableStore
+from gcrl_zoo.data.rows import Shown, Stack
 
 
-class TrajectoryStore:
+class TrajectoryStore(ReadableStore):
     """Episodes in flat columns. An episode of T steps takes T + 1 slots, the last one for its final observation.
 
     A slot is a row of all columns. ``steps`` lists the slots at which something was done; ``first[slot]`` and
@@ -52,13 +52,9 @@ class TrajectoryStore:
         self._shown = Shown()
         self._made_at: int | None = None  # for a view of some episodes: the version that it shows
 
-        # What grows lies in objects that views share: one row per slot, one per step (its slot), one per episode.
+        # What grows lies in objects that views share.
         limit = None if capacity is None else capacity + capacity // 4
-        self._table = Table(limit, name)
-        self._steps = GrowingArrays({"slot": ((), SLOT)}, limit=limit)
-        self._episodes = GrowingArrays(
-            {"last": ((), SLOT), "length": ((), INT), "return": ((), FLOAT), "terminated": ((), np.dtype(np.bool_))}
-        )
+        self._table, self._index = Table(limit, name), Index(limit)
 
     @classmethod
     def from_episodes(
@@ -82,7 +78,7 @@ class TrajectoryStore:
         if n_slots is not None:
             n_slots = n_slots if capacity is None else min(n_slots, capacity)
             store._table.reserve(n_slots)
-            store._steps.reserve(n_slots)
+            store._index.steps.reserve(n_slots)
         count = 0
         try:
             for episode in episodes:
@@ -92,132 +88,23 @@ class TrajectoryStore:
             raise error.at(f"Episode {count} of {name}") from None
         return store
 
-    @property
-    def n_slots(self) -> int:
-        """N, the number of slots."""
-        return self.n_steps + self.n_episodes
+    @classmethod
+    def from_table(cls, table: Table, lengths: Array, terminated: Array, **arguments: Any) -> TrajectoryStore:
+        """A store of columns that exist already, such as memory-mapped ones.
 
-    @property
-    def n_steps(self) -> int:
-        """Number of steps in all episodes."""
-        return len(self._steps)
-
-    @property
-    def n_episodes(self) -> int:
-        """M, the number of episodes."""
-        return len(self._episodes)
-
-    @property
-    def version(self) -> int:
-        """Grows with each append."""
-        return self._table.version
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory in use, compressed images as they are; memory-mapped files do not count."""
-        return self._table.nbytes
-
-    @property
-    def has_actions(self) -> bool:
-        """Whether actions can be read: they were recorded, and this is no :meth:`unlabelled` view."""
-        return "actions" in self._table.layout and "actions" not in self._shown.hidden
-
-    @property
-    def has_rewards(self) -> bool:
-        """Whether rewards were recorded."""
-        return "rewards" in self._table.layout
-
-    @property
-    def observation_keys(self) -> tuple[str, ...]:
-        """Columns with observations; none before the first episode."""
-        return self._table.observation_keys
-
-    @property
-    def extra_keys(self) -> tuple[str, ...]:
-        """Columns with extras; none before the first episode."""
-        return self._table.extra_keys
-
-    @property
-    def slots(self) -> Array:
-        """(N,) all slots in order, those of final observations included; computed anew at each call."""
-        return np.sort(np.concatenate([self.steps, self.final_slots]))
-
-    @property
-    def steps(self) -> Array:
-        """(n_steps,) int32 the slot of each step, oldest first."""
-        self._check_fresh()
-        return self._steps["slot"]
-
-    @property
-    def final_slots(self) -> Array:
-        """(M,) int32 the slot of each final observation, oldest first."""
-        self._check_fresh()
-        return self._episodes["last"]
-
-    @property
-    def first(self) -> Array:
-        """int32, indexed by slot: the first slot of its episode."""
-        return self._table.arrays.arrays["first"]
-
-    @property
-    def last(self) -> Array:
-        """int32, indexed by slot: the last slot of its episode."""
-        return self._table.arrays.arrays["last"]
-
-    @property
-    def returns(self) -> Array:
-        """(M,) float32 sum of rewards; zero without rewards."""
-        return self._episodes["return"]
-
-    @property
-    def lengths(self) -> Array:
-        """(M,) int64 number of steps T."""
-        return self._episodes["length"]
-
-    @property
-    def terminated(self) -> Array:
-        """(M,) bool: ended in a terminal state instead of being cut."""
-        return self._episodes["terminated"]
-
-    def take(self, column: str, slots: Array) -> Array:
-        """The only door to the data.
-
-        :param column: a key of observations or extras, ``actions``, ``rewards``, ``return_to_go``, ``episode_return``
-        :param slots: of any shape
-        :return: ``slots.shape`` + the shape of one entry
+        :param table: columns of all episodes, without a gap
+        :param lengths: (M,) number of steps of each episode
+        :param terminated: (M,) whether each ended in a terminal state
+        :param arguments: of the constructor
         """
-        return np.asarray(self.rows(slots)[column], order="C")
-
-    def rows(self, slots: Array) -> Rows:
-        """:meth:`take` for several columns of the same slots, which costs hardly more than one of them.
-
-        :param slots: of any shape
-        :return: what gives a column as ``rows[column]``
-        """
-        self._check_fresh()
-        return Rows(self._table, slots, self._shown, self._check_readable)
-
-    def episode(self, i: int) -> Episode:
-        """A copy of the i-th episode; a negative number counts from the newest.
-
-        :raises ValueError: there is no such episode
-        """
-        if not is_whole(i, -self.n_episodes) or i >= self.n_episodes:
-            raise ValueError(f"Episode {i!r} of {self.name} was asked for, but it has {self.n_episodes} episodes.")
-        i = int(i)
-        last, length = int(self.final_slots[i]), int(self.lengths[i])
-        slots = np.arange(last - length, last + 1)
-        return Episode(
-            observations={key: self.take(key, slots) for key in self.observation_keys},
-            actions=self.take("actions", slots[:-1]) if self.has_actions else None,
-            rewards=self.take("rewards", slots[:-1]) if self.has_rewards else None,
-            terminated=bool(self.terminated[i]),
-            extras={key: self.take(key, slots) for key in self.extra_keys},
-        )
-
-    def episodes(self) -> Iterator[Episode]:
-        """Copies of all episodes, oldest first."""
-        return (self.episode(i) for i in range(self.n_episodes))
+        store = cls(**arguments)
+        table.arrays.limit = store._table.arrays.limit
+        store._table = table
+        ends = PADDING + np.cumsum(lengths + 1)
+        returns = store.take("episode_return", ends) if store.has_rewards else np.zeros(len(ends), FLOAT)
+        if len(lengths):
+            store._index.append(PADDING + 1, lengths, returns, terminated)
+        return store
 
     def append(self, episode: Episode) -> None:
         """Add an episode; those for which there is no room any more leave, oldest first.
@@ -230,103 +117,68 @@ class TrajectoryStore:
             raise ValueError(f"{self.name} is read-only, being a view or a shared dataset; append to a copy() of it.")
         length = episode.length
         if self.capacity is not None and length + 1 > self.capacity:
-            raise EpisodeError(
-                f"takes {length + 1} slots, more than the capacity of {self.name} ({self.capacity}); "
-                f"raise the capacity (buffer_size) or cut episodes earlier with max_episode_steps"
-            )
+            raise _too_long(length + 1, self.name, self.capacity)
+        if self._shown.changes or self._shown.stacks:
+            if not self._table.layout:
+                self._shown = self._shown.fitting(episode.observations)
+            episode = replace(episode, observations=self._shown.stored(episode.observations))
         columns = self._table.check_and_layout(episode)
         self._make_room(length + 1)
         first = self._table.write(columns, length + 1)
-        last = first + length
-        step = self._steps.grow(length)
-        self._steps.arrays["slot"][step : step + length] = np.arange(first, last)
-        row = self._episodes.grow(1)
-        facts = {"last": last, "length": length, "return": episode.episode_return, "terminated": episode.terminated}
-        for key, fact in facts.items():
-            self._episodes.arrays[key][row] = fact
+        self._index.append(first, *map(np.atleast_1d, (length, episode.episode_return, episode.terminated)))
 
-    def best(self, fraction: float) -> TrajectoryStore:
-        """A view of the episodes of highest return; among equals the later ones.
-
-        It shows the store as it is now: using it after the store has changed is an error.
-
-        :param fraction: of the episodes, in (0, 1], rounded up to at least one episode
-        :raises ValueError: the fraction is out of its range, or the store has no rewards or no episodes
-        """
-        if not is_number(fraction) or not 0 < fraction <= 1:
-            raise ValueError(f"The best fraction {fraction!r} of {self.name} was asked for; give a number in (0, 1].")
-        if not self.has_rewards or not self.n_episodes:
-            missing = "rewards" if self.n_episodes else "episodes"
-            raise ValueError(f"The best episodes of {self.name} were asked for, but it holds no {missing}.")
-        count = math.ceil(round(fraction * self.n_episodes, 9))  # 0.07 * 100 is 7.000000000000001
-        chosen = np.sort(np.argsort(self.returns, kind="stable")[-count:])
-        return self._choose(chosen, f"the best {fraction:.2%} of {self.name}")
-
-    def newest(self, count: int) -> TrajectoryStore:
-        """A view of the newest episodes, which shows the store as it is now, as :meth:`best` does.
-
-        :param count: of episodes, at least 1; a store that has fewer shows all
-        :raises ValueError: the count is no whole number of at least 1
-        """
-        count = whole(count, f"The number of newest episodes of {self.name}")
-        return self._choose(np.arange(self.n_episodes)[-count:], f"the newest of {self.name}")
-
-    def _choose(self, chosen: Array, name: str) -> TrajectoryStore:
-        """:param chosen: indices of episodes, ascending"""
-        view = self._view(name)
-        view._made_at = self.version
-        view._episodes = self._episodes.select(chosen)
-        view._steps = self._steps.select(np.flatnonzero(np.isin(self.last[self.steps], self.final_slots[chosen])))
-        return view
-
-    def unlabelled(self) -> TrajectoryStore:
-        """A view whose actions cannot be read. It grows with its store."""
-        view = self._view(self.name)
-        view._shown = replace(self._shown, hidden=frozenset({"actions"}))
-        return view
-
-    def changed(self, changes: Mapping[str, Change]) -> TrajectoryStore:
-        """A view in which columns are changed when they are read, such as images whose channels come first.
-
-        It needs no memory, and grows with its store.
-
-        :param changes: by column, a function of (n, ...) entries that returns n entries, in any shape and dtype
-        """
-        return self._showing(self._shown.changed(changes))
-
-    def stacked(self, stacks: Mapping[str, Stack]) -> TrajectoryStore:
-        """A view whose observations are stacks of the last frames, made when they are read.
-
-        It needs no memory, and grows with its store.
+    def make_stacks(self, stacks: Mapping[str, Stack]) -> None:
+        """Store only the newest frame of stacks in episodes to come. Only a store without episodes can.
 
         :param stacks: by column
         """
-        return self._showing(self._shown.stacked(stacks))
+        assert not self.n_episodes
+        self._shown = self._shown.stacked(stacks)
 
-    def _showing(self, shown: Shown) -> TrajectoryStore:
-        view = self._view(self.name)
-        view._shown = shown
-        view.observation_space = None  # it is that of the store
-        return view
+    def copy(
+        self,
+        capacity: int | None = None,
+        dtypes: Mapping[str, DType] | None = None,
+        added: Mapping[str, str | Array] | None = None,
+    ) -> TrajectoryStore:
+        """An independent store with the same episodes, such as own play that begins with a dataset.
 
-    def copy(self, capacity: int | None = None) -> TrajectoryStore:
-        """An independent store with the same episodes, such as own play that begins with a dataset."""
-        return TrajectoryStore.from_episodes(
-            self.episodes(), capacity, self.name, self.observation_space, self.action_space, n_slots=self.n_slots
-        )
+        Compressed images are shared, not copied.
+
+        :param dtypes: observations to copy, with their dtypes; extras are left out then. None: all, as they are
+        :param added: further observations: another name for one that is there, or (N, ...) entries in the order of
+            :attr:`slots`
+        :raises ValueError: the longest episode has more slots than the capacity
+        """
+        source = self._newest_within(optional_whole(capacity, f"The capacity (slots) of {self.name}", least=2))
+        if not source.n_episodes:
+            return TrajectoryStore(capacity, self.name, self.observation_space, self.action_space)
+        added, kept = added or {}, self.observation_keys if dtypes is None else tuple(dtypes)
+        keys = (*kept, *added), self.extra_keys if dtypes is None else ()
+        rest = set(self._table.layout) - {*self.observation_keys, *self.extra_keys} - self._shown.hidden
+        columns = [*kept, *keys[1], *(key for key in self._table.layout if key in rest)]
+        sources = {**{key: key for key in columns}, **added}
+        shown, applied = split(self._table, self._shown)
+        table = copy_columns(self._table, applied, source.slots, source.lengths, sources, dtypes or {}, keys, self.name)
+        new = TrajectoryStore.from_table(table, source.lengths, source.terminated, capacity=capacity, name=self.name)
+        if dtypes is None:
+            new.observation_space, new.action_space = self.observation_space, self.action_space
+        new._shown = shown.renamed({key: source for key, source in sources.items() if isinstance(source, str)})
+        return new
+
+    def _newest_within(self, capacity: int | None) -> TrajectoryStore:
+        """A view of the newest episodes that fit, or the store itself if all fit."""
+        sizes = self.lengths + 1
+        if capacity is None or sizes.sum() <= capacity:
+            return self
+        if sizes.max() > capacity:
+            raise _too_long(int(sizes.max()), self.name, capacity).at(f"Episode {sizes.argmax()} of {self.name}")
+        return self.newest(int(np.searchsorted(sizes[::-1].cumsum(), capacity, side="right")))
 
     def freeze(self) -> TrajectoryStore:
         """Refuse further episodes, because this store is shared; returns itself."""
         self._read_only = True
         return self
-
-    def moments(self, key: str) -> tuple[Array, Array]:
-        """Mean and standard deviation of each dimension, float32, over all slots in which the column has an entry."""
-        if not self.n_episodes:
-            raise ValueError(f"The moments of '{key}' were asked for, but {self.name} holds no episodes.")
-        values = self.take(key, self.steps if key in ("actions", "rewards") else self.slots)
-        mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
-        return np.asarray(mean, FLOAT), np.asarray(std, FLOAT)
 
     def save(self, path: str | Path | IO[bytes]) -> None:
         """Write all episodes to a file of exactly this name, atomically, or to a file object; without pickle."""
@@ -345,34 +197,18 @@ class TrajectoryStore:
         store.name = saved.name if name is None else name
         return store
 
-    def _view(self, name: str) -> TrajectoryStore:
-        """A read-only store on the same memory."""
-        view = copy.copy(self)
-        view.name = name
-        view._read_only = True
-        return view
-
-    def _check_fresh(self) -> None:
-        if self._made_at is not None and self._made_at != self._table.version:
-            raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
-
-    def _check_readable(self, column: str) -> None:
-        if column in self._table.layout and column not in self._shown.hidden:
-            return
-        if column == "actions" and self.n_episodes:
-            raise ValueError(f"The actions of {self.name} cannot be read, because this view of it is unlabelled.")
-        known = ", ".join(self._table.layout) or "no episodes yet"
-        raise ValueError(f"There is no column '{column}' in {self.name}; it has {known}.")
-
     def _make_room(self, n_slots: int) -> None:
         """Evict old episodes until ``n_slots`` more fit, and let everything that counts slots follow if they move."""
         if self.capacity is not None:
             while self.n_slots + n_slots > self.capacity:
-                length = int(self.lengths[0])
-                self._table.drop(length + 1)
-                self._steps.drop(length)
-                self._episodes.drop(1)
+                self._table.drop(self._index.drop() + 1)
         moved = self._table.reserve(n_slots)
         if moved:
-            for numbers in (self._steps["slot"], self._episodes["last"]):
-                numbers -= moved
+            self._index.relocate(moved)
+
+
+def _too_long(n_slots: int, name: str, capacity: int) -> EpisodeError:
+    return EpisodeError(
+        f"takes {n_slots} slots, more than the capacity of {name} ({capacity}); "
+        f"raise the capacity (buffer_size) or cut episodes earlier with max_episode_steps"
+    )

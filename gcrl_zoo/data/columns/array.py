@@ -58,12 +58,19 @@ class ArrayColumns(GrowingArrays, Column[Mapping[str, Array]]):
 
     def write(self, first: int, values: Mapping[str, Array]) -> None:
         n_slots = self.stop - first
-        for key, value in values.items():
-            target = self.arrays[key] if key in self.arrays else self.arrays[PACKED][key]
-            target[first : first + len(value)] = value
-            target[first + len(value) : first + n_slots] = 0  # no action and no reward in the last slot
+        self.fill(first, values)
+        for key, value in values.items():  # no action and no reward in the last slot
+            self._array(key)[first + len(value) : first + n_slots] = 0
         self.arrays["first"][first : first + n_slots] = first
         self.arrays["last"][first : first + n_slots] = first + n_slots - 1
+
+    def fill(self, first: int, values: Mapping[str, Array]) -> None:
+        """Overwrite the entries of the slots from ``first`` on."""
+        for key, value in values.items():
+            self._array(key)[first : first + len(value)] = value
+
+    def _array(self, column: str) -> Array:
+        return self.arrays[column] if column in self.arrays else self.arrays[PACKED][column]
 
     def relocate(self, moved: int) -> None:
         for bound in (self["first"], self["last"]):

@@ -80,6 +80,13 @@ class Table:
         self.arrays.write(first, {key: column for key, column in columns.items() if key not in self.frames})
         return first
 
+    def fill(self, first: int, columns: Mapping[str, Array]) -> None:
+        """Write entries of slots that exist; images come in the order of their slots."""
+        for key, values in columns.items():
+            if key in self.frames:
+                self.frames[key].write(first, values)
+        self.arrays.fill(first, {key: values for key, values in columns.items() if key not in self.frames})
+
     def drop(self, n_slots: int) -> None:
         """Remove the oldest slots."""
         for column in self.columns:

@@ -1,0 +1,250 @@
+"""Reading a store: its episodes, its columns, and views of it."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+from gymnasium import Space
+
+from gcrl_zoo.data.checks import is_number, is_whole, whole
+from gcrl_zoo.data.columns import Table
+from gcrl_zoo.data.episode import FLOAT, Array, Episode
+from gcrl_zoo.data.index import Index
+from gcrl_zoo.data.rows import Change, Rows, Shown, Stack
+
+
+class ReadableStore:
+    """What can be read from a :class:`~gcrl_zoo.data.store.TrajectoryStore`."""
+
+    name: str
+    observation_space: Space[Any] | None
+    action_space: Space[Any] | None
+    _table: Table  # shared with views, like the index
+    _index: Index
+    _shown: Shown
+    _read_only: bool
+    _made_at: int | None  # for a view of some episodes: the version that it shows
+
+    @property
+    def n_slots(self) -> int:
+        """N, the number of slots."""
+        return self.n_steps + self.n_episodes
+
+    @property
+    def n_steps(self) -> int:
+        """Number of steps in all episodes."""
+        return len(self._index.steps)
+
+    @property
+    def n_episodes(self) -> int:
+        """M, the number of episodes."""
+        return len(self._index.episodes)
+
+    @property
+    def version(self) -> int:
+        """Grows with each append."""
+        return self._table.version
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory in use, compressed images as they are; memory-mapped files do not count."""
+        return self._table.nbytes
+
+    @property
+    def has_actions(self) -> bool:
+        """Whether actions can be read: they were recorded, and this is no :meth:`unlabelled` view."""
+        return "actions" in self._table.layout and "actions" not in self._shown.hidden
+
+    @property
+    def has_rewards(self) -> bool:
+        """Whether rewards were recorded."""
+        return "rewards" in self._table.layout
+
+    @property
+    def observation_keys(self) -> tuple[str, ...]:
+        """Columns with observations; none before the first episode."""
+        return self._table.observation_keys
+
+    @property
+    def extra_keys(self) -> tuple[str, ...]:
+        """Columns with extras; none before the first episode."""
+        return self._table.extra_keys
+
+    @property
+    def slots(self) -> Array:
+        """(N,) all slots in order, those of final observations included; computed anew at each call."""
+        return np.sort(np.concatenate([self.steps, self.final_slots]))
+
+    @property
+    def steps(self) -> Array:
+        """(n_steps,) int32 the slot of each step, oldest first."""
+        self._check_fresh()
+        return self._index.steps["slot"]
+
+    @property
+    def final_slots(self) -> Array:
+        """(M,) int32 the slot of each final observation, oldest first."""
+        self._check_fresh()
+        return self._index.episodes["last"]
+
+    @property
+    def first(self) -> Array:
+        """int32, indexed by slot: the first slot of its episode."""
+        return self._table.arrays.arrays["first"]
+
+    @property
+    def last(self) -> Array:
+        """int32, indexed by slot: the last slot of its episode."""
+        return self._table.arrays.arrays["last"]
+
+    @property
+    def returns(self) -> Array:
+        """(M,) float32 sum of rewards; zero without rewards."""
+        return self._index.episodes["return"]
+
+    @property
+    def lengths(self) -> Array:
+        """(M,) int64 number of steps T."""
+        return self._index.episodes["length"]
+
+    @property
+    def terminated(self) -> Array:
+        """(M,) bool: ended in a terminal state instead of being cut."""
+        return self._index.episodes["terminated"]
+
+    def take(self, column: str, slots: Array) -> Array:
+        """The only door to the data.
+
+        :param column: a key of observations or extras, ``actions``, ``rewards``, ``return_to_go``, ``episode_return``
+        :param slots: of any shape
+        :return: ``slots.shape`` + the shape of one entry
+        """
+        return np.asarray(self.rows(slots)[column], order="C")
+
+    def rows(self, slots: Array) -> Rows:
+        """:meth:`take` for several columns of the same slots, which costs hardly more than one of them.
+
+        :param slots: of any shape
+        :return: what gives a column as ``rows[column]``
+        """
+        self._check_fresh()
+        return Rows(self._table, slots, self._shown, self._check_readable)
+
+    def episode(self, i: int) -> Episode:
+        """A copy of the i-th episode; a negative number counts from the newest.
+
+        :raises ValueError: there is no such episode
+        """
+        if not is_whole(i, -self.n_episodes) or i >= self.n_episodes:
+            raise ValueError(f"Episode {i!r} of {self.name} was asked for, but it has {self.n_episodes} episodes.")
+        i = int(i)
+        last, length = int(self.final_slots[i]), int(self.lengths[i])
+        slots = np.arange(last - length, last + 1)
+        return Episode(
+            observations={key: self.take(key, slots) for key in self.observation_keys},
+            actions=self.take("actions", slots[:-1]) if self.has_actions else None,
+            rewards=self.take("rewards", slots[:-1]) if self.has_rewards else None,
+            terminated=bool(self.terminated[i]),
+            extras={key: self.take(key, slots) for key in self.extra_keys},
+        )
+
+    def episodes(self) -> Iterator[Episode]:
+        """Copies of all episodes, oldest first."""
+        return (self.episode(i) for i in range(self.n_episodes))
+
+    def best(self, fraction: float) -> Self:
+        """A view of the episodes of highest return; among equals the later ones.
+
+        It shows the store as it is now: using it after the store has changed is an error.
+
+        :param fraction: of the episodes, in (0, 1], rounded up to at least one episode
+        :raises ValueError: the fraction is out of its range, or the store has no rewards or no episodes
+        """
+        if not is_number(fraction) or not 0 < fraction <= 1:
+            raise ValueError(f"The best fraction {fraction!r} of {self.name} was asked for; give a number in (0, 1].")
+        if not self.has_rewards or not self.n_episodes:
+            missing = "rewards" if self.n_episodes else "episodes"
+            raise ValueError(f"The best episodes of {self.name} were asked for, but it holds no {missing}.")
+        if fraction == 1:
+            return self
+        count = math.ceil(round(fraction * self.n_episodes, 9))  # 0.07 * 100 is 7.000000000000001
+        chosen = np.sort(np.argsort(self.returns, kind="stable")[-count:])
+        return self._choose(chosen, f"the best {fraction:.2%} of {self.name}")
+
+    def newest(self, count: int) -> Self:
+        """A view of the newest episodes, which shows the store as it is now, as :meth:`best` does.
+
+        :param count: of episodes, at least 1; a store that has fewer shows all
+        :raises ValueError: the count is no whole number of at least 1
+        """
+        count = whole(count, f"The number of newest episodes of {self.name}")
+        return self._choose(np.arange(self.n_episodes)[-count:], f"the newest of {self.name}")
+
+    def _choose(self, chosen: Array, name: str) -> Self:
+        """:param chosen: indices of episodes, ascending"""
+        view = self._view(name)
+        view._made_at = self.version
+        view._index = self._index.choose(chosen, self.last)
+        return view
+
+    def unlabelled(self) -> Self:
+        """A view whose actions cannot be read. It grows with its store."""
+        view = self._view(self.name)
+        view._shown = replace(self._shown, hidden=frozenset({"actions"}))
+        return view
+
+    def changed(self, changes: Mapping[str, Change]) -> Self:
+        """A view in which columns are changed when they are read, such as images whose channels come first.
+
+        It needs no memory, and grows with its store.
+
+        :param changes: by column, a function of (n, ...) entries that returns n entries, in any shape and dtype
+        """
+        return self._showing(self._shown.changed(changes))
+
+    def stacked(self, stacks: Mapping[str, Stack]) -> Self:
+        """A view whose observations are stacks of the last frames, made when they are read.
+
+        It needs no memory, and grows with its store.
+
+        :param stacks: by column
+        """
+        return self._showing(self._shown.stacked(stacks))
+
+    def _showing(self, shown: Shown) -> Self:
+        view = self._view(self.name)
+        view._shown = shown
+        view.observation_space = None  # it is that of the store
+        return view
+
+    def moments(self, key: str) -> tuple[Array, Array]:
+        """Mean and standard deviation of each dimension, float32, over all slots in which the column has an entry."""
+        if not self.n_episodes:
+            raise ValueError(f"The moments of '{key}' were asked for, but {self.name} holds no episodes.")
+        values = self.take(key, self.steps if key in ("actions", "rewards") else self.slots)
+        mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+        return np.asarray(mean, FLOAT), np.asarray(std, FLOAT)
+
+    def _view(self, name: str) -> Self:
+        """A read-only store on the same memory."""
+        view = copy.copy(self)
+        view.name = name
+        view._read_only = True
+        return view
+
+    def _check_fresh(self) -> None:
+        if self._made_at is not None and self._made_at != self._table.version:
+            raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
+
+    def _check_readable(self, column: str) -> None:
+        if column in self._table.layout and column not in self._shown.hidden:
+            return
+        if column == "actions" and self.n_episodes:
+            raise ValueError(f"The actions of {self.name} cannot be read, because this view of it is unlabelled.")
+        known = ", ".join(self._table.layout) or "no episodes yet"
+        raise ValueError(f"There is no column '{column}' in {self.name}; it has {known}.")

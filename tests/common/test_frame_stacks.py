@@ -1,0 +1,206 @@
+"""Stacks of frames: what is read from a store equals what the environment's wrapper shows, to the bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium import spaces
+from gymnasium.wrappers import DelayObservation, FrameStackObservation, RescaleObservation, TimeLimit
+from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
+
+from gcrl_zoo.common.data_layout import as_own_play, fit_layout, frame_stacks, with_achieved_goals
+from gcrl_zoo.common.roles import Roles
+from gcrl_zoo.data import Episode, GoalPairs, Steps, TrajectoryStore, Transitions, Windows
+from gcrl_zoo.methods.bc import BC
+from gcrl_zoo.wrappers import FixedGoal
+
+SPACES: dict[str, spaces.Space[Any]] = {
+    "image": spaces.Box(0, 255, (40, 40, 3), np.uint8),
+    "grey": spaces.Box(0, 255, (36, 36), np.uint8),
+    "vector": spaces.Box(-1, 1, (3,), np.float32),
+    "choice": spaces.Discrete(4),
+}
+SPACES["dict"] = spaces.Dict({key: SPACES[key] for key in ("image", "vector")})
+
+
+class Random(gym.Env[Any, Any]):
+    """Random observations; episodes of 3 to 9 steps, of which half are terminated."""
+
+    action_space = spaces.Discrete(3)
+
+    def __init__(self, kind: str) -> None:
+        self.observation_space = SPACES[kind]
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._left = int(self.np_random.integers(3, 12))
+        self.observation_space.seed(int(self.np_random.integers(2**31)))
+        return self.observation_space.sample(), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self._left -= 1
+        return self.observation_space.sample(), 1.0, self._left == 0, False, {}
+
+
+def play(env: gym.Env[Any, Any], n: int) -> list[Episode]:
+    """Some episodes, as the environment shows them."""
+    episodes = []
+    for seed in range(n):
+        seen, done, ended = [env.reset(seed=seed)[0]], False, False
+        while not done:
+            observation, _, ended, cut, _ = env.step(seed % 3)
+            seen.append(observation)
+            done = ended or cut
+        rows = seen if isinstance(seen[0], dict) else [{"observation": each} for each in seen]
+        columns = {key: np.stack([row[key] for row in rows]) for key in rows[0] if key != "desired_goal"}
+        length = len(seen) - 1
+        episodes.append(Episode(columns, np.full(length, seed % 3), np.ones(length), ended))
+    return episodes
+
+
+def custom(kind: str) -> Any:
+    SPACES[kind].seed(7)
+    return SPACES[kind].sample()
+
+
+def assert_same(found: Any, expected: Any) -> None:
+    """The same batches."""
+    for a, b in zip(found, expected, strict=True):
+        if isinstance(b, dict):
+            assert a.keys() == b.keys()
+            assert_same(a.values(), b.values())
+        else:
+            np.testing.assert_array_equal(a, b)
+
+
+CASES = [
+    ("image", 4, "reset"),
+    ("image", 3, "zero"),
+    ("image", 2, "custom"),
+    ("grey", 4, "custom"),
+    ("vector", 3, "zero"),
+    ("choice", 2, "reset"),
+    ("dict", 3, "reset"),
+    ("dict", 2, "zero"),
+    ("vector", 1, "reset"),
+]
+
+
+@pytest.mark.parametrize(("kind", "size", "padding"), CASES)
+def test_stacks_equal_those_of_the_wrapper(kind: str, size: int, padding: str) -> None:
+    def make(stacked: bool = True) -> gym.Env[Any, Any]:
+        env = TimeLimit(Random(kind), 9)
+        given = custom(kind) if padding == "custom" else padding
+        return FrameStackObservation(env, size, padding_type=given) if stacked else env
+
+    env = VecTransposeImage(DummyVecEnv([make])) if kind == "dict" else DummyVecEnv([make])
+    roles = Roles.of(env.observation_space)
+    stacks = frame_stacks(env, roles)
+    assert {*stacks} == {*roles.facts_space.spaces}
+    stacked, single = play(make(), 12), play(make(stacked=False), 12)
+    expected = TrajectoryStore.from_episodes(stacked, capacity=60)
+
+    shown = fit_layout(TrajectoryStore.from_episodes(single, capacity=60), roles, env.action_space, stacks)
+    own = TrajectoryStore(capacity=60)
+    own.make_stacks(stacks)
+    for episode in stacked:
+        own.append(episode)
+    again = as_own_play(fit_layout(TrajectoryStore.from_episodes(single), roles, env.action_space, stacks), roles, 60)
+    for store in (shown, own, again, as_own_play(own, roles, 60)):
+        assert store.n_episodes == expected.n_episodes
+        shapes = {key: entry.shape[1:] for key, entry in store.episode(0).observations.items()}
+        assert shapes == {key: space.shape for key, space in roles.facts_space.spaces.items()}
+        for sampler in (
+            Steps,
+            Transitions,
+            lambda store: Windows(store, 5, ahead=2),
+            lambda store: GoalPairs(store, "random", successors=True),
+        ):
+            rng = np.random.default_rng(1), np.random.default_rng(1)
+            assert_same(sampler(store).sample(rng[0], 64), sampler(expected).sample(rng[1], 64))
+        for i, episode in enumerate(expected.episodes()):
+            assert_same(store.episode(i).observations.values(), episode.observations.values())
+    assert own.newest(1).unlabelled().episode(0).observations.keys() == own.episode(0).observations.keys()
+    for key in own._table.frames:
+        assert own._table.frames[key].stack == 1
+        assert own._table.frames[key].shape == roles.facts_space[key].shape[1:]
+
+
+def test_stacks_that_another_wrapper_changed_are_stored_as_they_are() -> None:
+    class Halved(gym.ObservationWrapper[Any, Any, Any]):
+        def observation(self, observation: Any) -> Any:
+            return observation // 2 + 1
+
+    def make() -> gym.Env[Any, Any]:
+        return Halved(FrameStackObservation(TimeLimit(Random("image"), 9), 3, padding_type="zero"))
+
+    env = DummyVecEnv([make])
+    store = TrajectoryStore()
+    store.make_stacks(frame_stacks(env, Roles.of(env.observation_space)))
+    episodes = play(make(), 3)
+    for episode in episodes:
+        store.append(episode)
+    for found, expected in zip(store.episodes(), episodes, strict=True):
+        assert_same(found.observations.values(), expected.observations.values())
+    store = TrajectoryStore()
+    store.make_stacks(frame_stacks(env, Roles.of(env.observation_space)))
+    store.append(play(make().env, 1)[0])
+    with pytest.raises(ValueError, match=r"stacks in 'observation' that differ .*FrameStackObservation; put wrappers"):
+        store.append(episodes[0])
+    for other in (DelayObservation, lambda env, n: RescaleObservation(env, np.float32(0), np.float32(1))):
+        alone = DummyVecEnv([lambda other=other: other(Random("vector"), 3)])
+        assert frame_stacks(alone, Roles.of(alone.observation_space)) == {}
+
+
+def test_an_agent_learns_from_single_frames_and_own_play_in_an_environment_with_stacks() -> None:
+    def make() -> gym.Env[Any, Any]:
+        return FrameStackObservation(TimeLimit(Random("image"), 9), 4)
+
+    dataset = TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4)).freeze()
+    chunk = dataset._table.frames["observation"].frames.chunk(0)
+    agent = BC("CnnPolicy", make(), dataset=dataset, own_play=True, batch_size=4, learning_starts=0, train_freq=20,
+               gradient_steps=1, device="cpu", seed=0)  # fmt: skip
+    agent.learn(40)
+    buffer = agent.replay_buffer
+    assert buffer.n_episodes > dataset.n_episodes and buffer.take("observation", buffer.steps).shape[1:] == (
+        4,
+        40,
+        40,
+        3,
+    )
+    assert buffer._table.frames["observation"].shape == (40, 40, 3)
+    assert buffer._table.frames["observation"].frames.chunk(0) is chunk
+    assert agent.predict(agent.env.reset())[0].shape == (1,)
+
+
+def test_goals_of_a_dataset_of_images_copy_no_image() -> None:
+    def make() -> gym.Env[Any, Any]:
+        goal = np.zeros((4, 40, 40, 3), np.uint8)
+        return FixedGoal(FrameStackObservation(TimeLimit(Random("image"), 9), 4), goal=goal, threshold=1.0)
+
+    env = DummyVecEnv([make])
+    roles = Roles.of(env.observation_space)
+    dataset = TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4)).freeze()
+    fitted = fit_layout(dataset, roles, env.action_space, frame_stacks(env, roles))
+    store = with_achieved_goals(fitted, roles, env, "dataset")
+    for key in ("observation", "achieved_goal"):
+        assert store._table.frames[key].frames.chunk(0) is dataset._table.frames["observation"].frames.chunk(0)
+    expected = TrajectoryStore.from_episodes(play(make(), 4))
+    for found, episode in zip(store.episodes(), expected.episodes(), strict=True):
+        assert_same([found.observations[key] for key in episode.observations], episode.observations.values())
+
+
+def test_own_play_of_images_channels_last_shares_them() -> None:
+    env = VecTransposeImage(DummyVecEnv([lambda: TimeLimit(Random("image"), 9)]))
+    roles = Roles.of(env.observation_space)
+    dataset = TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4)).freeze()
+    own = as_own_play(fit_layout(dataset, roles, env.action_space), roles, 100)
+    assert own._table.frames["observation"].frames.chunk(0) is dataset._table.frames["observation"].frames.chunk(0)
+    new = np.random.default_rng(0).integers(0, 256, (5, 3, 40, 40), np.uint8)
+    own.append(Episode({"observation": new}, np.zeros(4, np.int64), np.ones(4)))
+    np.testing.assert_array_equal(own.episode(-1).observations["observation"], new)
+    turned = np.moveaxis(dataset.episode(0).observations["observation"], -1, 1)
+    np.testing.assert_array_equal(own.episode(0).observations["observation"], turned)
