@@ -32,8 +32,8 @@ from gcrl_zoo.data.formats.containers import one_line
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
 from gcrl_zoo.zoo.trust import Untrusted, check_file
-from gcrl_zoo.zoo.trust.environments import is_id
 from gcrl_zoo.zoo.trust.refusal import MAX_BYTES, refuse, shown
+from gcrl_zoo.zoo.trust.settings import is_id
 
 CHECK = "GCRL_ZOO_CHECK"
 TRUST = "TRUST_REMOTE_CODE"

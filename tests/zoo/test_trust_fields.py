@@ -21,9 +21,8 @@ from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust import Untrusted, check_agent, check_torch
 from gcrl_zoo.zoo.trust.agents import declared_in, fields_in
 from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, STATISTICS, WEIGHTS
-from gcrl_zoo.zoo.trust.opcodes import Budget
 from gcrl_zoo.zoo.trust.pickled_arrays import NAMED
-from gcrl_zoo.zoo.trust.pickles import check_pickle
+from gcrl_zoo.zoo.trust.pickles import Budget, check_pickle
 from gcrl_zoo.zoo.trust.settings import OPTIONS
 from tests.support.case import TrajectoryCase, all_cases
 from tests.support.hostile import text

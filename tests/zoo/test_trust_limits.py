@@ -16,7 +16,7 @@ import yaml
 from gcrl_zoo.zoo.trust import Untrusted, check_agent, check_file, check_pickle, check_yaml
 from gcrl_zoo.zoo.trust.agents import fields_in
 from gcrl_zoo.zoo.trust.archives import MAX_ENTRY, MAX_MEMBERS, members
-from gcrl_zoo.zoo.trust.opcodes import ALLOWED, MAX_INTEGER, MAX_OPCODES, MAX_TEXT, OPCODES, Budget, check_opcodes
+from gcrl_zoo.zoo.trust.pickles import ALLOWED, MAX_INTEGER, MAX_OPCODES, MAX_TEXT, OPCODES, Budget, check_opcodes
 from gcrl_zoo.zoo.trust.refusal import Offence, opened, shown
 from gcrl_zoo.zoo.trust.yamls import MAX_DEPTH, MAX_NODES
 from tests.support.hostile import AGENT

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Iterator, Mapping
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +16,13 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust.allowed import STATISTICS
 from gcrl_zoo.zoo.trust.archives import members
-from gcrl_zoo.zoo.trust.demands import check_demands
 from gcrl_zoo.zoo.trust.fields import Fields
-from gcrl_zoo.zoo.trust.opcodes import Budget
 from gcrl_zoo.zoo.trust.pickled_arrays import ARRAY, SCALAR
-from gcrl_zoo.zoo.trust.pickles import check_pickle
+from gcrl_zoo.zoo.trust.pickles import Budget, check_pickle
 from gcrl_zoo.zoo.trust.refusal import BROKEN, read, refuse, shown
-from gcrl_zoo.zoo.trust.spaces import SPACE
-from gcrl_zoo.zoo.trust.stand_ins import is_a
-from gcrl_zoo.zoo.trust.values import ARRAYS, INFOS, PLAIN
+from gcrl_zoo.zoo.trust.spaces import SPACE, size_of
+from gcrl_zoo.zoo.trust.stand_ins import is_a, parts_of
+from gcrl_zoo.zoo.trust.values import ARRAYS, INFOS, PLAIN, plain_number
 from gcrl_zoo.zoo.trust.weights import VARIABLES, check_torch, entries_of
 
 TEXTS = ("_stable_baselines3_version", "system_info.txt")
@@ -139,3 +140,54 @@ STATISTICS_KINDS = {
     **dict.fromkeys(("clip_obs", "clip_reward", "gamma", "epsilon", "render_mode", "metadata"), PLAIN.holds),
     **dict.fromkeys(("_seeds", "_options", "reset_infos"), INFOS.holds),
 }
+
+
+# -------------------------------------------------------------------------------------------------------- memory
+
+MAX_WEIGHTS = 2**27  # numbers of networks that need no proof; more must be in the file
+MAX_FIRST_LAYER = 2**28  # numbers of a layer that sees observations without convolutions before it
+MAX_ROLLOUT = 2**31  # numbers of the observations between two rounds of training
+MAX_LAYERS = 64  # that need no proof
+# Arguments of policies that are no widths.
+LAYERS = ("n_layers", "n_lstm_layers", "n_critics")
+TIMES = ("max_timesteps",)
+LENGTHS = ("context_length",)
+
+
+def check_demands(fields: Mapping[str, Any], size: int, tensors: int, where: str) -> None:
+    """
+    Weights are in the file, so a network that is much larger than the file is no honest one.
+
+    :param fields: of an agent, each of its kind
+    :param size: bytes of the weights in the file
+    :param tensors: how many tensors these are
+    :param where: for messages: the file, and the place in it
+    :raises Untrusted: loading it would take far more memory than its weights do, or make far more layers
+    """
+    arguments = fields.get("policy_kwargs") or {}
+    lists = list(_lists(arguments))
+    scalars = {name: int(number) for name, each in arguments.items() if (number := plain_number(each)) is not None}
+    layers = math.prod(max(1, scalars.get(name, 1)) for name in LAYERS)
+    if max(layers, *map(len, lists), 0) > MAX_LAYERS + tensors:
+        refuse(where, f"asks for more than {MAX_LAYERS} layers and has {tensors} tensors of weights")
+    no_widths = (*LAYERS, *TIMES, *LENGTHS)
+    width = max([1, *(number for name, number in scalars.items() if name not in no_widths)])
+    steps, length = (max([0, *(scalars.get(name, 0) for name in names)]) for names in (TIMES, LENGTHS))
+    weights = layers * width**2 + steps * width + (4 * length) ** 2  # an attention mask sees up to four tokens a step
+    weights += sum(a * b for each in lists for a, b in pairwise(each)) * max(1, scalars.get("n_critics", 1))
+    if weights > max(MAX_WEIGHTS, size // 2):
+        refuse(where, f"asks for networks of {weights} numbers and has {size} bytes of weights")
+    seen, chosen = (size_of(fields.get(name)) or 0 for name in ("observation_space", "action_space"))
+    first = max(seen, chosen) * max([width, *(number for each in lists for number in each)])
+    if first > max(MAX_FIRST_LAYER, size):
+        refuse(where, f"asks for a layer of {first} numbers and has {size} bytes of weights")
+    counts = (plain_number(fields.get(name)) or 1 for name in ("n_envs", "n_steps"))
+    if (rollout := int(math.prod(counts) * max(1, seen))) > MAX_ROLLOUT:
+        refuse(where, f"asks for rollouts of {rollout} numbers, where honest ones stay below {MAX_ROLLOUT}")
+
+
+def _lists(arguments: Any) -> Iterator[list[int]]:
+    """All lists of whole numbers: widths of one layer after the other."""
+    for part in parts_of(arguments, stand_ins=False):
+        if isinstance(part, list | tuple):
+            yield [abs(int(number)) for each in part if (number := plain_number(each)) is not None]

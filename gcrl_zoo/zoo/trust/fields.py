@@ -21,9 +21,8 @@ from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from gcrl_zoo.common.arguments import resolved
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, UNIT_MADE, by_bases
-from gcrl_zoo.zoo.trust.opcodes import Budget
 from gcrl_zoo.zoo.trust.pickled_arrays import NAMED, is_bit_generator_state
-from gcrl_zoo.zoo.trust.pickles import check_pickle
+from gcrl_zoo.zoo.trust.pickles import Budget, check_pickle
 from gcrl_zoo.zoo.trust.refusal import BROKEN, Untrusted, refuse, shown, told
 from gcrl_zoo.zoo.trust.spaces import SPACE
 from gcrl_zoo.zoo.trust.stand_ins import is_a, names_class

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from gcrl_zoo.zoo.trust.agents import TEXTS, check_agent, check_data, check_statistics, declared_in
 from gcrl_zoo.zoo.trust.archives import check_arrays, check_metrics
-from gcrl_zoo.zoo.trust.environments import check_env_kwargs
 from gcrl_zoo.zoo.trust.fields import MAX_JSON
 from gcrl_zoo.zoo.trust.refusal import BROKEN, opened, read, refuse
-from gcrl_zoo.zoo.trust.settings import check_arguments, check_blocks, check_config
+from gcrl_zoo.zoo.trust.settings import check_arguments, check_blocks, check_config, check_env_kwargs
 from gcrl_zoo.zoo.trust.weights import check_torch
 from gcrl_zoo.zoo.trust.yamls import check_yaml
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import inspect
+import re
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -12,12 +14,25 @@ from rl_zoo3.utils import ALGOS
 from gcrl_zoo.common.arguments import constructors
 from gcrl_zoo.nets.activations import NAMES as ACTIVATIONS
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo.trust.environments import check_env_kwargs, is_id
 from gcrl_zoo.zoo.trust.fields import MAX_ENVS
 from gcrl_zoo.zoo.trust.refusal import refuse, shown
-from gcrl_zoo.zoo.trust.values import FLAG, NONE, NUMBER, PLAIN, TEXT, WHOLE, Kind, sequence, whole
+from gcrl_zoo.zoo.trust.stand_ins import parts_of
+from gcrl_zoo.zoo.trust.values import (
+    FLAG,
+    MAX_PARTS,
+    NONE,
+    NUMBER,
+    PLAIN,
+    TEXT,
+    WHOLE,
+    Kind,
+    plain_number,
+    sequence,
+    whole,
+)
 from gcrl_zoo.zoo.trust.wrappers import MAX_STACK, check_wrappers
 from gcrl_zoo.zoo.trust.yamls import check_yaml
+from gcrl_zoo.zoo.wrapped import bare
 
 # Keys whose texts RL Zoo evaluates as Python, and what those may name besides `dict` and activations.
 EVALUATED = ("normalize", "policy_kwargs", "replay_buffer_class", "replay_buffer_kwargs", "monitor_kwargs")
@@ -152,3 +167,47 @@ def _is_plain(node: ast.expr) -> bool:
         case ast.Name(id=name):
             return name in EVALUATED_NAMES
     return False
+
+
+# -------------------------------------------------------------------------------------------------- environments
+
+ENV_ID = re.compile(r"([\w-]{1,100}/)?[\w.-]{1,100}", re.ASCII)
+# Words; a dot would make a module of them, but for the file that describes a robot.
+ENV_TEXT = re.compile(r"[\w +,=-]{0,100}|([\w -]{1,100}/){0,8}[\w-]{1,100}\.xml", re.ASCII)
+ARGUMENT_NAME = re.compile(r"[a-z_A-Z]\w{0,99}", re.ASCII)
+MAX_NUMBER = 10**6
+MAX_STEPS = 10**9
+#: Arguments by which our ids say what is inside; nobody else gives them.
+RESERVED = {name for name, each in inspect.signature(bare).parameters.items() if each.kind is not each.VAR_KEYWORD}
+
+
+def is_id(text: Any) -> bool:
+    """:param text: anything; True for the id of a registered environment, without a module before it"""
+    return isinstance(text, str) and ENV_ID.fullmatch(text) is not None and ".." not in text
+
+
+def check_env_kwargs(arguments: Any, where: str) -> None:
+    """
+    :param arguments: of the constructor of an environment; None for none
+    :param where: for messages: the file, and the place in it
+    :raises Untrusted: one is more than plain words and numbers
+    """
+    if not isinstance(arguments, dict | None):
+        refuse(where, f"has {shown(arguments)} for env_kwargs, where names and values should be")
+    for name, value in (arguments or {}).items():
+        if not (isinstance(name, str) and ARGUMENT_NAME.fullmatch(name)) or name.startswith("__") or name in RESERVED:
+            refuse(where, f"has {shown(name)} in env_kwargs, which no honest one gives to an environment")
+        for count, part in enumerate(parts_of(value)):
+            if count > MAX_PARTS or not _is_word_or_number(part, MAX_STEPS if name.endswith("steps") else MAX_NUMBER):
+                refuse(where, f"has {shown(part)} for {name} in env_kwargs, which is no plain word or number")
+
+
+def _is_word_or_number(part: Any, most: int) -> bool:
+    if isinstance(part, str):
+        return ENV_TEXT.fullmatch(part) is not None
+    if part is None or isinstance(part, bool | float | list | tuple):
+        return True
+    if isinstance(part, dict):
+        return all(isinstance(key, str | int) for key in part)
+    number = plain_number(part)
+    return number is not None and abs(number) <= most

@@ -11,8 +11,7 @@ import torch as th
 
 from gcrl_zoo.zoo.trust.allowed import STORAGES, WEIGHTS
 from gcrl_zoo.zoo.trust.archives import members
-from gcrl_zoo.zoo.trust.opcodes import Budget
-from gcrl_zoo.zoo.trust.pickles import check_pickle
+from gcrl_zoo.zoo.trust.pickles import Budget, check_pickle
 from gcrl_zoo.zoo.trust.refusal import BROKEN, refuse, shown, told
 from gcrl_zoo.zoo.trust.stand_ins import is_a, parts_of
 
