@@ -33,7 +33,7 @@ from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.agents import Run, load_run
 from gcrl_zoo.zoo.trust import Untrusted, check_file
 from gcrl_zoo.zoo.trust.refusal import MAX_BYTES, refuse, shown
-from gcrl_zoo.zoo.trust.settings import is_id
+from gcrl_zoo.zoo.trust.settings import NO_ID, is_id
 
 CHECK = "GCRL_ZOO_CHECK"
 TRUST = "TRUST_REMOTE_CODE"
@@ -77,7 +77,7 @@ def fetch(repo_id: str, filename: str, revision: str | None = None, token: str |
     with _told(repo_id, filename):
         metadata = get_hf_file_metadata(hf_hub_url(repo_id, filename, revision=revision), token=token)
         if (metadata.size or 0) > MAX_BYTES:
-            refuse(f"{repo_id}/{filename}", f"has {metadata.size} bytes, where honest ones stay below {MAX_BYTES}")
+            refuse(f"{repo_id}/{filename}", f"has {metadata.size} bytes, which exceeds the limit of {MAX_BYTES}")
         path = Path(hf_hub_download(repo_id, filename, revision=revision, token=token, library_name="gcrl_zoo"))
     _check_content(path, metadata.etag, f"{repo_id}/{filename}")
     if not is_set(TRUST):
@@ -209,7 +209,7 @@ def _check_environment(env_id: str, env_name: str, repo_id: str) -> None:
     if not is_id(env_id) and not is_set(TRUST):
         refuse(
             f"{repo_id}/args.yml",
-            f"has the environment {shown(env_id)}, which is no plain id: Gymnasium imports a module before it",
+            f"has the environment {shown(env_id)}, which {NO_ID}",
         )
     if EnvironmentName(env_id) != env_name:
         raise NotOnHub(f"{repo_id}/args.yml has the environment {shown(env_id)}, but the agent is for {env_name}.")

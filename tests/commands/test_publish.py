@@ -321,7 +321,7 @@ def test_what_nobody_could_load_is_not_pushed(hub, alone, capsys):
     before = dict(hub.repositories[repository("bc")].commits)
     with pytest.raises(SystemExit):
         main([*PUBLISH, "--no-video"])
-    assert "data[learning_rate] asks for 'cloudpickle" in capsys.readouterr().err
+    assert "data[learning_rate] imports 'cloudpickle" in capsys.readouterr().err
     assert hub.repositories[repository("bc")].commits == before
 
 

@@ -111,7 +111,7 @@ def text(value: object) -> bytes:
     return b"\x8c" + bytes([len(encoded)]) + encoded
 
 
-SYSTEM = f"asks for '{os.system.__module__}.system'"
+SYSTEM = f"imports '{os.system.__module__}.system'"
 
 
 @field(SYSTEM)
@@ -129,34 +129,34 @@ def an_old_instance(mark):
     return b"(" + text(mark) + b"ios\nmkdir\n."
 
 
-@field("asks for 'pathlib.os.mkdir'")
+@field("imports 'pathlib.os.mkdir'")
 def a_name_with_dots(mark):
     return b"\x80\x04" + text("pathlib") + text("os.mkdir") + b"\x93" + text(mark) + b"\x85R."
 
 
-@field("asks for 'collections._sys.modules'", fires=False)
+@field("imports 'collections._sys.modules'", fires=False)
 def all_modules(mark):
     return b"\x80\x04" + text("collections") + text("_sys.modules") + b"\x93."
 
 
-@field("asks for 'os.mkdir'")
+@field("imports 'os.mkdir'")
 def names_from_the_memo(mark):
     """Put under other numbers first, and an honest name between them and their use."""
     memo = text("mkdir") + b"q\x05" + text("os") + b"q\x06" + text("collections") + b"q\x07"
     return b"\x80\x04](" + memo + b"eh\x06h\x05\x93" + text(mark) + b"\x85R."
 
 
-@field("is no pickle that can be read")
+@field("is not a readable pickle")
 def a_call_before_an_error(mark):
     return b"\x80\x04" + text("os") + text("mkdir") + b"\x93" + text(mark) + b"\x85R0cno such thing"
 
 
-@field("asks for 'cloudpickle.cloudpickle._make_function'", fires=False)
+@field("imports 'cloudpickle.cloudpickle._make_function'", fires=False)
 def code_by_value(mark):
     return cloudpickle.dumps(lambda progress: mark.mkdir())
 
 
-@field("asks for '_?pickle.loads'")
+@field("imports '_?pickle.loads'")
 def a_pickle_in_a_pickle(mark):
     class Nested:
         def __reduce__(self):
@@ -170,17 +170,17 @@ def an_extension(mark):
     return b"\x80\x04\x82\x01" + text(mark) + b"\x85R."
 
 
-@field("goes on after its end", fires=False)
+@field("has data after its end", fires=False)
 def a_second_pickle(mark):
     return pickle.dumps(1.0) + pickle.dumps(Payload(mark))
 
 
-@field("asks for an object from outside", fires=False)
+@field("refers to an object outside", fires=False)
 def a_persistent_id(mark):
     return b"\x80\x04" + text("storage") + b"Q."
 
 
-@field("is no pickle that can be read .*__setstate__", fires=False)
+@field("is not a readable pickle .*__setstate__", fires=False)
 def a_state_for_a_class(mark):
     """Would change the class for everybody."""
     name = text("stable_baselines3.common.utils") + text("FloatSchedule") + b"\x93"
@@ -198,29 +198,29 @@ def an_array_of_objects(mark):
     return cloudpickle.dumps(np.array([{}], dtype=object))
 
 
-@field("gives numpy.dtype a state", fires=False)
+@field("gives numpy.dtype an unexpected state", fires=False)
 def a_dtype_with_fields(mark):
     honest, state = np.dtype("f8"), (3, "<", None, ("a",), {"a": (np.dtype("f4"), 0)}, 8, 1, 0)
     return b"\x80\x04" + pickle.dumps(honest, 4)[2:].split(b"K\x03")[0] + pickle.dumps(state, 4)[11:-1] + b"b."
 
 
-@field("gives gymnasium.spaces.box.Box a state", fires=False)
+@field("gives gymnasium.spaces.box.Box an unexpected state", fires=False)
 def a_state_of_slots(mark):
     """Which may set any attribute, ``__class__`` too."""
     return b"\x80\x04" + text("gymnasium.spaces.box") + text("Box") + b"\x93)RN}" + text("seed") + b"Ns\x86b."
 
 
-@field("has a key that is neither a text nor a number", fires=False)
+@field("has a key that is neither a string nor a number", fires=False)
 def a_key_that_takes_forever(mark):
     return b"\x80\x04)q\x00" + b"h\x00h\x00\x86q\x00" * 60 + b"}h\x00Ns."
 
 
-@field("is no pickle that can be read", fires=False)
+@field("is not a readable pickle", fires=False)
 def room_for_nothing(mark):
     return b"\x80\x05\x96" + (2**40).to_bytes(8, "little") + b"."
 
 
-@field("has a key that is neither a text nor a number", fires=False)
+@field("has a key that is neither a string nor a number", fires=False)
 def a_named_key_that_takes_forever(mark):
     made = b"\x80\x04" + text("collections") + text("OrderedDict") + b"\x93)R"
     return b"\x80\x04}" + made[2:] + b"Ns."
@@ -254,7 +254,7 @@ def weights_with_a_call(path, mark):
     replace(path, "policy.pth", saved({"weight": Payload(mark)}, path))
 
 
-@hostile(AGENT, "policy.pth is none of torch's archives", load_weights)
+@hostile(AGENT, "policy.pth is not an archive of torch.save", load_weights)
 def weights_in_the_old_format(path, mark):
     replace(path, "policy.pth", saved({"weight": Payload(mark)}, path, _use_new_zipfile_serialization=False))
 
@@ -269,7 +269,7 @@ def weights_that_are_a_script(path, mark):
     replace(path, "policy.optimizer.pth", content)
 
 
-@hostile(AGENT, "has a member 'policy.pkl', which has no place")
+@hostile(AGENT, "has a member 'policy.pkl', which is not expected")
 def a_pickle_beside_the_weights(path, mark):
     replace(path, "policy.pkl", pickle.dumps(Payload(mark)))
 
@@ -282,7 +282,7 @@ def statistics_with_a_call(path, mark):
     path.write_bytes(pickle.dumps(Payload(mark)))
 
 
-@hostile(Path("replay_buffer.pkl"), "may be a pickle of any kind", lambda path: pickle.loads(path.read_bytes()))
+@hostile(Path("replay_buffer.pkl"), "may be any pickle", lambda path: pickle.loads(path.read_bytes()))
 def a_replay_buffer(path, mark):
     path.write_bytes(pickle.dumps(Payload(mark)))
 
@@ -293,12 +293,12 @@ def load_results(path: Path) -> None:
         dict(arrays)
 
 
-@hostile(Path("evaluations.npz"), "results.npy is no array of plain numbers", load_results)
+@hostile(Path("evaluations.npz"), "results.npy is not an array of plain numbers", load_results)
 def results_that_are_objects(path, mark):
     np.savez(path, results=np.array([Payload(mark)], dtype=object))
 
 
-@hostile(METRICS, "evaluations.npz/results.npy is no array of plain numbers")
+@hostile(METRICS, "evaluations.npz/results.npy is not an array of plain numbers")
 def metrics_that_are_objects(path, mark):
     inner = path.parent / "scratch.npz"
     results_that_are_objects(inner, mark)
@@ -306,17 +306,17 @@ def metrics_that_are_objects(path, mark):
     inner.unlink()
 
 
-@hostile(METRICS, "has a member 'CartPole-v1/config.yml', which has no place", None)
+@hostile(METRICS, "has a member 'CartPole-v1/config.yml', which is not expected", None)
 def metrics_over_what_was_checked(path, mark):
     replace(path, f"{ENV}/config.yml", f"!!python/object/apply:os.mkdir ['{mark}']".encode())
 
 
-@hostile(METRICS, r"has a member '../../0.monitor.csv', which would land outside")
+@hostile(METRICS, r"has a member '../../0.monitor.csv', which would be written outside")
 def a_way_up(path, mark):
     replace(path, "../../0.monitor.csv", b"")
 
 
-@hostile(METRICS, r"has a member '/.*, which would land outside")
+@hostile(METRICS, r"has a member '/.*, which would be written outside")
 def a_path_from_the_root(path, mark):
     replace(path, f"{path.parent.as_posix()}/0.monitor.csv".replace("C:", ""), b"")
 
@@ -331,7 +331,7 @@ def a_link(path, mark):
     write(path, {link: b"/etc/passwd"})
 
 
-@hostile(METRICS, "has a member '0.MONITOR.csv', which is there twice")
+@hostile(METRICS, "has a member '0.MONITOR.csv', which appears twice")
 def a_name_twice(path, mark):
     write(path, {"0.monitor.csv": b"", "0.MONITOR.csv": b""})
 
@@ -345,7 +345,7 @@ def a_secret(path, mark):
     path.write_bytes(content)
 
 
-@hostile(METRICS, "has a member '0.monitor.csv', which is compressed in a way")
+@hostile(METRICS, "has a member '0.monitor.csv', which uses a compression")
 def an_odd_compression(path, mark):
     write(path, {"0.monitor.csv": b"r,l,t"}, zipfile.ZIP_BZIP2)
 
@@ -355,7 +355,7 @@ def a_bomb(path, mark):
     write(path, {**entries_of(path), "policy.pth": bytes(2**26)}, zipfile.ZIP_DEFLATED)
 
 
-@hostile(METRICS, "is no whole zip archive .*Bad CRC-32")
+@hostile(METRICS, "is not a complete zip archive .*Bad CRC-32")
 def a_bomb_that_tells_less(path, mark):
     """Announces one byte."""
     size = 0x1234567
@@ -370,17 +370,17 @@ def a_crowd(path, mark):
     write(path, {f"{number}.csv": b"" for number in range(10_001)})
 
 
-@hostile(AGENT, "is no whole zip archive|is no zip archive, but has one at its end")
+@hostile(AGENT, "is not a complete zip archive|has other data before its zip archive")
 def a_cut(path, mark):
     path.write_bytes(path.read_bytes()[: path.stat().st_size * 2 // 3])
 
 
-@hostile(METRICS, "is no whole zip archive")
+@hostile(METRICS, "is not a complete zip archive")
 def a_cut_log(path, mark):
     path.write_bytes(path.read_bytes()[:-8])
 
 
-@hostile(AGENT, "is no whole zip archive .*Bad CRC-32")
+@hostile(AGENT, "is not a complete zip archive .*Bad CRC-32")
 def a_changed_byte(path, mark):
     content = bytearray(path.read_bytes())
     content[content.index(b"learning_rate")] ^= 1
@@ -440,7 +440,7 @@ def a_path_of_bytes(mark):
     return {"env_wrapper": [{"gymnasium.wrappers.RecordVideo": {"video_folder": str(mark).encode()}}]}
 
 
-@setting("has RL Zoo import 'stable_baselines3.common.monitor.Monitor' for env_wrapper, which writes files")
+@setting("makes RL Zoo import 'stable_baselines3.common.monitor.Monitor' for env_wrapper, which writes files")
 def a_log_over_another(mark):
     return {"env_wrapper": [{"stable_baselines3.common.monitor.Monitor": {"filename": "logs/0.monitor.csv"}}]}
 
@@ -461,12 +461,12 @@ def a_comment_that_ends_elsewhere(path, mark):
     path.write_text(f"x: 1  # \u00c5y: !!python/object/apply:os.mkdir [{mark}]\n", encoding="utf-8")
 
 
-@setting("has RL Zoo evaluate .* for normalize", load_settings)
+@setting("makes RL Zoo evaluate .* for normalize", load_settings)
 def statistics_that_are_evaluated(mark):
     return {"normalize": f"dict(norm_obs=__import__('os').mkdir({str(mark)!r}))"}
 
 
-@setting("has RL Zoo evaluate .* for policy_kwargs")
+@setting("makes RL Zoo evaluate .* for policy_kwargs")
 def a_class_that_is_none(mark):
     return {"policy_kwargs": "dict(activation_fn=nn.modules.module.os.abort)"}
 
@@ -483,7 +483,7 @@ def import_wrapper(path: Path) -> None:
         sys.modules.pop("evil", None)
 
 
-@hostile(SETTINGS / "config.yml", r"has RL Zoo import 'evil.Wrapper' for env_wrapper", import_wrapper)
+@hostile(SETTINGS / "config.yml", r"makes RL Zoo import 'evil.Wrapper' for env_wrapper", import_wrapper)
 def a_wrapper_of_its_own(path, mark):
     (path.parent / "evil.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nWrapper = None\n")
     path.write_text("env_wrapper:\n- gcrl_zoo.wrappers.Upright\n- evil.Wrapper: {strength: 3}")
@@ -494,18 +494,18 @@ def call_back(path: Path) -> None:
     get_callback_list(load_settings(path))
 
 
-@hostile(SETTINGS / "config.yml", "load_from_pkl' for callback, which is no BaseCallback", call_back)
+@hostile(SETTINGS / "config.yml", "load_from_pkl' for callback, which is not a BaseCallback", call_back)
 def a_function_for_a_callback(path, mark):
     (path.parent / "more.txt").write_bytes(pickle.dumps(Payload(mark)))
     kwargs = {"path": str(path.parent / "more.txt")}
     path.write_text(yaml.dump({"callback": [{"stable_baselines3.common.save_util.load_from_pkl": kwargs}]}))
 
 
-@setting("hands the path '/tmp/evil' to gymnasium.wrappers.TransformObservation")
+@setting("passes the path '/tmp/evil' to gymnasium.wrappers.TransformObservation")
 def a_path_elsewhere(mark):
     return {"env_wrapper": [{"gymnasium.wrappers.TransformObservation": {"folder": "/tmp/evil"}}]}
 
 
-@setting("has RL Zoo import 'gymnasium.wrappers.RecordVideo' for env_wrapper, which writes files")
+@setting("makes RL Zoo import 'gymnasium.wrappers.RecordVideo' for env_wrapper, which writes files")
 def a_video(mark):
     return {"env_wrapper": [{"gymnasium.wrappers.RecordVideo": {"video_folder": "."}}]}

@@ -83,7 +83,7 @@ def plain(offender: str, load: Callable[[Path], Any] | None = None) -> Callable[
     return add
 
 
-@plain(" has the field 'env', which no honest agent", load_agent)
+@plain(" has the field 'env', which agents of this algorithm do not save", load_agent)
 def an_environment_to_make(mark):
     plant(mark)
     return {"env": f"{EVIL}:X-v0"}
@@ -97,37 +97,37 @@ def load_and_predict(path: Path) -> None:
         (path.parent.parent / "mark").mkdir()
 
 
-@plain(" has the field 'predict', which no honest agent", load_and_predict)
+@plain(" has the field 'predict', which agents of this algorithm do not save", load_and_predict)
 def a_method_in_the_shade(mark):
     return {"predict": 1}
 
 
-@plain(" has the field '__class__', which no honest agent")
+@plain(" has the field '__class__', which agents of this algorithm do not save")
 def another_class(mark):
     return {"__class__": "DT"}
 
 
-@plain(r"\[policy_class\] is 'evil:Policy', where honest agents have a policy of its algorithm")
+@plain(r"\[policy_class\] is 'evil:Policy', but must be a policy of its algorithm")
 def a_policy_as_text(mark):
     return {"policy_class": "evil:Policy"}
 
 
-@plain(r"\[lr_schedule\] is 'lambda: 1', where honest agents have a schedule")
+@plain(r"\[lr_schedule\] is 'lambda: 1', but must be a schedule")
 def a_schedule_as_text(mark):
     return {"lr_schedule": "lambda: 1"}
 
 
-@plain(r"\[policy_kwargs\] has 'features_extractor', which no policy")
+@plain(r"\[policy_kwargs\] has the entry 'features_extractor', which no policy")
 def an_extractor_that_is_made(mark):
     return {"policy_kwargs": {"features_extractor": "evil"}}
 
 
-@plain(r"\[tensorboard_log\] is '//evil/share', where honest agents have")
+@plain(r"\[tensorboard_log\] is '//evil/share', but must be")
 def another_machine(mark):
     return {"tensorboard_log": "//evil/share"}
 
 
-@plain(r"\[n_envs\] is 1000000000, where honest agents have a whole number from 1 to 4096")
+@plain(r"\[n_envs\] is 1000000000, but must be a whole number from 1 to 4096")
 def a_billion_environments(mark):
     return {"n_envs": 10**9}
 
@@ -137,13 +137,13 @@ def a_layer_of_a_billion(mark):
     return {"policy_kwargs": {"net_arch": [10**9]}}
 
 
-@plain(" asks for networks of 4227858496 numbers")
+@plain(" needs networks of 4227858496 numbers")
 def layers_that_are_not_there(mark):
     """Each within its range, and 16 GiB together."""
     return {"policy_kwargs": {"net_arch": [8192] * 64}}
 
 
-@plain(" has .* values, where honest ones stay below")
+@plain(" has .* values, which exceeds the limit of")
 def a_crowd_of_values(mark):
     return {"_left_out": [[]] * 2**17}
 
@@ -160,18 +160,18 @@ def load_and_look(path: Path) -> None:
 
 
 @hostile(
-    AGENT, "pytorch_variables.pth has the key 'policy.roles.__class__', where the agent declares none", load_and_look
+    AGENT, "pytorch_variables.pth has the key 'policy.roles.__class__', but the agent declares none", load_and_look
 )
 def a_variable_outside_of_the_agent(path, mark):
     replace(path, "pytorch_variables.pth", saved({"policy.roles.__class__": th.zeros(1)}, path))
 
 
-@hostile(AGENT, "policy.pth has the key 'a.__class__', which is no name of a parameter")
+@hostile(AGENT, "policy.pth has the key 'a.__class__', which is not the name of a parameter")
 def a_weight_of_a_class(path, mark):
     replace(path, "policy.pth", saved(OrderedDict({"a.__class__": th.zeros(1)}), path))
 
 
-@hostile(AGENT, "has a member 'policy.roles.pth', which has no place")
+@hostile(AGENT, "has a member 'policy.roles.pth', which is not expected")
 def weights_of_something_else(path, mark):
     replace(path, "policy.roles.pth", saved({}, path))
 
@@ -205,7 +205,7 @@ def a_shape_that_is_a_text(path, mark):
     replace(path, "policy.pth", respelt(path, SHAPE, b"X\x01\x00\x00\x00a" + huge + b"\x86q\x08"))
 
 
-@hostile(AGENT, "policy.pth/data.pkl has a storage of 200 numbers, for which its archive has 2")
+@hostile(AGENT, "policy.pth/data.pkl has a storage of 200 numbers, but its archive holds 2")
 def a_storage_larger_than_its_record(path, mark):
     replace(path, "policy.pth", respelt(path, LENGTH, b"K\xc8tq\x07Q"))
 
@@ -223,19 +223,19 @@ def make_inside(path: Path) -> None:
 INSIDE = {"inside": f"{EVIL}:CartPole-v1"}
 
 
-@hostile(SETTINGS / "args.yml", "has 'inside' in env_kwargs, which no honest one gives", make_inside)
+@hostile(SETTINGS / "args.yml", "has 'inside' in env_kwargs, which is not allowed", make_inside)
 def another_environment_inside(path, mark):
     plant(mark)
     path.write_text(yaml.dump({"env": ENV, "env_kwargs": INSIDE}))
 
 
-@hostile(SETTINGS / "config.yml", "has 'inside' in env_kwargs, which no honest one gives", make_inside)
+@hostile(SETTINGS / "config.yml", "has 'inside' in env_kwargs, which is not allowed", make_inside)
 def another_environment_inside_by_config(path, mark):
     plant(mark)
     path.write_text(yaml.dump({"policy": "MlpPolicy", "env_kwargs": INSIDE}))
 
 
-@hostile(SETTINGS / "env_kwargs.yml", "has 'inside' in env_kwargs, which no honest one gives", make_inside)
+@hostile(SETTINGS / "env_kwargs.yml", "has 'inside' in env_kwargs, which is not allowed", make_inside)
 def another_environment_inside_by_itself(path, mark):
     plant(mark)
     path.write_text(yaml.dump(INSIDE))
@@ -247,13 +247,13 @@ def make_named(path: Path) -> None:
         gym.make(yaml.safe_load(path.read_text())["env"])
 
 
-@hostile(SETTINGS / "args.yml", f"has the environment '{EVIL}:X-v0', which is no plain id", make_named)
+@hostile(SETTINGS / "args.yml", f"has the environment '{EVIL}:X-v0', which is not a plain id", make_named)
 def an_id_with_a_module(path, mark):
     plant(mark)
     path.write_text(yaml.dump({"env": f"{EVIL}:X-v0"}))
 
 
-@hostile(SETTINGS / "config.yml", "has 'evil.vehicles.Car' for kind in env_kwargs, which is no plain word or number")
+@hostile(SETTINGS / "config.yml", "has 'evil.vehicles.Car' for kind in env_kwargs, which is not a plain word or number")
 def a_class_for_an_environment(path, mark):
     """Some environments import what their arguments name."""
     path.write_text(yaml.dump({"env_kwargs": {"kind": "evil.vehicles.Car"}}))
@@ -265,13 +265,13 @@ def train_by_config(path: Path) -> None:
         get_wrapper_class(yaml.safe_load(path.read_text())[ENV])
 
 
-@hostile(SETTINGS / "config.yml", f"has the key '{ENV}', which is no hyperparameter", train_by_config)
+@hostile(SETTINGS / "config.yml", f"has the key '{ENV}', which is not a hyperparameter", train_by_config)
 def a_block_within(path, mark):
     plant(mark)
     path.write_text(yaml.dump({"policy": "MlpPolicy", ENV: {"env_wrapper": f"{EVIL}.Wrapper"}}))
 
 
-@hostile(Path("more.yml"), f"more.yml.{ENV}. has RL Zoo import '{EVIL}.Wrapper'", train_by_config)
+@hostile(Path("more.yml"), f"more.yml.{ENV}. makes RL Zoo import '{EVIL}.Wrapper'", train_by_config)
 def a_block_elsewhere(path, mark):
     plant(mark)
     path.write_text(yaml.dump({ENV: {"env_wrapper": f"{EVIL}.Wrapper"}}))
@@ -288,7 +288,7 @@ def stacks_of_stacks(path, mark):
     path.write_text(yaml.dump({"env_wrapper": [stack] * 4}, Dumper=yaml.SafeDumper).replace("*id001", str(stack)))
 
 
-@hostile(SETTINGS / "args.yml", "has the key 'callback', which is no option of rl_zoo3.train")
+@hostile(SETTINGS / "args.yml", "has the key 'callback', which is not an option of rl_zoo3.train")
 def an_option_that_is_none(path, mark):
     path.write_text(yaml.dump({"callback": "evil.Callback"}))
 
@@ -301,25 +301,25 @@ def a_crowd_of_settings(path, mark):
 # --- Files that are none, or larger than they are ---------------------------------------------------------------------
 
 
-@hostile(SETTINGS / "env_kwargs.yml", "is a FIFO, and no file")
+@hostile(SETTINGS / "env_kwargs.yml", "is a FIFO, not a file")
 def a_fifo(path, mark):
     path.unlink()
     os.mkfifo(path)
 
 
-@hostile(SETTINGS / "vecnormalize.pkl", "is a device, and no file")
+@hostile(SETTINGS / "vecnormalize.pkl", "is a device, not a file")
 def a_device(path, mark):
     path.unlink()
     path.symlink_to("/dev/zero")
 
 
-@hostile(METRICS, "is a directory, and no file")
+@hostile(METRICS, "is a directory, not a file")
 def a_directory(path, mark):
     path.unlink()
     path.mkdir()
 
 
-@hostile(SETTINGS / "env_kwargs.yml", "is a socket, and no file")
+@hostile(SETTINGS / "env_kwargs.yml", "is a socket, not a file")
 def a_socket(path, mark):
     path.unlink()
     here = Path.cwd()
@@ -339,6 +339,6 @@ def results_without_end(path, mark):
         np.lib.format.write_array_header_1_0(member, header)
 
 
-@hostile(Path("hook.py"), "is of a kind that no honest run has")
+@hostile(Path("hook.py"), "has a file type that runs do not contain")
 def a_program(path, mark):
     path.write_text("")

@@ -156,7 +156,7 @@ def test_a_revision(hub, pushed):
 def test_what_is_too_large_is_not_downloaded(hub, pushed, monkeypatch):
     copy(hub, pushed, "zoo/large")
     monkeypatch.setattr("gcrl_zoo.zoo.download.MAX_BYTES", 1000)
-    refused(Untrusted, "zoo/large", "bytes, where honest ones stay below 1000")
+    refused(Untrusted, "zoo/large", "bytes, which exceeds the limit of 1000")
     assert not hub.downloads["zoo/large", f"bc-{ENV}.zip"]
 
 

@@ -156,7 +156,7 @@ def test_honest_schedules_and_optimizers_are_let_through(case, rate, optimizer, 
 def test_a_schedule_that_is_code_is_refused(case, tmp_path):
     """The price: who gives a function for a schedule must say so, by TRUST_REMOTE_CODE."""
     case.make(learning_rate=lambda progress: 1e-3 * progress).save(tmp_path / "agent.zip")
-    with pytest.raises(Untrusted, match=r"data\[learning_rate\] asks for .*_make_function.* only if you trust"):
+    with pytest.raises(Untrusted, match=r"data\[learning_rate\] imports .*_make_function.* only if you trust"):
         check_agent(tmp_path / "agent.zip", case.name)
 
 
@@ -185,12 +185,12 @@ class Looked:
 def test_only_units_are_looked_up_by_name():
     check_pickle(pickle.dumps(Looked(TrainFrequencyUnit, "STEP")), AGENT_NAMES[OffPolicyAlgorithm], "here")
     for owner, name in [(TrainFrequencyUnit, "__class__"), (TrainFreq, "STEP"), (TrainFrequencyUnit.STEP, "EPISODE")]:
-        with pytest.raises(Untrusted, match=r"calls builtins.getattr in a way that no honest agent does"):
+        with pytest.raises(Untrusted, match=r"calls builtins.getattr with unexpected arguments"):
             check_pickle(pickle.dumps(Looked(owner, name)), AGENT_NAMES[OffPolicyAlgorithm], "here")
 
 
 def test_an_agent_of_another_method_is_refused(tmp_path, honest):
-    with pytest.raises(Untrusted, match=r"data\[policy_class\] asks for 'gcrl_zoo.methods.bc"):
+    with pytest.raises(Untrusted, match=r"data\[policy_class\] imports 'gcrl_zoo.methods.bc"):
         check_agent(honest / hostile.AGENT, "gcsl")
     with pytest.raises(ValueError, match=r"There is no algorithm 'clone'; choose from .*bc"):
         check_agent(honest / hostile.AGENT, "clone")
@@ -276,10 +276,10 @@ def test_other_values_are_not(text):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("a: [", "is no YAML"),
-        ("- 1", "where names and values should be"),
+        ("a: [", "is not readable YAML"),
+        ("- 1", "but must map names to values"),
         ("", "holds None"),
-        ("[" * 3000, "has values in values, more than 32 deep"),
+        ("[" * 3000, "has values nested more than 32 deep"),
     ],
 )
 def test_broken_settings_are_refused(text, told, tmp_path):
@@ -297,7 +297,7 @@ def test_links_are_followed_to_files_only(spoilt, tmp_path):
     (spoilt / "agent.zip").symlink_to(spoilt / hostile.AGENT)
     check_folder(spoilt, "bc")
     (spoilt / "more").symlink_to(tmp_path)
-    with pytest.raises(Untrusted, match="more is a link that leads to no file"):
+    with pytest.raises(Untrusted, match="more is a link to a folder"):
         check_folder(spoilt, "bc")
 
 

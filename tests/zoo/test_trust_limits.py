@@ -17,7 +17,7 @@ from gcrl_zoo.zoo.trust import Untrusted, check_agent, check_file, check_pickle,
 from gcrl_zoo.zoo.trust.agents import fields_in
 from gcrl_zoo.zoo.trust.archives import MAX_ENTRY, MAX_MEMBERS, members
 from gcrl_zoo.zoo.trust.pickles import ALLOWED, MAX_INTEGER, MAX_OPCODES, MAX_TEXT, OPCODES, Budget, check_opcodes
-from gcrl_zoo.zoo.trust.refusal import Offence, opened, shown
+from gcrl_zoo.zoo.trust.refusal import Offence, open_regular, shown
 from gcrl_zoo.zoo.trust.yamls import MAX_DEPTH, MAX_NODES
 from tests.support.hostile import AGENT
 from tests.support.memory import MEGABYTE, within
@@ -36,7 +36,7 @@ def test_opcodes_are_counted_over_all_pickles_of_a_file():
 
 def test_large_pickles_are_refused_after_so_many_opcodes():
     budget, steps = Budget(), 10**7
-    with pytest.raises(Untrusted, match=rf"brings the opcodes of the file to more than {MAX_OPCODES}"):
+    with pytest.raises(Untrusted, match=rf"brings the file to more than {MAX_OPCODES} opcodes"):
         check_pickle(b"\x80\x04" + b"N" * steps + b".", fields_in("bc").allowed, "here", budget)
     assert budget.left == -1
 
@@ -49,8 +49,8 @@ def test_large_pickles_are_refused_after_so_many_opcodes():
         (b"\x8b\x10\x27\x00\x00" + b"\x7f" * 10_000, "uses the opcode LONG4"),
         (b"I" + b"9" * 4000 + b"\n", "uses the opcode INT"),
         (b"L" + b"9" * 4000 + b"L\n", "uses the opcode LONG"),
-        (b"X\x01\x00\x01\x00" + b"a" * (MAX_TEXT + 1), f"has a text of {MAX_TEXT + 1} bytes"),
-        (b"Nr\xff\xff\xff\xff", f"asks for a memo of {2**32 - 1} entries"),
+        (b"X\x01\x00\x01\x00" + b"a" * (MAX_TEXT + 1), f"has a string of {MAX_TEXT + 1} bytes"),
+        (b"Nr\xff\xff\xff\xff", f"reserves a memo of {2**32 - 1} entries"),
         (b"X\xff\xff\xff\xff", "BINUNICODE is longer than the file"),
         (b"\x8d" + b"\xff" * 8, "BINUNICODE8 is longer than the file"),
         (b"\x8e" + (2**62).to_bytes(8, "little"), "BINBYTES8 is longer than the file"),
@@ -71,7 +71,7 @@ def test_opcodes_that_no_honest_pickle_has_are_refused(opcode):
     if name in ALLOWED:
         return
     argument = {"FROZENSET": b"", "EMPTY_SET": b""}.get(name, b"1\n" * 2 + bytes(20))
-    with pytest.raises(Untrusted, match=r"here (uses the opcode|is no pickle that can be read|goes on|has an? )"):
+    with pytest.raises(Untrusted, match=r"here (uses the opcode|is not a readable pickle|has data after|has an? )"):
         check_pickle(b"\x80\x04](NN" + opcode + argument + b".", fields_in("bc").allowed, "here")
 
 
@@ -98,12 +98,12 @@ def test_integers_of_honest_generators_fit():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"seed": ' + "[" * 5000 + "]" * 5000 + "}", "holds no arguments of an agent"),
-        ('{"seed": ' + "[" * 10**5 + "]" * 10**5 + "}", "values, where honest ones stay below"),
-        ('{"seed": ' + "9" * 5000 + "}", "holds no arguments of an agent"),
-        ('{"seed": ' + "9" * 4000 + "}", "is .* where honest agents have"),
-        ('{"seed": "' + "a" * 2**26 + '"}', "bytes, where honest ones stay below"),
-        ("[]", "where names and values should be"),
+        ('{"seed": ' + "[" * 5000 + "]" * 5000 + "}", "does not hold the arguments of an agent"),
+        ('{"seed": ' + "[" * 10**5 + "]" * 10**5 + "}", "values, which exceeds the limit of"),
+        ('{"seed": ' + "9" * 5000 + "}", "does not hold the arguments of an agent"),
+        ('{"seed": ' + "9" * 4000 + "}", "is .* but must be"),
+        ('{"seed": "' + "a" * 2**26 + '"}', "bytes, which exceeds the limit of"),
+        ("[]", "but must map names to values"),
     ],
     ids=["deep", "deeper", "endless number", "long number", "long", "no mapping"],
 )
@@ -120,11 +120,11 @@ def test_json_has_limits(text, told):
     [
         ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), f"more than {MAX_DEPTH} deep"),
         ("a: [" + "0," * MAX_NODES + "]", f"has more than {MAX_NODES} values"),
-        ("a: '" + "a" * 2**16 + "'", "bytes, where honest ones stay below"),
+        ("a: '" + "a" * 2**16 + "'", "bytes, which exceeds the limit of"),
         ("a: 0x" + "f" * 10_000, None),
         ("a: !!set {b}", "has the tag '!!set'"),
         ("a: 2020-01-01", "has the tag '!!timestamp'"),
-        ("? [a]\n: b", "is no YAML that can be read"),
+        ("? [a]\n: b", "is not readable YAML"),
     ],
     ids=["deep", "values", "long", "number", "set", "date", "key"],
 )
@@ -133,7 +133,7 @@ def test_yaml_has_limits(text, told, tmp_path):
     composed = []
     compose = yaml.composer.Composer.compose_node
     with mock.patch.object(yaml.composer.Composer, "compose_node", lambda *each: composed.append(1) or compose(*each)):
-        with pytest.raises(Untrusted, match=told or "no option"):
+        with pytest.raises(Untrusted, match=told or "not an option"):
             check_yaml(tmp_path / "args.yml") if told else check_file(tmp_path / "args.yml", "bc")
     assert len(composed) <= MAX_NODES
 
@@ -161,7 +161,7 @@ def test_members_that_share_their_bytes_are_refused(tmp_path):
         for name in ("CRC", "compress_size", "file_size", "header_offset"):
             setattr(twin, name, getattr(archive.filelist[0], name))
         archive.filelist.append(twin)
-    with pytest.raises(Untrusted, match=r"would unpack to 2000|is no whole zip archive"):
+    with pytest.raises(Untrusted, match=r"would unpack to 2000|is not a complete zip archive"):
         list(members(content.getvalue(), "here", re.compile(".*"), packed=False))
 
 
@@ -171,7 +171,7 @@ def test_arrays_are_as_large_as_they_say(shape, dtype, tmp_path):
     path = tmp_path / "evaluations.npz"
     np.savez(path, a=np.zeros(shape, dtype))
     if dtype in ("O", "i4,f4"):
-        with pytest.raises(Untrusted, match="is no array of plain numbers"):
+        with pytest.raises(Untrusted, match="is not an array of plain numbers"):
             check_file(path, "bc")
     else:
         check_file(path, "bc")
@@ -187,14 +187,14 @@ NAMES = [AGENT.name, "config.yml", "args.yml", "vecnormalize.pkl", "evaluations.
 def test_nothing_waits_for_a_fifo(name, tmp_path):
     """Each check, called by itself."""
     os.mkfifo(tmp_path / name)
-    with pytest.raises(Untrusted, match="is a FIFO, and no file"):
+    with pytest.raises(Untrusted, match="is a FIFO, not a file"):
         check_file(tmp_path / name, "bc")
-    for check in (lambda path: check_agent(path, "bc"), check_yaml, opened):
-        with pytest.raises(Untrusted, match="is a FIFO, and no file"):
+    for check in (lambda path: check_agent(path, "bc"), check_yaml, open_regular):
+        with pytest.raises(Untrusted, match="is a FIFO, not a file"):
             check(tmp_path / name)
 
 
 def test_missing_files_are_told(tmp_path):
-    for check in (lambda path: check_agent(path, "bc"), check_yaml, opened):
+    for check in (lambda path: check_agent(path, "bc"), check_yaml, open_regular):
         with pytest.raises(Untrusted, match=r"nowhere.yml cannot be opened \(FileNotFoundError"):
             check(tmp_path / "nowhere.yml")

@@ -1,13 +1,16 @@
 """
 Checks downloaded files before any of them is loaded: agents, statistics, settings and metrics.
 
-Loading runs what a file says: Stable-Baselines3 unpickles fields of an agent, RL Zoo reads YAML by an unsafe loader,
-``eval``s some of its strings and imports what others name. These checks read the same files and run nothing of them.
-Each compares a file with a list of what honest files hold, and refuses everything else: an :class:`Untrusted`
-error names the file and the offender. No error means that loading runs no code of the file's. It does not mean that the
-file is as its author made it, nor that the agent is any good.
+Loading a file may run code that the file contains: Stable-Baselines3 unpickles fields of an agent, and RL Zoo reads
+YAML with an unsafe loader, ``eval``s some of its strings and imports what others name. These checks read the same files
+and run no code from them. Each check compares a file with an allow-list and refuses everything else. An
+:class:`Untrusted` error names the file and the offending value. No error means that loading runs no code of the file.
+It does not mean that the file is unchanged since its author made it, or that the agent acts well.
 
-Check the very file that is loaded: nothing here protects against somebody who changes it in between.
+What an agent may hold follows from its class: from the annotations of its constructor and of its own attributes, and
+from its SB3 base class (the tables ``AGENT_NAMES`` in ``allowed.py`` and ``STATE`` in ``fields.py``).
+
+Check the file that is loaded: these checks do not protect against changes between the check and the load.
 """
 
 from gcrl_zoo.zoo.trust.agents import check_agent, check_statistics

@@ -1,4 +1,4 @@
-"""Agents, as Stable-Baselines3 saves them."""
+"""Check agents and normalisation statistics as Stable-Baselines3 saves them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gcrl_zoo.zoo.trust.values import ARRAYS, INFOS, PLAIN, plain_number
 from gcrl_zoo.zoo.trust.weights import VARIABLES, check_torch, entries_of
 
 TEXTS = ("_stable_baselines3_version", "system_info.txt")
-#: The coefficient of entropy in SAC and its like is learned or fixed, and declared under one of these names.
+#: SAC and its variants declare other variables where this optimizer exists: their entropy coefficient is then learned.
 ENTROPY = "ent_coef_optimizer"
 RUNNING_MEAN = "stable_baselines3.common.running_mean_std.RunningMeanStd"
 
@@ -34,6 +34,8 @@ RUNNING_MEAN = "stable_baselines3.common.running_mean_std.RunningMeanStd"
 @cache
 def class_of(algorithm: str) -> type[BaseAlgorithm]:
     """
+    Return the class of an algorithm.
+
     :param algorithm: as ``--algo`` takes it
     :raises ValueError: there is no such algorithm
     """
@@ -45,13 +47,15 @@ def class_of(algorithm: str) -> type[BaseAlgorithm]:
 
 @cache
 def fields_in(algorithm: str) -> Fields:
-    """:param algorithm: as ``--algo`` takes it; what its fields may hold"""
+    """Return what the fields of an agent of this algorithm may hold."""
     return Fields(class_of(algorithm))
 
 
 @cache
 def declared_in(algorithm: str) -> tuple[frozenset[str], frozenset[str]]:
     """
+    Return what the agents of an algorithm save beside their fields.
+
     :param algorithm: as ``--algo`` takes it
     :return: names of the members with a file each, and names of the variables that share one file
     """
@@ -69,10 +73,12 @@ def declared_in(algorithm: str) -> tuple[frozenset[str], frozenset[str]]:
 
 def check_agent(path: Path, algorithm: str) -> None:
     """
+    Check a saved agent.
+
     :param path: of a zip that Stable-Baselines3 saved
     :param algorithm: as ``--algo`` takes it
     :raises ValueError: there is no such algorithm
-    :raises Untrusted: loading it would do more than to fill an agent of this algorithm
+    :raises Untrusted: it holds something that agents of this algorithm do not save
     """
     files, variables = declared_in(algorithm)
     names = re.compile("|".join(map(re.escape, ("data", *TEXTS, *(f"{name}.pth" for name in {*files, VARIABLES})))))
@@ -95,31 +101,35 @@ def check_agent(path: Path, algorithm: str) -> None:
 
 def check_data(data: bytes, algorithm: str, where: str) -> None:
     """
+    Check the member ``data`` of an agent that is already unpacked.
+
     :param data: the fields of an agent, as they are in its zip
     :param algorithm: as ``--algo`` takes it
     :param where: for messages: the file
-    :raises Untrusted: one is none that an honest agent has
+    :raises Untrusted: it holds a field or value that agents of this algorithm do not save
     """
     fields_in(algorithm).check(data, where, Budget())
 
 
 def check_statistics(path: Path) -> None:
     """
+    Check the statistics of a ``VecNormalize``.
+
     :param path: of a ``vecnormalize.pkl``
-    :raises Untrusted: loading it would do more than to fill a ``VecNormalize``
+    :raises Untrusted: it holds something that a ``VecNormalize`` does not save
     """
     value = check_pickle(read(path), STATISTICS, str(path))
     if not is_a(value, "stable_baselines3.common.vec_env.vec_normalize.VecNormalize") or not value.state:
-        refuse(str(path), f"holds {shown(value)}, where statistics of observations should be")
+        refuse(str(path), f"holds {shown(value)}, but must hold the statistics of a VecNormalize")
     for name, each in value.state.items():
         if name not in STATISTICS_KINDS:
-            refuse(str(path), f"has the attribute {shown(name)}, which no honest one has")
+            refuse(str(path), f"has the attribute {shown(name)}, which a VecNormalize does not save")
         if not STATISTICS_KINDS[name](each):
-            refuse(str(path), f"has {shown(each)} for {name}, which no honest one has")
+            refuse(str(path), f"has {shown(each)} for {name}, which a VecNormalize does not save")
 
 
 def _is_mean(value: Any) -> bool:
-    """Mean, variance and count of the numbers so far, by key where observations have keys."""
+    """Whether this is a running mean: mean, variance and count, or a dict of such by key."""
     if isinstance(value, dict):
         return all(is_a(each, RUNNING_MEAN) and _is_mean(each) for each in value.values())
     attributes = (value.state if is_a(value, RUNNING_MEAN) else None) or {}
@@ -144,11 +154,11 @@ STATISTICS_KINDS = {
 
 # -------------------------------------------------------------------------------------------------------- memory
 
-MAX_WEIGHTS = 2**27  # numbers of networks that need no proof; more must be in the file
-MAX_FIRST_LAYER = 2**28  # numbers of a layer that sees observations without convolutions before it
-MAX_ROLLOUT = 2**31  # numbers of the observations between two rounds of training
-MAX_LAYERS = 64  # that need no proof
-# Arguments of policies that are no widths.
+MAX_WEIGHTS = 2**27  # parameters; larger networks must have their weights in the file
+MAX_FIRST_LAYER = 2**28  # parameters of a layer that reads observations directly
+MAX_ROLLOUT = 2**31  # entries of all observations of a rollout
+MAX_LAYERS = 64  # more must have their weights in the file
+# Arguments of policies that are not widths.
 LAYERS = ("n_layers", "n_lstm_layers", "n_critics")
 TIMES = ("max_timesteps",)
 LENGTHS = ("context_length",)
@@ -156,9 +166,9 @@ LENGTHS = ("context_length",)
 
 def check_demands(fields: Mapping[str, Any], size: int, tensors: int, where: str) -> None:
     """
-    Weights are in the file, so a network that is much larger than the file is no honest one.
+    Bound the memory that loading an agent takes. The file holds all weights, so a network cannot be much larger.
 
-    :param fields: of an agent, each of its kind
+    :param fields: of an agent, each checked by itself
     :param size: bytes of the weights in the file
     :param tensors: how many tensors these are
     :param where: for messages: the file, and the place in it
@@ -169,25 +179,25 @@ def check_demands(fields: Mapping[str, Any], size: int, tensors: int, where: str
     scalars = {name: int(number) for name, each in arguments.items() if (number := plain_number(each)) is not None}
     layers = math.prod(max(1, scalars.get(name, 1)) for name in LAYERS)
     if max(layers, *map(len, lists), 0) > MAX_LAYERS + tensors:
-        refuse(where, f"asks for more than {MAX_LAYERS} layers and has {tensors} tensors of weights")
+        refuse(where, f"needs more than {MAX_LAYERS} layers but holds {tensors} tensors of weights")
     no_widths = (*LAYERS, *TIMES, *LENGTHS)
     width = max([1, *(number for name, number in scalars.items() if name not in no_widths)])
     steps, length = (max([0, *(scalars.get(name, 0) for name in names)]) for names in (TIMES, LENGTHS))
     weights = layers * width**2 + steps * width + (4 * length) ** 2  # an attention mask sees up to four tokens a step
     weights += sum(a * b for each in lists for a, b in pairwise(each)) * max(1, scalars.get("n_critics", 1))
     if weights > max(MAX_WEIGHTS, size // 2):
-        refuse(where, f"asks for networks of {weights} numbers and has {size} bytes of weights")
-    seen, chosen = (size_of(fields.get(name)) or 0 for name in ("observation_space", "action_space"))
-    first = max(seen, chosen) * max([width, *(number for each in lists for number in each)])
+        refuse(where, f"needs networks of {weights} numbers but holds {size} bytes of weights")
+    observed, chosen = (size_of(fields.get(name)) or 0 for name in ("observation_space", "action_space"))
+    first = max(observed, chosen) * max([width, *(number for each in lists for number in each)])
     if first > max(MAX_FIRST_LAYER, size):
-        refuse(where, f"asks for a layer of {first} numbers and has {size} bytes of weights")
+        refuse(where, f"needs a layer of {first} numbers but holds {size} bytes of weights")
     counts = (plain_number(fields.get(name)) or 1 for name in ("n_envs", "n_steps"))
-    if (rollout := int(math.prod(counts) * max(1, seen))) > MAX_ROLLOUT:
-        refuse(where, f"asks for rollouts of {rollout} numbers, where honest ones stay below {MAX_ROLLOUT}")
+    if (rollout := int(math.prod(counts) * max(1, observed))) > MAX_ROLLOUT:
+        refuse(where, f"needs rollouts of {rollout} numbers, which exceeds the limit of {MAX_ROLLOUT}")
 
 
 def _lists(arguments: Any) -> Iterator[list[int]]:
-    """All lists of whole numbers: widths of one layer after the other."""
+    """Yield all lists of whole numbers: the widths of consecutive layers."""
     for part in parts_of(arguments, stand_ins=False):
         if isinstance(part, list | tuple):
             yield [abs(int(number)) for each in part if (number := plain_number(each)) is not None]

@@ -1,4 +1,4 @@
-"""What the pickles of honest agents name, found by saving agents of all methods, spaces and schedules."""
+"""What pickles may name: lists found by saving agents of all methods with all spaces and schedules."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from gcrl_zoo.zoo.trust.stand_ins import Global, Use, is_a, names_class
 
 
 def is_state_of_names(state: Any) -> bool:
-    """A plain dict, as classes have by default. A state of slots could set ``__class__``."""
+    """Whether a state is a plain dict, the default of classes. A state for slots could set ``__class__``."""
     return type(state) is dict and all(type(name) is str and not name.startswith("__") for name in state)
 
 
-# Made without arguments and filled by a state. What the state may hold is checked where the object is used.
+# Created without arguments and filled by a state. The user of the object checks what the state holds.
 EMPTY = Use(call=lambda args: not args, state=is_state_of_names)
 ORDERED = Use(call=lambda args: not args, filled=True)
 
@@ -34,8 +34,7 @@ SPACES: dict[Global, Use] = {
     **ARRAYS,
     **GENERATORS,
 }
-# By name, as classes that RL Zoo and Stable-Baselines3 have. A schedule that is a function of its author's comes as
-# code, and that is what this module is against.
+# Classes of RL Zoo and Stable-Baselines3 only: a schedule that is a function of the author is pickled as code.
 SCHEDULES: dict[Global, Use] = {
     ("rl_zoo3.utils", "SimpleLinearSchedule"): EMPTY,
     ("stable_baselines3.common.utils", "ConstantSchedule"): EMPTY,
@@ -51,7 +50,7 @@ CLASSES: dict[Global, Use] = {
     **{("stable_baselines3.common.torch_layers", name): NAMED for name in EXTRACTORS},
     ("stable_baselines3.common.sb2_compat.rmsprop_tf_like", "RMSpropTFLike"): NAMED,
 }
-# Statistics of the last episodes, at most so many.
+# Statistics of the last episodes, with a maximal length.
 DEQUE = Use(
     call=lambda args: len(args) == 2 and args[0] in ((), []) and (args[1] is None or type(args[1]) is int), filled=True
 )
@@ -67,8 +66,9 @@ STORAGES |= {"Int": 4, "Long": 8, "Short": 2}
 
 def is_tensor(args: tuple[Any, ...]) -> bool:
     """
-    Storage, for which the reader gives its length, offset, shape, strides, and what it needs for gradients. All that
-    the tensor shows is in its storage, and it shows nothing twice: a large one could be a few numbers many times over.
+    Whether these are the arguments of a tensor: size of its storage, offset, shape, strides, ``requires_grad``, hooks.
+
+    All of its entries must lie in the storage, each once: strides of 0 would let a few numbers fill any shape.
     """
     if len(args) != 6:
         return False
@@ -81,7 +81,7 @@ def is_tensor(args: tuple[Any, ...]) -> bool:
 
 
 WEIGHTS: dict[Global, Use] = {
-    # torch writes the versions of modules beside their weights.
+    # torch saves the versions of modules beside their weights.
     ("collections", "OrderedDict"): Use(
         call=lambda args: not args,
         state=lambda state: type(state) is dict and state.keys() == {"_metadata"},

@@ -1,4 +1,4 @@
-"""Zip archives, read within limits: no bombs, no members that land elsewhere, none that has no business there."""
+"""Read zip archives within limits: no zip bombs, no paths outside the folder, no unexpected members."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from typing import BinaryIO
 
 import numpy as np
 
-from gcrl_zoo.zoo.trust.refusal import BROKEN, MAX_BYTES, Untrusted, opened, refuse, shown, told
+from gcrl_zoo.zoo.trust.refusal import BROKEN, MAX_BYTES, Untrusted, described, open_regular, refuse, shown
 
 MAX_MEMBERS = 10_000
-MAX_ENTRY = 512  # bytes that the list of members has for each of them
-MAX_RATIO = 200  # a log of numbers packs to a third; a bomb to a thousandth
-MAX_HEADER = 2**14  # bytes of the description that an array begins with
+MAX_ENTRY = 512  # bytes of an entry in the list of members
+MAX_RATIO = 200  # logs of numbers compress to a third, zip bombs to a thousandth
+MAX_HEADER = 2**14  # bytes of the header of an array
 CHUNK = 2**16
 
 ARRAY_MEMBERS = re.compile(r"[^/]+\.npy")
@@ -32,18 +32,18 @@ def members(
     source: Path | bytes, where: str, names: re.Pattern[str], packed: bool = True, keep: int = MAX_BYTES
 ) -> Iterator[tuple[zipfile.ZipInfo, bytes]]:
     """
-    Reads each member whole, compares it with its checksum, and holds one at a time in memory.
+    Yield each member, read completely and compared with its checksum, one at a time.
 
     :param source: the archive
     :param where: for messages: the file, and the place in it
-    :param names: that its members may have
-    :param packed: whether they may be compressed
+    :param names: allowed names of members
+    :param packed: whether members may be compressed
     :param keep: bytes of each member to return
     :return: entry and content of each member
-    :raises Untrusted: a member is odd, too large, or broken
+    :raises Untrusted: a member is unexpected, too large or damaged
     """
     try:
-        with opened(source) if isinstance(source, Path) else io.BytesIO(source) as file:
+        with open_regular(source) if isinstance(source, Path) else io.BytesIO(source) as file:
             size = file.seek(0, os.SEEK_END)
             _check_directory(file, where)
             with zipfile.ZipFile(file) as archive:
@@ -53,38 +53,38 @@ def members(
     except Untrusted:
         raise
     except Exception as error:
-        refuse(where, f"is no whole zip archive ({told(error)})", BROKEN)
+        refuse(where, f"is not a complete zip archive ({described(error)})", BROKEN)
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, where: str, keep: int) -> bytes:
-    """The first bytes of a member, all of which are read."""
-    kept, size = io.BytesIO(), 0
+    """Read a whole member; return its first bytes."""
+    first, size = io.BytesIO(), 0
     with archive.open(info) as member:
-        # In pieces: asked for all at once, zipfile unpacks first and then cuts to the length announced.
+        # In chunks: at once, zipfile would unpack everything before it truncates to the announced length.
         for piece in iter(partial(member.read, CHUNK), b""):
-            kept.write(piece[: max(0, keep - size)])
+            first.write(piece[: max(0, keep - size)])
             size += len(piece)
     if size != info.file_size:
         refuse(f"{where}/{info.filename}", "is shorter than its archive says", BROKEN)
-    return kept.getvalue()
+    return first.getvalue()
 
 
 def _check_directory(file: BinaryIO, where: str) -> None:
-    """Before ``zipfile`` makes an object of each entry in the list of members."""
+    """Limit the list of members before ``zipfile`` creates an object for each entry."""
     end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
     if end is not None and end[zipfile._ECD_SIZE] > MAX_MEMBERS * MAX_ENTRY:  # type: ignore[attr-defined]
         refuse(where, f"has a list of members of {end[zipfile._ECD_SIZE]} bytes")  # type: ignore[attr-defined]
 
 
 def _check_list(infos: list[zipfile.ZipInfo], size: int, where: str, names: re.Pattern[str], packed: bool) -> None:
-    """What an archive says of its members, before any is unpacked."""
-    # So is what is left of an agent that was cut: the weights are archives.
+    """Check what an archive says about its members, before any is unpacked."""
+    # A truncated agent looks like this, since its weights are archives.
     if infos and min(info.header_offset for info in infos) > 0:
-        refuse(where, "is no zip archive, but has one at its end", BROKEN)
+        refuse(where, "has other data before its zip archive", BROKEN)
     if len(infos) > MAX_MEMBERS:
-        refuse(where, f"has {len(infos)} members, where honest ones stay below {MAX_MEMBERS}")
+        refuse(where, f"has {len(infos)} members, which exceeds the limit of {MAX_MEMBERS}")
     unpacked = sum(info.file_size for info in infos)
-    # Members that are not packed have no more bytes than the archive, unless they lie on top of each other.
+    # Uncompressed members cannot have more bytes than the archive, unless they overlap.
     if unpacked > min(MAX_BYTES, MAX_RATIO * size if packed else size):
         refuse(where, f"has {size} bytes and would unpack to {unpacked}")
     known: set[str] = set()
@@ -95,28 +95,30 @@ def _check_list(infos: list[zipfile.ZipInfo], size: int, where: str, names: re.P
 
 
 def _fault(info: zipfile.ZipInfo, known: set[str], names: re.Pattern[str], packed: bool) -> str | None:
-    """What is wrong with a member, if anything is."""
-    path = PureWindowsPath(info.orig_filename)  # knows drives, and both kinds of slashes
+    """Return what is wrong with a member, None for nothing."""
+    path = PureWindowsPath(info.orig_filename)  # handles drives and both kinds of slashes
     if path.anchor or ".." in path.parts or "\\" in info.orig_filename or "\0" in info.orig_filename:
-        return "would land outside of its folder"
+        return "would be written outside its folder"
     if stat.S_ISLNK(info.external_attr >> 16):
         return "is a link"
     if info.flag_bits & 0x1:
         return "is encrypted"
     if info.compress_type != zipfile.ZIP_STORED and not (packed and info.compress_type == zipfile.ZIP_DEFLATED):
-        return "is compressed in a way that nobody uses here"
-    if info.filename.lower() in known:  # torch tells no case apart
-        return "is there twice"
+        return "uses a compression that is not allowed"
+    if info.filename.lower() in known:  # torch ignores case
+        return "appears twice"
     if not names.fullmatch(info.filename):
-        return "has no place there"
+        return "is not expected there"
     return None
 
 
 def check_archive(path: Path, names: str) -> None:
     """
+    Check the members of a zip by their names and sizes.
+
     :param path: of a zip
-    :param names: that its members may have, as a regular expression
-    :raises Untrusted: it holds others, would unpack to too much, or is broken
+    :param names: regular expression for the names of its members
+    :raises Untrusted: it has other members, would unpack to too much, or is damaged
     """
     for _ in members(path, str(path), re.compile(names), keep=0):
         pass
@@ -124,21 +126,23 @@ def check_archive(path: Path, names: str) -> None:
 
 def check_arrays(source: Path | bytes, where: str) -> None:
     """
+    Check that an ``.npz`` holds arrays of plain numbers.
+
     :param source: of an ``.npz``
     :param where: for messages: the file, and the place in it
-    :raises Untrusted: an array in it holds objects, which numpy would unpickle, or says that it is larger than it is
+    :raises Untrusted: an array holds objects, which numpy would unpickle, or its header gives another size
     """
     for info, start in members(source, where, ARRAY_MEMBERS, keep=MAX_HEADER):
         try:
             size, length = _array_size(start)
         except Exception as error:
-            refuse(f"{where}/{info.filename}", f"is no array of plain numbers ({told(error)})")
+            refuse(f"{where}/{info.filename}", f"is not an array of plain numbers ({described(error)})")
         if length + size != info.file_size:
             refuse(f"{where}/{info.filename}", f"has {info.file_size - length} bytes for an array of {size}", BROKEN)
 
 
 def _array_size(start: bytes) -> tuple[int, int]:
-    """Bytes of an array, as its header has them, and of the header."""
+    """Return the bytes of an array according to its header, and the bytes of the header."""
     file = io.BytesIO(start)
     version = np.lib.format.read_magic(file)
     header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
@@ -150,10 +154,10 @@ def _array_size(start: bytes) -> tuple[int, int]:
 
 def check_metrics(path: Path) -> None:
     """
-    RL Zoo unpacks these last, over all else that it has downloaded.
+    Check the archive of results. RL Zoo unpacks it last, over the other files that it downloaded.
 
     :param path: of a ``train_eval_metrics.zip``
-    :raises Untrusted: it holds more than results of evaluations and logs of episodes
+    :raises Untrusted: it holds anything but results of evaluations and logs of episodes
     """
     for info, content in members(path, str(path), METRICS_MEMBERS, keep=MAX_EVALUATIONS):
         if info.filename.endswith(".npz"):

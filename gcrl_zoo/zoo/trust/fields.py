@@ -1,9 +1,9 @@
 """
-The attributes of an agent, which Stable-Baselines3 saves as JSON, some of them pickled.
+Check the attributes of an agent, which Stable-Baselines3 saves as JSON with some of them pickled.
 
-Its ``load`` sets them one by one. Which ones an honest agent has follows from its constructor: its arguments, of the
-types that it declares, and the state of the run. Everything else is refused, plain values too: ``env`` as a text, for
-example, would make an environment.
+SB3's ``load`` sets these attributes one by one. What they may be follows from the class: the annotated arguments of its
+constructor, the attributes that it annotates itself, and the state of a run, which depends on the SB3 base class.
+Everything else is refused, plain values too: an ``env`` that is a string, for example, would create an environment.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, UNIT_MADE, by_bases
 from gcrl_zoo.zoo.trust.pickled_arrays import NAMED, is_bit_generator_state
 from gcrl_zoo.zoo.trust.pickles import Budget, check_pickle
-from gcrl_zoo.zoo.trust.refusal import BROKEN, Untrusted, refuse, shown, told
+from gcrl_zoo.zoo.trust.refusal import BROKEN, Untrusted, described, refuse, shown
 from gcrl_zoo.zoo.trust.spaces import SPACE
 from gcrl_zoo.zoo.trust.stand_ins import is_a, names_class
 from gcrl_zoo.zoo.trust.values import (
@@ -44,14 +44,14 @@ from gcrl_zoo.zoo.trust.values import (
 
 SERIALIZED = ":serialized:"
 MAX_JSON = 2**26  # bytes; nearly all are bounds of spaces and the last observations
-MAX_VALUES = 2**16  # of the JSON text, counted by what stands between them
+MAX_VALUES = 2**16  # in the JSON text, counted by its separators
 MAX_ENVS = 4096
 STREAM = re.compile(r"[A-Za-z0-9+/=]{1,20000}")  # the state of a generator of torch
 COUNT = whole(0)
 
 
 def _are_streams(value: Any) -> bool:
-    """Of our ``RandomStreams``."""
+    """Whether this is the saved state of ``RandomStreams``."""
     return (
         isinstance(value, dict)
         and value.keys() == {"numpy", "torch"}
@@ -70,7 +70,7 @@ NOISE = tuple(f"stable_baselines3.common.noise.{kind}ActionNoise" for kind in ("
 
 
 def _is_noise(value: Any) -> bool:
-    """Its mean, deviation, last value, and the type of their numbers."""
+    """Whether this is action noise: mean, standard deviation, last value and dtype."""
     state = (value.state if is_a(value, *NOISE) else None) or {}
     return bool(state) and all(
         each is None or ARRAYS.holds(each) or NUMBER.holds(each) or (names_class(each) and each.name == "numpy.float32")
@@ -83,7 +83,7 @@ TRAIN_FREQ = Kind(
     "steps or episodes",
     lambda value: is_a(value, "stable_baselines3.common.type_aliases.TrainFreq") and is_a(value.args[1], *UNIT_MADE),
 )
-#: The state of a run, by the base classes of the algorithm. The constructor does not describe it.
+#: The state of a run, which no constructor describes, by the base classes of the algorithm.
 STATE: dict[type, dict[str, Kind]] = {
     BaseAlgorithm: {
         "observation_space": SPACE,
@@ -127,7 +127,12 @@ STATE: dict[type, dict[str, Kind]] = {
 
 
 def own_state(cls: type[BaseAlgorithm]) -> dict[str, Kind]:
-    """:param cls: an algorithm; what may be saved of the attributes that its classes outside of SB3 annotate"""
+    """
+    The kinds of the attributes that a method annotates in its class body: ``n_inverse_updates: int``.
+
+    :param cls: an algorithm
+    :return: by name, what may be saved; annotations in classes of SB3 and its contrib package are ignored
+    """
     kinds: dict[str, Kind] = {}
     for base in reversed(cls.__mro__):
         if not base.__module__.startswith(("stable_baselines3.", "sb3_contrib.")):
@@ -138,7 +143,7 @@ def own_state(cls: type[BaseAlgorithm]) -> dict[str, Kind]:
     return kinds
 
 
-#: Given to every policy by its algorithm.
+#: Arguments that the algorithm passes to each policy.
 GIVEN = {"observation_space", "action_space", "lr_schedule", "features_extractor", "args", "kwargs"}
 
 
@@ -154,7 +159,7 @@ class Fields:
         classes = {(each.__module__, each.__qualname__): NAMED for each in policies}
         #: What pickled fields may name.
         self.allowed = {**by_bases(AGENT_NAMES, cls), **classes}
-        # As `load` of Stable-Baselines3 makes an agent, before it sets the fields.
+        # Stable-Baselines3's `load` creates an agent in this way before it sets the fields.
         agent = cls(next(iter(policies)), None, device="cpu", _init_setup_model=False)  # type: ignore[call-arg]
         saved = vars(agent).keys() - set(agent._excluded_save_params())
         self.kinds = {name: kind for name, kind in {**own_state(cls), **kinds_of(cls)}.items() if name in saved}
@@ -169,57 +174,59 @@ class Fields:
 
     def check(self, data: bytes, where: str, budget: Budget) -> dict[str, Any]:
         """
+        Check all fields of an agent.
+
         :param data: the JSON text
         :param where: for messages: the file, and the place in it
         :param budget: of the file
         :return: the fields, with stand-ins for what is pickled
-        :raises Untrusted: one is none that an honest agent has
+        :raises Untrusted: a field or its value is not one that agents of this algorithm save
         """
         values = {}
         fields = _parsed(data, where)
-        for name in sorted(fields, key=lambda name: name != "policy_class"):  # which tells best what is wrong
+        for name in sorted(fields, key=lambda name: name != "policy_class"):  # gives the best message
             if name not in self.kinds:
-                refuse(where, f"has the field {shown(name)}, which no honest agent of this algorithm has")
+                refuse(where, f"has the field {shown(name)}, which agents of this algorithm do not save")
             place = f"{where}[{name}]"
             value = values[name] = self._unpickled(name, fields[name], place, budget)
             if not self.kinds[name].holds(value):
-                refuse(place, f"is {shown(value)}, where honest agents have {self.kinds[name].words}")
+                refuse(place, f"is {shown(value)}, but must be {self.kinds[name].words}")
         for name, value in (values.get("policy_kwargs") or {}).items():
             place = f"{where}[policy_kwargs]"
             if name not in self.policy_kinds:
-                refuse(place, f"has {shown(name)}, which no policy of this algorithm takes")
+                refuse(place, f"has the entry {shown(name)}, which no policy of this algorithm takes")
             if not self.policy_kinds[name].holds(value):
                 words = self.policy_kinds[name].words
-                refuse(place, f"has {shown(value)} for {name}, where honest agents have {words}")
+                refuse(place, f"has {shown(value)} for {name}, which must be {words}")
         return values
 
     def _unpickled(self, name: str, value: Any, place: str, budget: Budget) -> Any:
         if not (isinstance(value, dict) and SERIALIZED in value):
             return value
         try:
-            pickled = base64.b64decode(value[SERIALIZED].encode())  # as Stable-Baselines3 reads it
+            pickled = base64.b64decode(value[SERIALIZED].encode())  # as Stable-Baselines3 does
         except Exception as error:
-            refuse(place, f"holds no pickle ({told(error)})", BROKEN)
+            refuse(place, f"does not hold a pickle ({described(error)})", BROKEN)
         try:
             return check_pickle(pickled, self.allowed, place, budget)
         except Untrusted as refusal:
-            if name == "policy_kwargs" and " asks for " in str(refusal):
-                hint = "and the only classes that a downloaded agent may name are those of torch and Stable-Baselines3"
-                raise Untrusted(str(refusal).replace("which no honest one needs", hint)) from None
+            if name == "policy_kwargs" and " imports " in str(refusal):
+                hint = "but policy_kwargs of a downloaded agent may only name classes of torch and Stable-Baselines3"
+                raise Untrusted(str(refusal).replace("which is not allowed", hint)) from None
             raise
 
 
 def _parsed(data: bytes, where: str) -> dict[str, Any]:
-    """JSON, within limits that are checked before it is parsed."""
+    """Parse JSON, within limits that are checked before."""
     if len(data) > MAX_JSON:
-        refuse(where, f"has {len(data)} bytes, where honest ones stay below {MAX_JSON}")
+        refuse(where, f"has {len(data)} bytes, which exceeds the limit of {MAX_JSON}")
     values = sum(map(data.count, (b",", b"[", b"{", b":")))
     if values > MAX_VALUES:
-        refuse(where, f"has {values} values, where honest ones stay below {MAX_VALUES}")
+        refuse(where, f"has {values} values, which exceeds the limit of {MAX_VALUES}")
     try:
         fields = json.loads(data.decode())
     except Exception as error:
-        refuse(where, f"holds no arguments of an agent ({told(error)})", BROKEN)
+        refuse(where, f"does not hold the arguments of an agent ({described(error)})", BROKEN)
     if not isinstance(fields, dict):
-        refuse(where, f"holds {shown(fields)}, where names and values should be", BROKEN)
+        refuse(where, f"holds {shown(fields)}, but must map names to values", BROKEN)
     return fields

@@ -1,4 +1,4 @@
-"""Arrays, numbers and random generators of numpy, as honest pickles make them."""
+"""What pickles may do with arrays, numbers and random generators of numpy."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gcrl_zoo.zoo.trust.stand_ins import Global, Use, is_a, names_class
 
 DTYPE, SCALAR = "numpy.dtype", "numpy._core.multiarray.scalar"
 ARRAY = ("numpy._core.multiarray._reconstruct", "numpy._core.numeric._frombuffer")
-NAMED = Use()  # passed on as a class, never called
+NAMED = Use()  # a class that is passed on and never called
 MAX_DIMENSIONS = 32
 PCG64_STATE = {"bit_generator", "state", "has_uint32", "uinteger"}
 
 
 def are_sizes(values: Any) -> bool:
-    """:param values: anything; True for a tuple of whole numbers from 0 on, which may be a shape or strides"""
+    """Whether these are a shape or strides: a tuple of whole numbers of at least 0."""
     return (
         type(values) is tuple
         and len(values) <= MAX_DIMENSIONS
@@ -27,7 +27,7 @@ def are_sizes(values: Any) -> bool:
 
 
 def is_dtype(args: tuple[Any, ...]) -> bool:
-    """Without objects or fields, for which numpy takes bytes for pointers, and a copy: numpy's own change for all."""
+    """Whether a dtype has neither objects nor fields, whose bytes numpy would use as pointers, and is a copy."""
     return (
         len(args) == 3
         and type(args[0]) is str
@@ -38,7 +38,7 @@ def is_dtype(args: tuple[Any, ...]) -> bool:
 
 
 def is_dtype_state(state: Any) -> bool:
-    """Version 3, a byte order, and nothing else."""
+    """Whether a state of a dtype is version 3 and a byte order, and nothing else."""
     return (
         type(state) is tuple
         and len(state) == 8
@@ -49,7 +49,7 @@ def is_dtype_state(state: Any) -> bool:
 
 
 def has_size(shape: Any, dtype: Any, content: Any) -> bool:
-    """Whether bytes are those of an array."""
+    """Whether an array of this shape and dtype has as many bytes as the content."""
     return (
         are_sizes(shape)
         and is_a(dtype, DTYPE)
@@ -59,7 +59,7 @@ def has_size(shape: Any, dtype: Any, content: Any) -> bool:
 
 
 def is_bit_generator_state(state: Any) -> bool:
-    """Of PCG64, without its seed."""
+    """Whether this is the state of a PCG64, without its seed."""
     if type(state) is not dict or state.keys() != PCG64_STATE or type(state["state"]) is not dict:
         return False
     numbers = [state["has_uint32"], state["uinteger"], *state["state"].values()]
@@ -71,7 +71,7 @@ def is_bit_generator_state(state: Any) -> bool:
 
 
 def is_seed_state(state: Any) -> bool:
-    """Of a SeedSequence: entropy, children, pool and its size, and the way to it from its ancestor."""
+    """Whether this is the state of a SeedSequence: entropy, number of children, pool, size of the pool, spawn key."""
     return (
         type(state) is tuple
         and len(state) == 5
@@ -83,7 +83,7 @@ def is_seed_state(state: Any) -> bool:
     )
 
 
-# numpy trusts what it is given, and an array that is filled anew leaves its views behind on freed memory.
+# numpy does not check these arguments. An array that gets a second state leaves views on freed memory.
 ARRAYS: dict[Global, Use] = {
     ("numpy", "dtype"): Use(call=is_dtype, state=is_dtype_state),
     ("numpy", "ndarray"): NAMED,
@@ -102,7 +102,7 @@ ARRAYS: dict[Global, Use] = {
         call=lambda args: len(args) == 4 and args[3] in ("C", "F") and has_size(args[2], args[1], args[0])
     ),
 }
-# The generator that a space draws its samples from.
+# The random generator of a space.
 GENERATORS: dict[Global, Use] = {
     ("numpy.random._pickle", "__generator_ctor"): Use(
         call=lambda args: len(args) == 1 and is_a(args[0], "numpy.random._pickle.__bit_generator_ctor"),
@@ -130,7 +130,7 @@ GENERATORS: dict[Global, Use] = {
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """:param value: read from a pickle; the shape of an array, None for anything else"""
+    """Return the shape of an array that was read from a pickle, None for any other value."""
     if not is_a(value, *ARRAY):
         return None
     if value.name == ARRAY[1]:
@@ -139,7 +139,7 @@ def shape_of(value: Any) -> tuple[int, ...] | None:
 
 
 def numbers_of(value: Any) -> np.ndarray | None:
-    """:param value: read from a pickle; the numbers of an array or scalar, None for anything else"""
+    """Return the numbers of an array or scalar that was read from a pickle, None for any other value."""
     if is_a(value, SCALAR):
         dtype, content = value.args
     elif is_a(value, ARRAY[0]) and value.state:

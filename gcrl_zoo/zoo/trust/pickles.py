@@ -1,7 +1,7 @@
 """
-Pickles, read without unpickling: what they name must be on a list, and may be used only as honest agents use it.
+Read pickles without unpickling them. They may only import names on an allow-list, and use these only in allowed ways.
 
-No scanner library does this: picklescan looks for what is known to be bad, fickling asks for names only, and neither
+No scanner library does this: picklescan searches for known malicious names, fickling checks names only, and neither
 finds the pickles in the ``data`` of an agent.
 """
 
@@ -13,15 +13,15 @@ import pickletools
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from gcrl_zoo.zoo.trust.refusal import BROKEN, Offence, refuse, shown, told
+from gcrl_zoo.zoo.trust.refusal import BROKEN, Offence, described, refuse, shown
 from gcrl_zoo.zoo.trust.stand_ins import Global, StandIn, Use
 
-# Of all pickles of a file. The largest honest ones describe the weights and optimizer of hundreds of layers.
+# In all pickles of a file. The largest pickles describe the weights and optimizers of hundreds of layers.
 MAX_OPCODES = 2**20
 MAX_TEXT = 2**16  # bytes of a text
 MAX_INTEGER = 32  # bytes of an integer; the state of a random generator has 17
 
-# Enough for what Python's pickler writes since protocol 2 of what agents consist of.
+# What Python's pickler writes for the parts of an agent since protocol 2.
 ALLOWED = {
     *("PROTO", "FRAME", "STOP", "MARK", "NONE", "NEWTRUE", "NEWFALSE"),
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
@@ -37,7 +37,7 @@ LENGTHS |= {pickletools.TAKEN_FROM_ARGUMENT4U: 4, pickletools.TAKEN_FROM_ARGUMEN
 
 class Budget:
     """
-    Limits the work of checking a file, so that time and memory are bounded by its size.
+    Limits the number of opcodes in a file, which bounds the time and memory of checking it.
 
     :param opcodes: of all pickles in the file
     """
@@ -47,21 +47,23 @@ class Budget:
 
     def spend(self) -> None:
         """
-        One opcode.
+        Count one opcode.
 
-        :raises Offence: there were too many
+        :raises Offence: there are too many
         """
         self.left -= 1
         if self.left < 0:
-            raise Offence(f"brings the opcodes of the file to more than {self.most}")
+            raise Offence(f"brings the file to more than {self.most} opcodes")
 
 
 def check_opcodes(data: bytes, budget: Budget) -> None:
     """
+    Check the opcodes of a pickle and the size of their arguments, before any of it is interpreted.
+
     :param data: a pickle
-    :param budget: of the file that it is in
+    :param budget: of the file that holds it
     :raises Offence: it has too many opcodes, or one with an argument that is too large
-    :raises pickle.UnpicklingError: it is cut
+    :raises pickle.UnpicklingError: it is truncated
     """
     at = 0
     while at < len(data):
@@ -76,11 +78,11 @@ def check_opcodes(data: bytes, budget: Budget) -> None:
         if opcode.name == "STOP":
             break
     if at < len(data):
-        raise Offence("goes on after its end")
+        raise Offence("has data after its end")
 
 
 def _argument(data: bytes, at: int, opcode: pickletools.OpcodeInfo) -> tuple[int, int]:
-    """Where the argument of an opcode begins and ends, without its length."""
+    """Return where the argument of an opcode begins and ends, without its length prefix."""
     if opcode.arg is None:
         return at, at
     if opcode.arg.n == pickletools.UP_TO_NEWLINE:
@@ -98,11 +100,11 @@ def _argument(data: bytes, at: int, opcode: pickletools.OpcodeInfo) -> tuple[int
 
 def _check_size(opcode: pickletools.OpcodeInfo, size: int, argument: bytes) -> None:
     if opcode.name.endswith("UNICODE") and size > MAX_TEXT:
-        raise Offence(f"has a text of {size} bytes")
+        raise Offence(f"has a string of {size} bytes (at most {MAX_TEXT})")
     if opcode.name == "LONG1" and size > MAX_INTEGER:
-        raise Offence(f"has an integer of {size} bytes")
+        raise Offence(f"has an integer of {size} bytes (at most {MAX_INTEGER})")
     if opcode.name == "LONG_BINPUT" and (entries := int.from_bytes(argument, "little")) > MAX_OPCODES:
-        raise Offence(f"asks for a memo of {entries} entries")  # C allocates that many at once
+        raise Offence(f"reserves a memo of {entries} entries")  # C allocates that many at once
 
 
 # Opcodes that fill a dict, and where they find the keys.
@@ -110,7 +112,7 @@ KEYS = {pickle.SETITEM: slice(-2, -1), pickle.SETITEMS: slice(None, None, 2)}
 
 
 def refused(name: str) -> Callable[[Any], None]:
-    """:param name: of an opcode that no honest pickle has; what it does here"""
+    """Return what the reader does at an opcode that is not allowed."""
 
     def refuse_opcode(reader: Any) -> None:
         raise Offence(f"uses the opcode {name}")
@@ -118,39 +120,41 @@ def refused(name: str) -> Callable[[Any], None]:
     return refuse_opcode
 
 
-def looked_at(load: Callable[[Any], None], keys: slice) -> Callable[[Any], None]:
+def with_plain_keys(load: Callable[[Any], None], keys: slice) -> Callable[[Any], None]:
     """
-    Tuples in tuples are quickly written, and may take forever to hash.
+    Refuse keys of dicts that are neither strings nor numbers: nested tuples are short to write and slow to hash.
 
     :param load: what an opcode does
     :param keys: where on the stack the keys are
-    :return: the same, but for keys that are neither texts nor numbers
+    :return: the same, with the check
     """
 
-    def look(reader: Any) -> None:
+    def load_checked(reader: Any) -> None:
         if any(not isinstance(key, str | int | float) for key in reader.stack[keys]):
-            raise Offence("has a key that is neither a text nor a number")
+            raise Offence("has a key that is neither a string nor a number")
         load(reader)
 
-    return look
+    return load_checked
 
 
 class Reader(pickle._Unpickler):
     """
-    Python's own reader of pickles, the one that is written in Python, with stand-ins for all that a pickle names. So
-    it knows each opcode and the memo as loading will, and yet the only classes that it can call are stand-ins.
+    The unpickler of Python's standard library, in its Python version, with a stand-in for each name in the pickle.
+
+    It interprets opcodes and the memo exactly as loading does, but it can call stand-ins only.
 
     :param data: the pickle
-    :param allowed: what it may name
-    :param storage: of class and key, how many numbers a storage holds that torch keeps beside the pickle; None for no
-        storages
+    :param allowed: names that it may import
+    :param storage: returns how many numbers a storage of torch holds, given its class and key; None if there are none
     """
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
         code[0]: pickle._Unpickler.dispatch[code[0]] if opcode.name in ALLOWED else refused(opcode.name)
         for code, opcode in OPCODES.items()
     }
-    dispatch |= {opcode[0]: looked_at(pickle._Unpickler.dispatch[opcode[0]], keys) for opcode, keys in KEYS.items()}
+    dispatch |= {
+        opcode[0]: with_plain_keys(pickle._Unpickler.dispatch[opcode[0]], keys) for opcode, keys in KEYS.items()
+    }
 
     def __init__(
         self, data: bytes, allowed: Mapping[Global, Use], storage: Callable[[str, str], int | None] | None
@@ -161,10 +165,10 @@ class Reader(pickle._Unpickler):
         self._classes: dict[Global, type[StandIn]] = {}
 
     def find_class(self, module: str, name: str) -> type[StandIn]:
-        """A stand-in. Names are compared whole: one with dots in it, a way to `os` through anything, is on no list."""
+        """Return a stand-in. A name with dots, which could reach `os` through any module, is on no list."""
         use = self._allowed.get((module, name))
         if use is None:
-            raise Offence(f"asks for {shown(f'{module}.{name}')}")
+            raise Offence(f"imports {shown(f'{module}.{name}')}")
         known = self._classes.get((module, name))
         if known is None:
             known = type(name, (StandIn,), {"name": f"{module}.{name}", "use": use})
@@ -172,17 +176,17 @@ class Reader(pickle._Unpickler):
         return known
 
     def persistent_load(self, pid: Any) -> int:
-        """How many numbers, for those of a tensor; torch looks for them by a key in the same archive."""
+        """Return the size of the storage of a tensor, which torch finds by its key in the same archive."""
         if self._storage is None:
-            raise Offence("asks for an object from outside of it")
+            raise Offence("refers to an object outside of it")
         if not (isinstance(pid, tuple) and len(pid) == 5 and [*map(type, pid[2:])] == [str, str, int]):
-            raise Offence("asks for an object that is no tensor's")
-        kind, storage, key, _, length = pid  # a device before the length
+            raise Offence("refers to an object that is not the storage of a tensor")
+        kind, storage, key, _, length = pid  # the device comes before the length
         if kind != "storage" or not isinstance(storage, type) or not issubclass(storage, StandIn):
-            raise Offence("asks for an object that is no tensor's")
+            raise Offence("refers to an object that is not the storage of a tensor")
         held = self._storage(storage.__name__, key)
         if held != length:
-            raise Offence(f"has a storage of {length} numbers, for which its archive has {held or 0}")
+            raise Offence(f"has a storage of {length} numbers, but its archive holds {held or 0}")
         return length
 
 
@@ -194,18 +198,20 @@ def check_pickle(
     storage: Callable[[str, str], int | None] | None = None,
 ) -> Any:
     """
+    Read a pickle without running any of it.
+
     :param data: the pickle
-    :param allowed: what it may name, and how it may use it
+    :param allowed: names that it may import, and how it may use them
     :param where: for messages: the file, and the place in it
-    :param budget: of the file that it is in; None where it is the file
+    :param budget: of the file that holds it; None if it is the file
     :param storage: see :class:`Reader`
-    :return: what it holds, with stand-ins
-    :raises Untrusted: it does anything else
+    :return: its value, with stand-ins
+    :raises Untrusted: it imports another name, or uses one in another way
     """
     try:
         check_opcodes(data, budget or Budget())
         return Reader(data, allowed, storage).load()
     except Offence as offence:
-        refuse(where, f"{offence}, which no honest one needs")
+        refuse(where, f"{offence}, which is not allowed")
     except Exception as error:
-        refuse(where, f"is no pickle that can be read ({told(error)})", BROKEN)
+        refuse(where, f"is not a readable pickle ({described(error)})", BROKEN)

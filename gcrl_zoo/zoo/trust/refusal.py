@@ -1,4 +1,4 @@
-"""The one error of the checks, how it is worded, and how a file is opened and read within limits."""
+"""The error that all checks raise, and functions that open and read files within limits."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from reprlib import Repr
 from typing import BinaryIO, NoReturn
 
 TRUST = "load it only if you trust its author, with TRUST_REMOTE_CODE=True"
-BROKEN = "it was cut or changed on its way: get it again, from a source that you trust"
+BROKEN = "it was truncated or changed: download it again, from a source that you trust"
 
 MAX_BYTES = 2**31
 KINDS = {
@@ -22,17 +22,19 @@ KINDS = {
 
 
 class Untrusted(ValueError):
-    """A file holds what no honest one needs, or cannot be read as what it should be."""
+    """A file holds something that is not allowed, or cannot be read."""
 
 
 class Offence(Exception):
-    """What a file does that it may not, as the rest of a sentence: raised where the file is not known."""
+    """Raised where the name of the file is not known; the message is the rest of a sentence that begins with it."""
 
 
 def refuse(where: str, what: str, remedy: str = TRUST) -> NoReturn:
     """
+    Raise ``Untrusted`` with a complete sentence.
+
     :param where: the file, and the place in it
-    :param what: the offender, as the rest of a sentence
+    :param what: what is wrong, as the rest of the sentence
     :param remedy: what to do
     :raises Untrusted: always
     """
@@ -40,8 +42,8 @@ def refuse(where: str, what: str, remedy: str = TRUST) -> NoReturn:
 
 
 def shown(offender: object, length: int = 100) -> str:
-    """:param offender: untrusted text; returned as a short ``repr``, which sends no control characters to a terminal"""
-    brief = Repr()  # a nested value that repeats its parts may have a repr of any length
+    """Return a short ``repr`` of an untrusted value, without control characters for terminals."""
+    brief = Repr()  # the repr of nested values that repeat their parts may be of any length
     brief.maxstring = brief.maxother = brief.maxlong = length
     try:
         text = brief.repr(offender)
@@ -50,29 +52,29 @@ def shown(offender: object, length: int = 100) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
 
 
-def told(error: Exception) -> str:
-    """:param error: of a library, for the middle of a sentence"""
+def described(error: Exception) -> str:
+    """Return the type and message of an error of a library, for the middle of a sentence."""
     return f"{type(error).__name__}: {shown(str(error))}"
 
 
-def opened(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BinaryIO:
     """
-    Open a regular file, or a link to one. Opening a FIFO waits for a writer, and reading a device may never end.
+    Open a regular file or a link to one: opening a FIFO would wait for a writer, and reading a device may never end.
 
     :param path: of the file
-    :raises Untrusted: there is something else in its place, or nothing that can be read
+    :raises Untrusted: it is not a regular file, or cannot be opened
     """
     try:
-        # O_NONBLOCK does not wait for the writer of a FIFO. What was opened is examined, not what the path names next.
+        # O_NONBLOCK does not wait for the writer of a FIFO. fstat below examines the file that was opened.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
     except OSError as error:
         mode = _mode(path)
         kind = next((name for test, name in KINDS.items() if test(mode)), None)
-        refuse(str(path), f"is {kind}, and no file" if kind else f"cannot be opened ({told(error)})", BROKEN)
+        refuse(str(path), f"is {kind}, not a file" if kind else f"cannot be opened ({described(error)})", BROKEN)
     mode = os.fstat(descriptor).st_mode
     if not stat.S_ISREG(mode):
         os.close(descriptor)
-        refuse(str(path), f"is {next(name for test, name in KINDS.items() if test(mode))}, and no file", BROKEN)
+        refuse(str(path), f"is {next(name for test, name in KINDS.items() if test(mode))}, not a file", BROKEN)
     return os.fdopen(descriptor, "rb")
 
 
@@ -85,13 +87,15 @@ def _mode(path: Path) -> int:
 
 def read(path: Path, limit: int = MAX_BYTES) -> bytes:
     """
+    Read a whole file.
+
     :param path: of a file
     :param limit: bytes that it may have
     :raises Untrusted: it is larger, or no regular file
     """
-    with opened(path) as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(limit + 1) if size <= limit else b""
     if max(size, len(content)) > limit:
-        refuse(str(path), f"has {max(size, len(content))} bytes, where honest ones stay below {limit}")
+        refuse(str(path), f"has {max(size, len(content))} bytes, which exceeds the limit of {limit}")
     return content

@@ -1,4 +1,4 @@
-"""Spaces of Gymnasium, as honest pickles make them."""
+"""Check spaces of Gymnasium that were read from pickles, and measure them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,22 @@ from gcrl_zoo.zoo.trust.stand_ins import StandIn, is_a
 from gcrl_zoo.zoo.trust.values import FLAG, TEXT, Kind, plain_number
 
 MODULE = "gymnasium.spaces"
-MAX_CHOICES = 2**20  # of a discrete space, which networks see one-hot
+MAX_CHOICES = 2**20  # of a discrete space, which is one-hot encoded
 MAX_ENTRIES = 256  # of a Dict
 MAX_DEPTH = 4
 GENERATOR = "numpy.random._pickle.__generator_ctor"
 COMMON = {"_shape", "dtype", "_np_random"}
 BOX = {"low", "high", "bounded_below", "bounded_above"}
-#: Attributes that some versions of Gymnasium have.
+#: Attributes that only some versions of Gymnasium save.
 OPTIONAL = {"low_repr", "high_repr", "sort_keys", "_np_random_seed"}
 
 
 def size_of(value: Any, depth: int = MAX_DEPTH) -> int | None:
     """
+    Return how many numbers an encoder receives from an observation or action in this space.
+
     :param value: read from a pickle
-    :return: how many numbers a network sees of a value in this space; None where it is no honest space
+    :return: the size; None if this is not a space as Gymnasium saves it
     """
     kind = value.name.removeprefix(MODULE) if isinstance(value, StandIn) and value.state else ""
     if kind not in SPACES or not depth:
@@ -60,7 +62,7 @@ def _size_of_dict(state: Mapping[str, Any], depth: int) -> int | None:
 
 
 def _size_of_box(state: Mapping[str, Any]) -> int | None:
-    """Its bounds are as large as itself, so that nobody announces a space larger than the file."""
+    """Size of a Box. Its bounds must have its shape, so it cannot be larger than the file."""
     fits = all(shape_of(state[name]) == state["_shape"] for name in BOX)
     return math.prod(state["_shape"]) if fits else None
 

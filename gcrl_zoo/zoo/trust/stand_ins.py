@@ -1,4 +1,4 @@
-"""Objects that take the place of others while a pickle is read. They keep what they are given and do nothing."""
+"""Stand-ins for the objects in a pickle: they store their arguments and states and do nothing."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Global = tuple[str, str]
 @dataclass(frozen=True)
 class Use:
     """
-    What a pickle may do with something that it names. By default nothing.
+    What a pickle may do with a name that it imports; by default nothing.
 
-    :param call: of the arguments, whether it may be called with them
-    :param state: of a state, whether that may be given to what the call makes
-    :param filled: whether what the call makes may be filled with values, as a list or a dict is
+    :param call: whether it may be called with these arguments
+    :param state: whether the object that the call returns may get this state
+    :param filled: whether items may be added to this object, as to a list or a dict
     """
 
     call: Callable[[tuple[Any, ...]], bool] = lambda args: False
@@ -28,8 +28,8 @@ class Use:
 
 class StandIn:
     """
-    Its classes, one for each global, stand for what a pickle names; its objects for what the pickle makes of that.
-    The attributes are what was given by a call, by a state, and as values.
+    A subclass stands for each imported name, and its instances for the objects that the pickle creates from it. The
+    attributes store the arguments of the call, the state, and the items that were added.
     """
 
     name = ""
@@ -41,7 +41,7 @@ class StandIn:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> StandIn:
         if kwargs or not cls.use.call(args):
-            raise Offence(f"calls {cls.name} in a way that no honest agent does")
+            raise Offence(f"calls {cls.name} with unexpected arguments")
         made = super().__new__(cls)
         made.args, made.state, made.values, made.entries = args, None, [], {}
         return made
@@ -54,56 +54,56 @@ class StandIn:
 
     def __setstate__(self, state: Any) -> None:
         if self.state is not None or state is None or not self.use.state(state):
-            raise Offence(f"gives {self.name} a state that no honest agent does")
-        self.state = dict(state) if type(state) is dict else state  # as it is now: it may be filled further
+            raise Offence(f"gives {self.name} an unexpected state")
+        self.state = dict(state) if type(state) is dict else state  # a copy: the pickle may go on to fill it
 
     def __setitem__(self, key: Any, value: Any) -> None:
         self._check_filled()
         self.entries[key] = value
 
     def append(self, value: Any) -> None:
-        """As of a list."""
+        """As ``list`` does."""
         self._check_filled()
         self.values.append(value)
 
     def extend(self, values: Any) -> None:
-        """As of a list."""
+        """As ``list`` does."""
         self._check_filled()
         self.values.extend(values)
 
     def _check_filled(self) -> None:
         if not self.use.filled:
-            raise Offence(f"fills {self.name} with values, which no honest agent does")
+            raise Offence(f"adds items to {self.name}")
 
 
 def is_a(value: Any, *names: str) -> bool:
     """
+    Whether a value stands for an object of one of some classes.
+
     :param value: read from a pickle
     :param names: of classes, with their modules
-    :return: whether it stands for an object of one of these classes
     """
     return isinstance(value, StandIn) and value.name in names
 
 
 def names_class(value: Any) -> bool:
-    """:param value: read from a pickle; whether it stands for a class itself"""
+    """Whether a value that was read from a pickle stands for a class itself."""
     return isinstance(value, type) and issubclass(value, StandIn)
 
 
 def parts_of(value: Any, stand_ins: bool = True) -> Iterator[Any]:
     """
-    Each different object once: values that hold others many times over take no longer for it.
+    Yield a value and all values inside it, each object once: an object that occurs many times costs no more.
 
     :param value: read from a pickle, JSON or YAML
-    :param stand_ins: whether to look into stand-ins
-    :return: the value and all that is in it
+    :param stand_ins: whether to include the contents of stand-ins
     """
-    todo, seen = [value], set()
+    todo, visited = [value], set()
     while todo:
         each = todo.pop()
-        if id(each) in seen:
+        if id(each) in visited:
             continue
-        seen.add(id(each))
+        visited.add(id(each))
         yield each
         if isinstance(each, dict):
             todo += [*each, *each.values()]

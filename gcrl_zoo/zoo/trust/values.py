@@ -1,4 +1,4 @@
-"""Kinds of values that honest files hold, as tests with a name; values are of JSON, of YAML or read from a pickle."""
+"""Kinds of allowed values: a test and words for messages. Values come from JSON, YAML or pickles."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from gcrl_zoo.zoo.trust.stand_ins import StandIn, is_a, names_class, parts_of
 MAX_WHOLE = 2**63 - 1
 MAX_TEXT = 1000
 MAX_PARTS = 10_000
-#: Names of values within values; those with two underscores are Python's own.
+#: Keys of mappings; names that begin with two underscores belong to Python.
 KEY = re.compile(r"(?!__)[\w. -]{1,100}")
-# Texts that mean something elsewhere: control characters; `//` and `\\`, by which paths name other machines.
+# Control characters, and `//` and `\\`, by which paths name other machines.
 ODD_TEXT = re.compile(r"[\x00-\x1f\x7f]|^(//|\\\\)|://")
 CLASS_NAMES = {".".join(name) for uses in AGENT_NAMES.values() for name, use in uses.items() if use is NAMED}
 SCHEDULE_NAMES = tuple(map(".".join, SCHEDULES))
@@ -48,7 +48,7 @@ class Kind:
 
 
 def whole(least: int = -MAX_WHOLE, most: int = MAX_WHOLE) -> Kind:
-    """Whole numbers within bounds; those of numpy, too, which are pickled."""
+    """Whole numbers within bounds, of Python or numpy."""
 
     def holds(value: Any) -> bool:
         number = plain_number(value)
@@ -58,13 +58,13 @@ def whole(least: int = -MAX_WHOLE, most: int = MAX_WHOLE) -> Kind:
 
 
 def unpickled(value: Any) -> Any:
-    """:param value: anything; a pickled number of numpy as Python's"""
+    """Convert a pickled number of numpy to one of Python; return any other value as it is."""
     numbers = numbers_of(value) if is_a(value, SCALAR) else None
     return value if numbers is None else numbers.item()
 
 
 def plain_number(value: Any) -> float | None:
-    """:param value: anything; as a finite number, None where it is none"""
+    """Return a value as a finite number, None if it is not one."""
     value = unpickled(value)
     if type(value) is int:
         return value if abs(value) <= MAX_WHOLE else None
@@ -72,7 +72,7 @@ def plain_number(value: Any) -> float | None:
 
 
 def is_text(value: Any) -> bool:
-    """Not too long, and without what has a meaning to terminals, shells or networks."""
+    """Whether this is a short string without control characters and addresses."""
     return type(value) is str and len(value) <= MAX_TEXT and not ODD_TEXT.search(value)
 
 
@@ -80,13 +80,13 @@ NONE = Kind("null", lambda value: value is None)
 FLAG = Kind("true or false", lambda value: type(unpickled(value)) is bool)
 WHOLE = whole()
 NUMBER = Kind("a number", lambda value: plain_number(value) is not None)
-TEXT = Kind("a plain text", is_text)
+TEXT = Kind("a plain string", is_text)
 SCHEDULE = Kind("a schedule of numbers", lambda value: _is_schedule(value))
 CLASS = Kind("a class of torch or Stable-Baselines3", lambda value: names_class(value) and value.name in CLASS_NAMES)
 
 
 def _is_schedule(value: Any, depth: int = 4) -> bool:
-    """A schedule may hold another one."""
+    """Whether this is a schedule; its attributes are numbers or schedules."""
     return (
         depth > 0
         and is_a(value, *SCHEDULE_NAMES)
@@ -137,8 +137,10 @@ MAPPING = Kind("a mapping of plain values", lambda value: isinstance(value, dict
 
 def kind_of(annotation: Any) -> Kind | None:
     """
+    Return the kind of value that an annotation allows.
+
     :param annotation: of an argument
-    :return: what may be saved of it; None where nothing may, as of an environment
+    :return: what may be saved of it; None if it cannot be saved, such as an environment
     """
     origin, args = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
@@ -159,7 +161,7 @@ def kind_of(annotation: Any) -> Kind | None:
 
 
 def _either(annotations: Sequence[Any]) -> Kind | None:
-    """The kinds of all members of a union that can be saved."""
+    """Return the kinds of all members of a union that can be saved."""
     kinds = [kind for each in annotations if (kind := kind_of(each)) is not None]
     return reduce(or_, kinds) if kinds else None
 
@@ -191,6 +193,7 @@ def kinds_of(cls: type) -> dict[str, Kind]:
 
 
 def declared_kind(annotation: Any) -> Kind | None:
+    """As ``kind_of``, within the range that the annotation declares."""
     kind = kind_of(annotation)
     if kind is None:
         return None
@@ -199,5 +202,5 @@ def declared_kind(annotation: Any) -> Kind | None:
 
 
 def _is_made(value: Any) -> bool:
-    """Whether it stands for an object or a class, which only its kind can judge."""
+    """Whether the value contains stand-ins, which ``fits`` cannot check."""
     return any(isinstance(part, StandIn) or names_class(part) for part in parts_of(value, stand_ins=False))

@@ -1,4 +1,4 @@
-"""YAML without Python objects, within limits. RL Zoo reads its settings by a loader that makes any object."""
+"""Read YAML without Python objects, within limits. RL Zoo's own loader creates any object."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import Any, NoReturn
 import yaml
 
 from gcrl_zoo.zoo.trust.allowed import CLASSES
-from gcrl_zoo.zoo.trust.refusal import BROKEN, Offence, Untrusted, read, refuse, shown, told
+from gcrl_zoo.zoo.trust.refusal import BROKEN, Offence, Untrusted, described, read, refuse, shown
 
 MAX_TEXT = 2**16  # bytes
 MAX_NODES = 10_000
 MAX_DEPTH = 32
-MAX_ALIASES = 8  # RL Zoo writes one where two settings are the same object
+MAX_ALIASES = 8  # RL Zoo writes one if two settings are the same object
 YAML_TAG = "tag:yaml.org,2002:"
 
 
 class PlainLoader(yaml.SafeLoader):
-    """Constructs no Python objects except the few that RL Zoo writes itself."""
+    """Constructs no Python objects except those that RL Zoo writes itself."""
 
     aliases = nodes = depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        """Count values, aliases and depth: aliases of aliases can expand to a value that takes forever to walk."""
+        """Count values, aliases and depth: aliases of aliases can expand to values of exponential size."""
         if self.check_event(yaml.AliasEvent):
             self.aliases += 1
             if self.aliases > MAX_ALIASES:
@@ -32,14 +32,14 @@ class PlainLoader(yaml.SafeLoader):
         if self.nodes > MAX_NODES:
             raise Offence(f"has more than {MAX_NODES} values")
         if self.depth > MAX_DEPTH:
-            raise Offence(f"has values in values, more than {MAX_DEPTH} deep")
+            raise Offence(f"has values nested more than {MAX_DEPTH} deep")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
 
     def construct_ordered(self, node: yaml.Node) -> dict[Any, Any]:
-        """``OrderedDict(pairs)``, the root of what RL Zoo writes."""
+        """``OrderedDict(pairs)``, the root of the files that RL Zoo writes."""
         if not isinstance(node, yaml.SequenceNode) or len(node.value) != 1:
             self.construct_unknown(node)
         return dict(self.construct_sequence(node, deep=True)[0])
@@ -53,12 +53,12 @@ class PlainLoader(yaml.SafeLoader):
         return node.tag.removeprefix(f"{YAML_TAG}python/name:")
 
     def construct_unknown(self, node: yaml.Node) -> NoReturn:
-        """Anything else."""
+        """Refuse any other tag."""
         tag = shown(node.tag.replace(YAML_TAG, "!!"))
         raise Offence(f"has the tag {tag} in line {node.start_mark.line + 1}")
 
 
-for _tag in ("binary", "set", "omap", "pairs", "timestamp"):  # bytes can be paths, too
+for _tag in ("binary", "set", "omap", "pairs", "timestamp"):  # bytes can be paths
     PlainLoader.add_constructor(f"{YAML_TAG}{_tag}", PlainLoader.construct_unknown)
 PlainLoader.add_constructor(f"{YAML_TAG}python/object/apply:collections.OrderedDict", PlainLoader.construct_ordered)
 PlainLoader.add_constructor(f"{YAML_TAG}python/tuple", PlainLoader.construct_tuple)
@@ -69,19 +69,21 @@ for _module, _name in CLASSES:
 
 def check_yaml(path: Path) -> dict[Any, Any]:
     """
+    Read a YAML file of settings.
+
     :param path: of an ``args.yml``, ``env_kwargs.yml`` or the like
-    :return: what it says
-    :raises Untrusted: a tag in it makes a Python object, it is too large or deep, or it is no mapping
+    :return: its settings
+    :raises Untrusted: a tag creates a Python object, the file is too large or too deeply nested, or it is not a mapping
     """
     try:
-        # RL Zoo reads by the encoding of the machine, which may see a tag where another one sees a comment.
+        # RL Zoo uses the encoding of the machine. What is a comment in one encoding may be a tag in another.
         settings = yaml.load(read(path, MAX_TEXT).decode("ascii"), Loader=PlainLoader)
     except Offence as offence:
-        refuse(str(path), f"{offence}, which no honest one needs")
+        refuse(str(path), f"{offence}, which is not allowed")
     except Untrusted:
         raise
     except Exception as error:
-        refuse(str(path), f"is no YAML that can be read ({told(error)})", BROKEN)
+        refuse(str(path), f"is not readable YAML ({described(error)})", BROKEN)
     if not isinstance(settings, dict):
-        refuse(str(path), f"holds {shown(settings)}, where names and values should be", BROKEN)
+        refuse(str(path), f"holds {shown(settings)}, but must map names to values", BROKEN)
     return settings
