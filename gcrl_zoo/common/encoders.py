@@ -14,6 +14,7 @@ from torch import nn
 from gcrl_zoo.common.wording import cause_of
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import (
+    DictEncoder,
     ExtractingEncoder,
     ImageEncoder,
     OneHotEncoder,
@@ -103,6 +104,17 @@ def make_extractor(
             "features_extractor_kwargs."
         ) from error
     return encoder
+
+
+def fit_encoders(encoder: DictEncoder, store: TrajectoryStore) -> None:
+    """
+    Scale vectors and small images by the moments of the data.
+
+    :param encoder: of whole observations
+    :param store: trajectories, of which only observations are read
+    """
+    for key, each in encoder.items():
+        fit_encoder(each, store, key)
 
 
 def fit_encoder(encoder: nn.Module, store: TrajectoryStore, key: str) -> None:

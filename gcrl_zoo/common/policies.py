@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gcrl_zoo.common.actions import HeadKind, ToActionSpace, make_action_head
 from gcrl_zoo.common.arguments import Activation, Extractor, Optimizer, Options, Width
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.encoders import fit_encoder, make_encoders
+from gcrl_zoo.common.encoders import fit_encoders, make_encoders
 from gcrl_zoo.common.observations import is_batch, to_batch
 from gcrl_zoo.common.optimizers import optimizer_settings
 from gcrl_zoo.common.portable_policy import PortablePolicy
@@ -247,8 +247,7 @@ class ConditionedPolicy(PortablePolicy):
 
         :param store: trajectories, of which only observations are read
         """
-        for key, encoder in self.encoder.items():
-            fit_encoder(encoder, store, key)
+        fit_encoders(self.encoder, store)
 
     def set_return_scale(self, scale: float) -> None:
         """:param scale: returns are divided by it before a network sees them"""

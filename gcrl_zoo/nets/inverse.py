@@ -82,9 +82,9 @@ class Change(nn.Module):
         return self.place(successors) - self.place(states)
 
 
-class InverseModel(nn.Module):
+class InverseNetwork(nn.Module):
     """
-    Two states and the way between them in, the hidden layer out that an action head reads.
+    Multi-layer perceptron over two states and the change between them, whose output an action head reads.
 
     :param state_dim: width O of the features of a state
     :param change_dim: width F of the way from one to the other, see :class:`Change`; may be 0

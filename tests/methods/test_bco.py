@@ -11,7 +11,7 @@ from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.methods.bco import BCO, search_space
 from gcrl_zoo.nets.encoders import OneHotEncoder, VectorEncoder
-from gcrl_zoo.nets.inverse import Change, InverseModel
+from gcrl_zoo.nets.inverse import Change, InverseNetwork
 from tests.cases.bco import CASE
 from tests.common.test_bad_input import refusal
 from tests.support.by_hand import HEADS, layers, linear, standardised, surprise
@@ -44,11 +44,11 @@ def test_the_loss_is_that_of_a_hand(action, head):
 
     def infer(batch):
         here, there = seen(batch.observations), seen(batch.goals)
-        x = np.concatenate([here, there, np.arcsinh((there - here) / policy.change.scale.numpy())], axis=1)
-        return linear(policy.inverse_head.linear, layers(policy.inverse.body, x))
+        x = np.concatenate([here, there, np.arcsinh((there - here) / policy.inverse.change.scale.numpy())], axis=1)
+        return linear(policy.inverse.head.linear, layers(policy.inverse.network.body, x))
 
     labelled, unlabelled = batches["labelled"], batches["unlabelled"]
-    expected = surprise(head, policy.inverse_head, infer(labelled), labelled.actions, env.action_space).mean()
+    expected = surprise(head, policy.inverse.head, infer(labelled), labelled.actions, env.action_space).mean()
     chosen = linear(policy.head.linear, layers(policy.body, seen(unlabelled.observations)))
     imitated = policy.head.imitate(*(th.as_tensor(each).float() for each in (chosen, infer(unlabelled)))).mean().item()
 
@@ -63,8 +63,8 @@ def test_the_loss_is_that_of_a_hand(action, head):
 @pytest.mark.parametrize("observation", ["box", "image", "dict"])
 def test_the_inverse_model_learns_from_play_alone(observation):
     policy = gradients_of("inverse", observation)
-    assert touched(policy.inverse) and touched(policy.inverse_head)
-    assert touched(policy.inverse_encoder) == (observation != "box")
+    assert touched(policy.inverse) and touched(policy.inverse.head)
+    assert touched(policy.inverse.encoder) == (observation != "box")
     assert not touched(policy.body) and not touched(policy.head) and not touched(policy.encoder)
 
 
@@ -73,12 +73,12 @@ def test_cloning_leaves_the_teacher_alone(observation):
     policy = gradients_of("clone", observation)
     assert touched(policy.body) and touched(policy.head)
     assert touched(policy.encoder) == (observation != "box")
-    assert not touched(policy.inverse) and not touched(policy.inverse_head) and not touched(policy.inverse_encoder)
+    assert not touched(policy.inverse) and not touched(policy.inverse.head) and not touched(policy.inverse.encoder)
 
 
 def test_both_play_with_the_spread_that_the_inverse_model_learned():
     policy = gradients_of("inverse", action="box", policy_kwargs={"action_head": "gaussian"})
-    assert policy.head.log_std is policy.inverse_head.log_std and policy.head.log_std.grad.abs().sum() > 0
+    assert policy.head.log_std is policy.inverse.head.log_std and policy.head.log_std.grad.abs().sum() > 0
 
 
 def test_other_labels_change_the_policy_and_nothing_else():
@@ -86,9 +86,11 @@ def test_other_labels_change_the_policy_and_nothing_else():
 
     def learned(**labels):
         model = CASE.make(dataset=make_store(), max_grad_norm=None)
-        infer = model.policy.infer
+        infer = model.policy.inverse.forward
         if labels:
-            model.policy.infer = lambda *pair: infer(*pair) if th.is_grad_enabled() else labels["instead"].expand(16, 5)
+            model.policy.inverse.forward = lambda *pair: (
+                infer(*pair) if th.is_grad_enabled() else labels["instead"].expand(16, 5)
+            )
         return weights_of(model.learn(20))
 
     changed = differing(learned(), learned(instead=th.arange(5.0)))
@@ -168,7 +170,7 @@ def test_ways_are_scaled_by_what_is_watched(observation):
     data = {"dataset": make_store(observation), "stream": make_store(observation, seed=1, actions=False)}
     model = CASE.make(make_env(observation), **data).learn(1)
     unlabelled = batches_of(model, 3000)["unlabelled"]
-    change = model.policy.change(unlabelled.observations, unlabelled.goals)
+    change = model.policy.inverse.change(unlabelled.observations, unlabelled.goals)
     np.testing.assert_allclose(change.sinh().std(0), np.ones(change.shape[1]), rtol=0.25)
     assert change.shape[1] >= 2
 
@@ -181,8 +183,8 @@ def test_the_actions_of_others_are_found_and_cloned(observation):
     model = CASE.make(make_env(observation, "box"), dataset=play, stream=stream, **settings).learn(400)
     batch, policy = batches_of(model)["unlabelled"], model.policy
     with th.no_grad():
-        told = policy.inverse_head.act(policy.infer(batch.observations, batch.goals))
-        done = policy.act(Inputs(state=batch.observations))
+        told = policy.inverse.head.act(policy.inverse(batch.observations, batch.goals))
+        done = policy.head.act(policy.respond(Inputs(state=batch.observations)))
     assert all((each - th.as_tensor(action)).abs().mean() < 0.3 for each in (told, done))
 
 
@@ -263,15 +265,15 @@ def test_where_nothing_is_a_vector_there_is_no_change(kept):
 
 
 def test_an_inverse_model_reads_all_three():
-    model, rng = InverseModel(4, 2, [8, 6]), th.Generator().manual_seed(0)
+    model, rng = InverseNetwork(4, 2, [8, 6]), th.Generator().manual_seed(0)
     inputs = [th.randn(5, width, generator=rng, requires_grad=True) for width in (4, 4, 2)]
     hidden = model(*inputs)
     assert hidden.shape == (5, model.features_dim) == (5, 6) and hidden.min() >= 0
     hidden.sum().backward()
     assert all(each.grad.abs().sum() > 0 for each in inputs)
-    assert InverseModel(4, 0, [8])(*inputs[:2], th.zeros(5, 0)).shape == (5, 8)
-    assert any(isinstance(layer, th.nn.LayerNorm) for layer in InverseModel(4, 2, [8], layer_norm=True).body)
-    refusal(ValueError, lambda: InverseModel(4, 2, []), "[256, 256]")
+    assert InverseNetwork(4, 0, [8])(*inputs[:2], th.zeros(5, 0)).shape == (5, 8)
+    assert any(isinstance(layer, th.nn.LayerNorm) for layer in InverseNetwork(4, 2, [8], layer_norm=True).body)
+    refusal(ValueError, lambda: InverseNetwork(4, 2, []), "[256, 256]")
 
 
 def test_the_policy_acts_as_behaviour_cloning_does():

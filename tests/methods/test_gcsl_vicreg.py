@@ -67,30 +67,34 @@ def test_inverse_trains_the_goal_given_branch_only(monkeypatch):
     for branch in ("goal_free", "goal_only"):
         monkeypatch.setattr(Branches, branch, property(lambda self: pytest.fail("inverse must not look here")))
     policy = with_gradients_of("inverse").policy
-    assert touched(policy.slots["state"]) and touched(policy.slots["goal"].embed) and touched(policy.head)
-    assert policy.slots["goal"].null.grad is None, "a missing goal is the goal-free branch"
-    assert not touched(policy.slots["returns"].embed), "a given return is the goal-free branch"
+    assert (
+        touched(policy.network.slots["state"]) and touched(policy.network.slots["goal"].embed) and touched(policy.head)
+    )
+    assert policy.network.slots["goal"].null.grad is None, "a missing goal is the goal-free branch"
+    assert not touched(policy.network.slots["returns"].embed), "a given return is the goal-free branch"
     assert not touched(policy.expander)
 
 
 def test_align_moves_the_goal_free_branch_and_not_its_teacher():
     policy = with_gradients_of("align").policy
-    assert policy.slots["goal"].null.grad.abs().sum() > 0 and touched(policy.slots["returns"].embed)
-    assert not touched(policy.slots["goal"].embed), "a given goal is the teacher"
-    assert policy.slots["returns"].null.grad is None, "the teacher sees no return"
+    assert policy.network.slots["goal"].null.grad.abs().sum() > 0 and touched(policy.network.slots["returns"].embed)
+    assert not touched(policy.network.slots["goal"].embed), "a given goal is the teacher"
+    assert policy.network.slots["returns"].null.grad is None, "the teacher sees no return"
 
 
 def test_forward_trains_its_own_model_and_nothing_else():
     policy = with_gradients_of("forward").policy
     assert touched(policy.forward_model)
-    assert not touched(policy.body) and not touched(policy.head)
+    assert not touched(policy.network.body) and not touched(policy.head)
 
 
 @pytest.mark.parametrize("action", ["discrete", "box"])
 def test_consistency_moves_the_acting_branch_and_not_the_forward_model(action):
     policy = with_gradients_of("consistency", env=make_env(action=action), action=action).policy
-    assert touched(policy.head) and touched(policy.slots["returns"].embed) == (policy.slots["returns"].width > 1)
-    assert policy.slots["goal"].null.grad.abs().sum() > 0, "a missing goal is the goal-free branch"
+    assert touched(policy.head) and touched(policy.network.slots["returns"].embed) == (
+        policy.network.slots["returns"].width > 1
+    )
+    assert policy.network.slots["goal"].null.grad.abs().sum() > 0, "a missing goal is the goal-free branch"
     assert not touched(policy.forward_model)
 
 
@@ -153,8 +157,8 @@ def test_without_vectors_there_is_no_forward_model():
 
 def test_vicreg_moves_both_of_its_sides():
     policy = with_gradients_of("vicreg").policy
-    assert touched(policy.slots["state"].embed) and policy.slots["state"].null.grad.abs().sum() > 0
-    assert touched(policy.slots["goal"].embed) and policy.slots["goal"].null.grad.abs().sum() > 0
+    assert touched(policy.network.slots["state"].embed) and policy.network.slots["state"].null.grad.abs().sum() > 0
+    assert touched(policy.network.slots["goal"].embed) and policy.network.slots["goal"].null.grad.abs().sum() > 0
     assert touched(policy.expander) and not touched(policy.head)
 
 
@@ -167,7 +171,7 @@ def test_the_goal_free_branch_never_meets_an_action():
     for each in (batches, changed):
         model.policy.zero_grad(set_to_none=True)
         model.compute_loss(each)[0].backward()
-        slots = (model.policy.slots["goal"].null, *model.policy.slots["returns"].embed.parameters())
+        slots = (model.policy.network.slots["goal"].null, *model.policy.network.slots["returns"].embed.parameters())
         gradients.append([p.grad.clone() for p in slots])
         gradients[-1].append(model.policy.head.linear.weight.grad.clone())
     (*same_a, head_a), (*same_b, head_b) = gradients
@@ -183,7 +187,7 @@ def test_alignment_hands_the_teachers_actions_on():
     with th.no_grad():
         teacher = model.policy.head(Branches(model.policy, batch).goal_given).softmax(-1)
     optimizer = th.optim.Adam(
-        [model.policy.slots["goal"].null, *model.policy.slots["returns"].embed.parameters()], lr=0.03
+        [model.policy.network.slots["goal"].null, *model.policy.network.slots["returns"].embed.parameters()], lr=0.03
     )
     losses = []
     for _ in range(150):
@@ -315,7 +319,7 @@ def test_where_goals_are_asked_for_alignment_teaches_far_ones_without_rewards():
     assert branches.acting is branches.goal_given and branches.one_step is not branches.goal_given
     model.policy.zero_grad(set_to_none=True)
     model.compute_loss({"unlabelled": batch})[0].backward()
-    assert touched(model.policy.slots["goal"]) and touched(model.policy.body)
+    assert touched(model.policy.network.slots["goal"]) and touched(model.policy.network.body)
     with pytest.raises(ValueError, match="no rewards"):
         CASE.make(env, top_fraction=0.5, **data)
 

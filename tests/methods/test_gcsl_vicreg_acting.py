@@ -6,7 +6,7 @@ import torch as th
 import yaml
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from gcrl_zoo.methods.gcsl_vicreg.policies import InputSlot
+from gcrl_zoo.methods.gcsl_vicreg.network import InputSlot
 from gcrl_zoo.registry import discover
 from gcrl_zoo.wrappers.return_to_go import ReturnToGo
 from gcrl_zoo.zoo.hyperparams import base_blocks, compose
@@ -48,7 +48,7 @@ def test_the_wrapper_counts_down_where_return_to_go_is_the_token(return_token):
     model = CASE.make(env, policy_kwargs={"return_token": return_token}).learn(60)
     model.policy.set_target_return(5.0)
     seen = []
-    model.policy.slots["returns"].embed.register_forward_pre_hook(lambda _, args: seen.append(args[0].item()))
+    model.policy.network.slots["returns"].embed.register_forward_pre_hook(lambda _, args: seen.append(args[0].item()))
     observation, _ = env.reset(seed=0)
     model.predict(observation)
     observation, reward, *_ = env.step(2)

@@ -90,9 +90,9 @@ def test_the_inverse_model_of_bco_shares_statistics_and_no_weights():
 
     policy = BCO("MlpPolicy", PointEnv(), learning_starts=10, train_freq=5, batch_size=4, policy_kwargs=MINE)
     policy = policy.learn(40).policy
-    own, other = policy.encoder.encoders[0], policy.inverse_encoder.encoders[0]
+    own, other = policy.encoder.encoders[0], policy.inverse.encoder.encoders[0]
     assert own.scaler is other.scaler and own.extractor is not other.extractor
-    assert policy.change.features_dim == 2 and policy.change.place.encoders[0] is own.scaler
+    assert policy.inverse.change.features_dim == 2 and policy.inverse.change.place.encoders[0] is own.scaler
 
 
 ENTRIES = {key: space for key, space in OBSERVATION_SPACES.items() if not isinstance(space, spaces.Dict)}

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.roles import Inputs
-from gcrl_zoo.common.statistics import fit_change
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.methods.bc.bc import BC
@@ -35,7 +34,7 @@ class BCO(BC):
 
     def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
         super().fit_statistics(unlabelled)
-        fit_change(self.policy.change, unlabelled, max_horizon=1, device=self.device)
+        self.policy.inverse.fit_change(unlabelled)
 
     def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:
         best = unlabelled if self.top_fraction == 1 else unlabelled.best(self.top_fraction)
@@ -43,15 +42,13 @@ class BCO(BC):
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         policy, labelled, unlabelled = self.policy, batches["labelled"], batches["unlabelled"]
-        told = policy.infer(labelled.observations, labelled.goals)
-        inverse = policy.inverse_head.nll(told, labelled.actions).mean()
-        with th.no_grad():  # the teacher does not move towards its pupil
-            labels = policy.infer(unlabelled.observations, unlabelled.goals)
-        chosen = policy.head(policy.represent(Inputs(state=unlabelled.observations)))
-        clone = policy.head.imitate(chosen, labels).mean()
+        inverse = policy.inverse.loss(labelled.observations, labelled.goals, labelled.actions)
+        with th.no_grad():  # cloning does not train the inverse model
+            labels = policy.inverse(unlabelled.observations, unlabelled.goals)
+        clone = policy.head.imitate(policy.respond(Inputs(state=unlabelled.observations)), labels).mean()
         return inverse + clone, {"inverse": inverse, "clone": clone}
 
 
 def transitions(store: TrajectoryStore) -> GoalPairs:
-    """Steps of a store, each with all that was seen one step later as its goal."""
+    """Steps of a store, each with the next observation as its goal."""
     return GoalPairs(store, max_horizon=1)

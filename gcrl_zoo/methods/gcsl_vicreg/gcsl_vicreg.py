@@ -21,8 +21,8 @@ from gcrl_zoo.common.arguments import (
     arguments_of,
 )
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.inverse_dynamics import MANY
 from gcrl_zoo.common.needs import Needs
-from gcrl_zoo.common.statistics import MANY, fit_change
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
@@ -133,7 +133,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
             raise ValueError("terms: every weight is 0, so there is nothing to learn; leave `terms` out.")
         if weights["predict"] and self.policy.predictor is None:
             raise ValueError("terms: 'predict' needs a predictor; give `policy_kwargs: {predictor_dim: 256}`.")
-        if weights["tokens"] and not isinstance(self.policy.bottleneck, TokenBottleneck):
+        if weights["tokens"] and not isinstance(self.policy.network.bottleneck, TokenBottleneck):
             raise ValueError("terms: 'tokens' needs tokens; give `policy_kwargs: {n_tokens: 16}`.")
         if (weights["consistency"] or weights["forward"]) and self.policy.forward_model is None:
             raise ValueError(
@@ -168,8 +168,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
         super().fit_statistics(unlabelled)
-        if self.policy.change is not None:
-            fit_change(self.policy.change, unlabelled, self.max_horizon, self.device)
+        self.policy.inverse.fit_change(unlabelled, self.max_horizon)
 
     def choose_target(self, unlabelled: TrajectoryStore) -> float:
         """
@@ -244,6 +243,6 @@ class GCSLVICReg(TrajectoryAlgorithm):
             "spread_mean": deviations.mean(),
             "effective_rank": effective_rank(seen),
         }
-        if isinstance(self.policy.bottleneck, TokenBottleneck):
+        if isinstance(self.policy.network.bottleneck, TokenBottleneck):
             metrics["token_perplexity"] = token_perplexity(unlabelled.token_logits[0])
         return metrics

@@ -1,57 +1,22 @@
-"""The gcsl net of EXP6: state, return and goal in, representation out, any of them possibly missing."""
+"""The policy of gcsl_vicreg, whose inputs may be missing, and which is an inverse model where a goal is given."""
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-import torch as th
 from annotated_types import Ge, Le
 from gymnasium import spaces
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import Tensor
 
 from gcrl_zoo.common.arguments import HiddenWidths, Width
+from gcrl_zoo.common.inverse_dynamics import InverseDynamics
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.step_policy import StepPolicy
 from gcrl_zoo.losses.vicreg import Expander
+from gcrl_zoo.methods.gcsl_vicreg.network import ConditionedNetwork
 from gcrl_zoo.nets.forward import ForwardModel
 from gcrl_zoo.nets.inverse import Change
 from gcrl_zoo.nets.mlp import mlp
-from gcrl_zoo.nets.tokens import TokenBottleneck
-
-
-class InputSlot(nn.Module):
-    """
-    The place of one input, which may be missing.
-
-    :param features_dim: width F of the input
-    :param embedding_dim: width of its own embedding; None to pass the input on as it is
-    :param activation: of that embedding
-    :param missing: ``"null"`` puts a learned vector where nothing is, ``"noise"`` a fresh draw of N(0, I)
-    """
-
-    def __init__(
-        self, features_dim: int, embedding_dim: int | None, missing: str, activation: type[nn.Module] = nn.ReLU
-    ) -> None:
-        super().__init__()
-        self.features_dim = features_dim
-        self.width = features_dim if embedding_dim is None else embedding_dim
-        self.embed: nn.Module = nn.Identity()
-        if embedding_dim is not None:
-            self.embed = nn.Sequential(nn.Linear(features_dim, embedding_dim), activation())
-        self.null = nn.Parameter(th.zeros(self.width)) if missing == "null" else None
-
-    def forward(self, features: Tensor | None, like: Tensor) -> Tensor:
-        """
-        :param features: (B, F), or None
-        :param like: any tensor (B, ...) on the device
-        :return: (B, width); (1, width) where what is missing is the same in all rows
-        """
-        if features is not None:
-            return self.embed(features)
-        if self.null is not None:
-            return self.null.unsqueeze(0)
-        return self.embed(th.randn(like.shape[0], self.features_dim, device=like.device))
 
 
 class GCSLVICRegPolicy(StepPolicy):
@@ -101,55 +66,57 @@ class GCSLVICRegPolicy(StepPolicy):
         super().__init__(observation_space, action_space, representation_dim, **kwargs)
         self.return_token = return_token
         self.goal_with_return, self.goal_only_with_return = goal_with_return, goal_only_with_return
-        self.change = Change(dict(self.goal_encoder.items())) if change else None
+        difference = Change(dict(self.goal_encoder.items())) if change else None
         widths = {"state": self.encoder.features_dim, "returns": 1, "goal": self.goal_encoder.features_dim}
-        if self.change is not None and self.change.features_dim:
-            widths["change"] = self.change.features_dim
-        slots = {name: InputSlot(width, embedding_dim, missing, self.activation_fn) for name, width in widths.items()}
-        self.slots = nn.ModuleDict(slots)
-        width = sum(slot.width for slot in slots.values())
-        self.body = mlp([width, *net_arch, representation_dim], self.activation_fn)
-        self.bottleneck: TokenBottleneck | nn.Identity = nn.Identity()
-        if n_tokens is not None:
-            self.bottleneck = TokenBottleneck(representation_dim, n_tokens, temperature)
+        if difference is not None and difference.features_dim:
+            widths["change"] = difference.features_dim
+        network = ConditionedNetwork(
+            widths, net_arch, representation_dim, embedding_dim, missing, self.activation_fn, n_tokens, temperature
+        )
+        # Given a goal, f is the inverse model.
+        self.inverse = InverseDynamics(self.encoder, self.goal_encoder, difference, network, self.head)
         self.expander = Expander(representation_dim, expander_dim)
         self.forward_model: ForwardModel | None = None
-        if forward_arch is not None and "change" in slots:
+        if forward_arch is not None and "change" in widths:
             dims = self.encoder.features_dim, self.head.encoding_dim, widths["change"]
             self.forward_model = ForwardModel(*dims, forward_arch, self.activation_fn)
         self.predictor = None
         if predictor_dim is not None:
             self.predictor = mlp([expander_dim, predictor_dim, expander_dim], self.activation_fn)
 
+    @property
+    def change(self) -> Change | None:
+        """The difference between state and goal that f sees."""
+        return self.inverse.change
+
+    @property
+    def network(self) -> ConditionedNetwork:
+        """f, on the features of its inputs."""
+        network = self.inverse.network
+        assert isinstance(network, ConditionedNetwork)
+        return network
+
     def represent(self, inputs: Inputs) -> Tensor:
-        return self.bottleneck(self.describe(inputs))
+        return self.network.bottleneck(self.describe(inputs))
 
     def describe(self, inputs: Inputs) -> Tensor:
         """
-        :param inputs: of which a state or a goal must be there
-        :return: (B, D), the representation before its bottleneck
+        Compute the representation before its bottleneck.
+
+        :param inputs: of which a state or a goal must be given
+        :return: (B, D)
         """
         state = None if inputs.state is None else self.encoder(inputs.state)
         goal = None if inputs.goal is None else self.goal_encoder(inputs.goal)
-        returns = inputs.return_to_go if self.return_token == "return_to_go" else inputs.episode_return
-        if returns is not None:
-            returns = returns / self.return_scale
-        like = state if state is not None else goal
-        assert like is not None, "a representation needs a state or a goal"
-        features = {"state": state, "returns": returns, "goal": goal, "change": self._way(inputs)}
-        parts = [slot(features[name], like) for name, slot in self.slots.items()]
-        # A linear layer on all parts side by side, but what is the same in all rows is computed once.
-        first, rest = self.body[0], self.body[1:]
-        assert isinstance(first, nn.Linear)
-        weights = first.weight.split([part.shape[1] for part in parts], dim=1)
-        products = [F.linear(part, weight) for part, weight in zip(parts, weights, strict=True)]
-        return rest(sum(products, start=first.bias))
+        change = None
+        if self.change is not None and inputs.state is not None and inputs.goal is not None:
+            change = self.change(inputs.state, inputs.goal)
+        return self.network.describe(state, goal, change, self.scaled_return(inputs))
 
-    def _way(self, inputs: Inputs) -> Tensor | None:
-        """(B, F), from the state to the goal"""
-        if self.change is None or inputs.state is None or inputs.goal is None:
-            return None
-        return self.change(inputs.state, inputs.goal)
+    def scaled_return(self, inputs: Inputs) -> Tensor | None:
+        """(B, 1) the return that f is conditioned on, None where it is missing"""
+        returns = inputs.return_to_go if self.return_token == "return_to_go" else inputs.episode_return
+        return None if returns is None else returns / self.return_scale
 
     def command(self, inputs: Inputs) -> Inputs:
         """

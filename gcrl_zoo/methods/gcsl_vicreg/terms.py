@@ -46,9 +46,13 @@ class Branches:
                 return_to_go=batch.returns_to_go.unsqueeze(1),  # (B, 1)
             )
 
+    @property
+    def return_with_goal(self) -> Tensor | None:
+        """(B, 1), scaled, where f sees the return beside a goal"""
+        return self.policy.scaled_return(self.achieved) if self.policy.goal_with_return else None
+
     def _towards(self, goals: dict[str, Tensor]) -> Tensor:
-        given = self.achieved if self.policy.goal_with_return else Inputs()
-        return self.policy.represent(given._replace(state=self.batch.observations, goal=goals))
+        return self.policy.inverse.represent(self.batch.observations, goals, self.return_with_goal)
 
     @cached_property
     def goal_given(self) -> Tensor:
@@ -73,12 +77,12 @@ class Branches:
     @cached_property
     def goal_free(self) -> Tensor:
         """(B, D)"""
-        return self.policy.bottleneck(self._goal_free)
+        return self.policy.network.bottleneck(self._goal_free)
 
     @cached_property
     def goal_only(self) -> Tensor:
         """(B, D)"""
-        return self.policy.bottleneck(self.described[1])
+        return self.policy.network.bottleneck(self.described[1])
 
     @property
     def acting(self) -> Tensor:
@@ -112,9 +116,9 @@ class Branches:
     @cached_property
     def token_logits(self) -> tuple[Tensor, Tensor]:
         """Two of (B, K): what the goal-free and the goal-only branch attend to."""
-        assert isinstance(self.policy.bottleneck, TokenBottleneck)
+        assert isinstance(self.policy.network.bottleneck, TokenBottleneck)
         free, only = self.described
-        return self.policy.bottleneck.logits(free), self.policy.bottleneck.logits(only)
+        return self.policy.network.bottleneck.logits(free), self.policy.network.bottleneck.logits(only)
 
 
 Metrics = dict[str, Tensor]
@@ -157,7 +161,8 @@ def align(unlabelled: Branches) -> tuple[Tensor, Metrics]:
 
 def inverse(labelled: Branches) -> tuple[Tensor, Metrics]:
     """Bootstrapping: which action led from the state to the goal. Own play knows, in hindsight."""
-    return labelled.policy.head.nll(labelled.policy.head(labelled.goal_given), labelled.batch.actions).mean(), {}
+    batch, model = labelled.batch, labelled.policy.inverse
+    return model.loss(batch.observations, batch.goals, batch.actions, labelled.return_with_goal), {}
 
 
 def forward(labelled: Branches) -> tuple[Tensor, Metrics]:
