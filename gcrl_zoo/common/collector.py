@@ -17,7 +17,7 @@ from gcrl_zoo.common.environments import normalizers
 from gcrl_zoo.common.explorers import Explorer
 from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
 from gcrl_zoo.common.policies import ConditionedPolicy, Memory
-from gcrl_zoo.common.roles import RETURN_TO_GO, Observation
+from gcrl_zoo.common.roles import PLAIN, RETURN_TO_GO, Observation
 from gcrl_zoo.common.window_policy import WindowPolicy
 from gcrl_zoo.data.episode import Episode, EpisodeBuilder
 
@@ -83,8 +83,10 @@ class Collector:
     def state_dict(self) -> dict[str, Any]:
         """Return the unfinished episodes and the policy's memory: numbers and arrays, nested in dicts and lists."""
         memory = [each.cpu().numpy() if isinstance(each, th.Tensor) else each for each in tree_leaves(self.memory)]
+        entries = self.obs if isinstance(self.obs, dict) else {PLAIN: self.obs}
         state = {
-            "observation": self.obs,
+            "observation": entries,
+            "strides": {key: list(values.strides) for key, values in entries.items()},
             "episode_starts": self.episode_starts,
             "counted": [self._at_start, self._before_cut],
             "memory": None if self.memory is None else memory,
@@ -99,7 +101,9 @@ class Collector:
         :param state: as returned by ``state_dict``
         """
         state = deepcopy(dict(state))
-        self.obs, self.episode_starts = state["observation"], state["episode_starts"]
+        entries = {key: in_layout(values, state["strides"][key]) for key, values in state["observation"].items()}
+        self.obs = entries[PLAIN] if self.roles.plain else entries
+        self.episode_starts = state["episode_starts"]
         self._at_start, self._before_cut = state["counted"]
         self.memory, saved = None, state["memory"]
         if saved is not None:
@@ -162,3 +166,16 @@ class Collector:
         if actions is not wanted and isinstance(self.policy, WindowPolicy):
             self.memory = self.policy.remember(self.memory, sent)
         return sent
+
+
+def in_layout(values: np.ndarray, strides: list[int]) -> np.ndarray:
+    """
+    Copy an array to another memory layout. SB3 shows images as transposed views, and torch's convolutions round
+    differently for them than for contiguous arrays.
+
+    :param values: array
+    :param strides: of the copy, in bytes
+    """
+    copy: np.ndarray = np.ndarray(values.shape, values.dtype, np.empty(values.nbytes, np.uint8), strides=strides)
+    copy[...] = values
+    return copy
