@@ -12,14 +12,13 @@ from stable_baselines3.common.type_aliases import GymEnv, MaybeCallback
 from stable_baselines3.common.vec_env import VecEnv
 
 from gcrl_zoo.common.actions import refuse_unbounded
-from gcrl_zoo.common.arguments import accepted_arguments, check_arguments
+from gcrl_zoo.common.arguments import accepted_arguments, as_timesteps, check_arguments, plain_train_freq
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout, frame_stacks
 from gcrl_zoo.common.data_source import DataSource
 from gcrl_zoo.common.environments import check_environment, fit_environment
 from gcrl_zoo.common.memory_checks import check_batch, check_networks
 from gcrl_zoo.common.needs import Needs
-from gcrl_zoo.common.play_length import as_timesteps, plain_train_freq
 from gcrl_zoo.common.policies import ConditionedPolicy
 from gcrl_zoo.common.policy_arguments import check_policy_arguments
 from gcrl_zoo.common.roles import Roles

@@ -9,23 +9,25 @@ checked.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from numbers import Real
 from types import FunctionType
-from typing import Annotated, Any, NamedTuple, Never, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, Never, get_type_hints
 
 import gymnasium as gym
 import torch as th
-from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MaxLen, MinLen, Unit
 from stable_baselines3.common.policies import BasePolicy
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
-from stable_baselines3.common.type_aliases import Schedule
+from stable_baselines3.common.type_aliases import Schedule, TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import VecEnv
 from torch import nn
 
 from gcrl_zoo.common.annotations import Allowed, Example, Nested, WholeFloats
-from gcrl_zoo.common.values import check
-from gcrl_zoo.common.wording import suggestion
+from gcrl_zoo.common.values import check, is_sequence
+from gcrl_zoo.common.wording import shown, suggestion
 from gcrl_zoo.data.checks import is_number
 from gcrl_zoo.nets.activations import is_activation
 
@@ -105,6 +107,53 @@ Device = Annotated[
 def arguments_of(cls: type) -> Nested:
     """:param cls: metadata of a mapping whose entries are arguments of this class"""
     return Nested(lambda name, value: check_arguments(cls, value, f"{name} has no entry", f"{name}: "))
+
+
+Frequency = Annotated[Literal["step", "episode"] | TrainFrequencyUnit, Allowed("'step' or 'episode'")]
+#: Steps of each environment, or a pair of a number and a unit.
+TrainFrequency = (
+    Annotated[PositiveInt, Unit("steps")]
+    | Annotated[tuple[PositiveInt, Frequency], Allowed("a number of episodes, such as (1, 'episode')")]
+)
+
+
+def as_timesteps(total: Any) -> int:
+    """
+    Convert a total number of timesteps to a whole number.
+
+    :param total: number of timesteps as Stable-Baselines3 accepts it: 10_000, 1e4 or ``math.inf``
+    :return: rounded up; infinity stays (typed as SB3 types it)
+    :raises ValueError: it is negative or not a number
+    """
+    if isinstance(total, Real) and total == math.inf:
+        return math.inf  # type: ignore[return-value]
+    if not is_number(total) or total < 0:
+        raise ValueError(f"total_timesteps is {shown(total)}; give a number of timesteps from 0 on.")
+    return math.ceil(total)
+
+
+def plain_train_freq(value: Any) -> Any:
+    """
+    Replace SB3's classes in ``train_freq``, which a zip would keep as pickles.
+
+    :param value: checked before
+    :return: a number, or a pair of a number and text
+    """
+    if not is_sequence(value):
+        return value
+    return tuple(each.value if isinstance(each, TrainFrequencyUnit) else each for each in value)
+
+
+def as_train_freq(value: Any) -> TrainFreq:
+    """
+    Convert ``train_freq`` to SB3's class.
+
+    :param value: steps of each environment, or a pair of a number and a unit, such as ``(1, "episode")``
+    :raises ValueError: the value is neither
+    """
+    check("train_freq", value, TrainFrequency)
+    number, unit = value if is_sequence(value) else (value, "step")
+    return TrainFreq(int(number), TrainFrequencyUnit(unit))
 
 
 # ------------------------------------------------------------------------------------------- those of a constructor

@@ -13,9 +13,8 @@ from stable_baselines3.common.vec_env import VecEnv
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.environments import normalizers
+from gcrl_zoo.common.environments import check_observation, check_rewards, final_facts, normalizers
 from gcrl_zoo.common.explorers import Explorer
-from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
 from gcrl_zoo.common.policies import ConditionedPolicy, Memory
 from gcrl_zoo.common.roles import PLAIN, RETURN_TO_GO, Observation
 from gcrl_zoo.common.window_policy import WindowPolicy

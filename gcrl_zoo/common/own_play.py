@@ -9,9 +9,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import should_collect_more_steps
 
 from gcrl_zoo.common import interrupts
+from gcrl_zoo.common.arguments import as_train_freq
 from gcrl_zoo.common.collector import Collector, Step
 from gcrl_zoo.common.explorers import Explorer, RandomPlay
-from gcrl_zoo.common.play_length import as_train_freq
 from gcrl_zoo.common.run_state import RunState
 
 if TYPE_CHECKING:

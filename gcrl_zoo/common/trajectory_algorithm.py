@@ -22,6 +22,7 @@ from gcrl_zoo.common.arguments import (
     Options,
     Policy,
     Positive,
+    TrainFrequency,
     check_arguments,
     refuse_unknown,
 )
@@ -32,7 +33,6 @@ from gcrl_zoo.common.logs import write_logs
 from gcrl_zoo.common.memory_checks import check_batch
 from gcrl_zoo.common.method_hooks import MethodHooks
 from gcrl_zoo.common.own_play import OwnPlay
-from gcrl_zoo.common.play_length import TrainFrequency
 from gcrl_zoo.common.policy_arguments import choose_policy
 from gcrl_zoo.common.values import check, plain
 from gcrl_zoo.data.open import is_source

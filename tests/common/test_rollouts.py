@@ -13,7 +13,7 @@ from stable_baselines3.common.callbacks import BaseCallback, CallbackList, Check
 from stable_baselines3.common.type_aliases import TrainFreq, TrainFrequencyUnit
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from gcrl_zoo.common.play_length import as_timesteps, as_train_freq
+from gcrl_zoo.common.arguments import as_timesteps, as_train_freq
 from gcrl_zoo.zoo.trust import check_agent
 from tests.support.case import data_of
 from tests.support.envs import PointEnv

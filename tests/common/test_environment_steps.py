@@ -6,7 +6,7 @@ import pytest
 from stable_baselines3.common.callbacks import CheckpointCallback, EvalCallback
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnvWrapper, VecNormalize
 
-from gcrl_zoo.common.play_checks import check_observation, check_rewards, final_facts
+from gcrl_zoo.common.environments import check_observation, check_rewards, final_facts
 from tests.support.case import data_of, differing, weights_of
 from tests.support.envs import PointEnv
 from tests.support.matrix import every_trajectory_case, sources_of
