@@ -12,10 +12,10 @@ CHECKED := gcrl_zoo wrappers hyperparams tests benchmarks
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-gpu pytest lint type docs readme dist format clean
+.PHONY: help install train test test-all test-gpu pytest lint type docs readme dist format clean
 
 help:
-	@echo "make train | test | test-gpu | format | lint | type | pytest | docs | readme | dist | install | clean"
+	@echo "make train | test | test-all | test-gpu | format | lint | type | pytest | docs | readme | dist | install | clean"
 
 install: $(INSTALLED)
 
@@ -30,6 +30,10 @@ train: $(INSTALLED)
 	python benchmarks/studies/learning_curve.py "$$(ls -td logs/$(ALGO)/$(ENV)_* | head -1)" --output logs/learning_curve.png
 
 test: lint type pytest
+
+# All combinations of parameters instead of all pairs of their values, and the tests that are marked thorough.
+test-all: PYTEST_ARGS += --all
+test-all: test
 
 # One thread per process: the nets of the tests are small, and threads of two workers would fight over the cores.
 pytest: export OMP_NUM_THREADS = 1

@@ -10,10 +10,26 @@ from typing import Any
 import pytest
 
 from gcrl_zoo import registry
+from tests.support.pairwise import pairs_only
 from tests.support.scripts import script
 from tests.support.throw_away import ROOT, YAML
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run all combinations of parameters, and tests marked thorough")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without ``--all``, drop tests marked thorough, and of three or more parameters keep all pairs of values."""
+    if config.getoption("--all"):
+        return
+    kept = pairs_only([item for item in items if item.get_closest_marker("thorough") is None])
+    chosen = set(kept)
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = kept
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -72,6 +72,7 @@ CASE = TrajectoryCase(
             score=chain_return,
             margin=8.0,
             seeds=(0, 1),
+            quick=1,
         ),
         Contest(
             name="a few good episodes",
@@ -82,6 +83,7 @@ CASE = TrajectoryCase(
             score=chain_return,
             margin=8.0,
             seeds=(0, 1),
+            quick=1,
         ),
         Contest(
             name="own play",
@@ -92,6 +94,7 @@ CASE = TrajectoryCase(
             score=chain_return,
             margin=8.0,
             seeds=(0, 1),
+            quick=1,
         ),
     ),
 )

@@ -26,10 +26,11 @@ CASE = TrajectoryCase(
             env=lambda: dt.make_env(1),
             timesteps=800,
             settings={**dt.QUICK, "dataset": mixed(40, good=8)},
-            ablations=dt.LITTLE,
+            targets=dt.LITTLE,
             score=dt.score,
             margin=8.0,
             seeds=(0, 1),
+            quick=1,
         ),
     ),
 )

@@ -87,6 +87,7 @@ CASE = TrajectoryCase(
             },
             score=chain_return,
             margin=8.0,
+            quick=2,
         ),
         Contest(
             name="own play",

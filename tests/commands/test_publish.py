@@ -6,7 +6,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import imageio_ffmpeg
@@ -29,12 +28,13 @@ from gcrl_zoo.zoo.hyperparams import compose
 from tests.support.case import trajectory_cases
 from tests.support.envs import assert_same_actions
 from tests.support.hub_server import signed_in
-from tests.support.scripts import script
+from tests.support.scripts import fork_server, script
 from tests.support.throw_away import ROOT
 
 ENV = "CartPole-v1"
 METHODS = [case.name for case in trajectory_cases()]
-PLAY = ["-n", "600", "--num-threads", "1", "--eval-freq", "-1", "-params", "learning_starts:200", "train_freq:25"]
+PARAMS = ["learning_starts:200", "train_freq:25", "gradient_steps:2"]
+PLAY = ["-n", "600", "--num-threads", "1", "--eval-freq", "-1", "-params", *PARAMS]
 PUBLISH = ["--organization", "zoo", "--num-threads", "1", "--n-episodes", "5"]
 FENCE = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -115,7 +115,7 @@ def test_the_card_says_what_it_is(algo, house):
     ((training,), _) = find_trainings(house / "logs", algo)
     assert block == plain({**training.hyperparams, "n_timesteps": 600})
     _, tuned = compose(discover()[algo], None, ENV)
-    given = {"learning_starts": 200, "train_freq": 25, "n_timesteps": 600}  # PLAY
+    given = {"learning_starts": 200, "train_freq": 25, "gradient_steps": 2, "n_timesteps": 600}  # PLAY
     assert plain({**tuned, **given}).items() <= block.items()
 
 
@@ -397,10 +397,10 @@ def test_the_page_works_from_top_to_bottom(hub, tmp_path):
     """Only the trainings are shortened."""
     page = (ROOT / "docs" / "hub.md").read_text()
     commands = "".join(FENCE.findall(page)).replace("ORGANISATION", "zoo")
-    short = f"--num-threads 1 --eval-freq -1 -n 600 -params {' '.join(PLAY[-2:])}"
+    short = f"--num-threads 1 --eval-freq -1 -n 600 -params {' '.join(PARAMS)}"
     commands, n = re.subn(r"(rl_zoo3\.train .*)$", rf"\1 {short}", commands, flags=re.MULTILINE)
     assert n == 3 and "gcrl_zoo.publish" in commands and "record_video" in commands
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    path = f"{fork_server().folder.name}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
     done = subprocess.run(["bash", "-exc", commands], cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

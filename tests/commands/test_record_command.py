@@ -137,6 +137,7 @@ def test_sigterm_leaves_nothing(datasets: Path) -> None:
 @pytest.mark.slow
 def test_the_commands_of_the_page_run_from_training_to_training(run: Run, datasets: Path) -> None:
     text = PAGE.read_text().replace("\\\n", " ")
+    text = text.replace("-n 4000", "-n 512").replace("-n 2000 -params", "-n 200 -params")  # shorter trainings
     commands = [shlex.split(line) for block in FENCE.findall(text) for line in block.strip().splitlines()]
     assert len(commands) == 6
     for python, m, module, *arguments in commands:

@@ -169,7 +169,9 @@ NO_MEMORY = {
 }
 
 
-@pytest.mark.parametrize("who", NO_MEMORY)
+@pytest.mark.parametrize(
+    "who", ["bc", "the last step and this one", pytest.param("this step", marks=pytest.mark.thorough)]
+)
 def test_a_sign_is_remembered(who):
     """At best 1; who opens doors by habit gets a quarter."""
     algorithm, policy_kwargs = NO_MEMORY[who]
@@ -182,7 +184,7 @@ def test_a_sign_is_remembered_from_layer_to_layer():
     assert doors(DT, updates=1000, context_length=6, attention="banded") >= 0.75
 
 
-@pytest.mark.parametrize("who", ["bc", "this step"])
+@pytest.mark.parametrize("who", [pytest.param("bc", marks=pytest.mark.thorough), "this step"])
 def test_a_picture_is_remembered(who):
     """At best 3; who points at the middle gets 1.5."""
     algorithm, policy_kwargs = NO_MEMORY[who]

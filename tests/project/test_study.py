@@ -267,13 +267,18 @@ def test_the_probability_to_be_better_counts_pairs():
 # ------------------------------------------------------------------------------------------------------------ the page
 
 
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_page, "RESAMPLES", 500)
+
+
 def write_page() -> str:
     of = study.read_study(Path("study.yml"))
     study_page.write_page(of, study.read_table(of))
     return of.page.read_text()
 
 
-def test_the_page_tells_what_the_table_has(trainer):
+def test_the_page_tells_what_the_table_has(trainer, few_resamples):
     go()
     page = write_page()
     first, second = (part.split("\n\n## ")[0] for part in page.split("\n\n## ")[2:4])
@@ -295,7 +300,7 @@ def test_the_page_tells_what_the_table_has(trainer):
     assert write_page() == page
 
 
-def test_the_page_names_the_seeds_that_are_missing(trainer):
+def test_the_page_names_the_seeds_that_are_missing(trainer, few_resamples):
     with pytest.raises(ValueError, match="run the study first"):
         write_page()
     go(only="plain")

@@ -34,18 +34,23 @@ class Contest:
     :param timesteps: to learn for
     :param settings: constructor arguments
     :param ablations: name -> changed arguments; ``algorithm`` stands for another class
+    :param targets: name -> target return of the same agent, which must score worse with it
     :param score: of a learned agent
-    :param margin: by which the mean score over ``seeds`` must be better than with each ablation
+    :param margin: by which the mean score over ``seeds`` must be better than with each ablation or target
+    :param seeds: of the agents
+    :param quick: number of seeds that are used without ``--all``
     """
 
     name: str
     env: Callable[[], VecEnv]
     timesteps: int
     settings: Mapping[str, Any]
-    ablations: Mapping[str, Mapping[str, Any]]
     score: Callable[[BaseAlgorithm], float]
     margin: float
+    ablations: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    targets: Mapping[str, float] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0, 1, 2)
+    quick: int = 3
 
 
 @dataclass(frozen=True, kw_only=True)

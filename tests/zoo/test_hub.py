@@ -34,7 +34,7 @@ def pushed(hub, tmp_path_factory):
         if algo not in done:
             folder = done[algo] = tmp_path_factory.mktemp(algo)
             words = ["--algo", algo, "--env", ENV, "-f", "logs", "--num-threads", "1"]
-            starts = {key: ["learning_starts:200", "train_freq:25"] for key in TRAJECTORY}
+            starts = {key: ["learning_starts:200", "train_freq:25", "gradient_steps:2"] for key in TRAJECTORY}
             starts["dqn"] = ["learning_starts:100"]
             play = ["-params", *starts[algo]] if algo in starts else []
             trained = script(
