@@ -138,7 +138,7 @@ def test_any_action_that_leads_to_the_next_state_is_consistent():
             learning_rate=3e-3,
             batch_size=64,
             policy_kwargs={"net_arch": [32], "representation_dim": 16, "forward_arch": [32]},
-        ).learn(1500)
+        ).learn(500)
         batch = learner._learner.samplers["unlabelled"].sample(rng, 200)
         policy, batch = learner.policy, to_tensors(batch, learner.device)
         with th.no_grad():

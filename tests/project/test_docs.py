@@ -49,6 +49,7 @@ def anchors(page: Path) -> set[str]:
 def test_python_runs_by_itself(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
+    block = block.replace("gradient_steps=10,", "gradient_steps=1,")  # the networks of dt are large for a CPU
     exec(compile(block, "docs", "exec"), {"__name__": "__main__"})
 
 
