@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -188,31 +189,37 @@ FIXES = (
 )
 
 
-def run(fix: Fix, tree: Path) -> str | None:
+def failures(tree: Path, *arguments: str) -> list[str]:
+    """Run pytest in the copy of the project, and return the ids of the first tests that fail."""
+    command = [sys.executable, "-m", "pytest", "-q", "--maxfail=3", "-p", "no:cacheprovider", *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
+    result = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+    if result.returncode not in (0, 1):
+        raise SystemExit(f"{shlex.join(command)} ended with {result.returncode}:\n{result.stdout}{result.stderr}")
+    return re.findall(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", result.stdout, re.MULTILINE)
+
+
+def noticed_by(fix: Fix, tree: Path) -> str | None:
     """
     :param fix: to revert
     :param tree: the copy of the project
-    :return: the first test that fails; None if none does
+    :return: a test that fails without the fix, and passes with it; None if there is none
     """
     path = tree / fix.path
     text = path.read_text()
     if text.count(fix.now) != 1:
         raise SystemExit(f"{fix.commit}: {fix.path} has {text.count(fix.now)} times: {fix.now}")
     path.write_text(text.replace(fix.now, fix.before))
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "no:xdist", *fix.tests]
-    environment = {**os.environ, "PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
     try:
-        result = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True)
+        without = failures(tree, *fix.tests)
     finally:
         path.write_text(text)
-    if result.returncode not in (0, 1):
-        raise SystemExit(f"{fix.commit}: pytest ended with {result.returncode}:\n{result.stdout}{result.stderr}")
-    failed = re.search(r"^(?:FAILED|ERROR) (.*?)(?: - .*)?$", result.stdout, re.MULTILINE)
-    return failed[1] if failed else None
+    still = failures(tree, *without) if without else []
+    return next((test for test in without if test not in still), None)
 
 
 def main(words: list[str]) -> None:
-    missed = 0
+    unnoticed = 0
     with tempfile.TemporaryDirectory() as folder:
         for name in COPIED:
             if (ROOT / name).is_dir():
@@ -222,10 +229,10 @@ def main(words: list[str]) -> None:
                 shutil.copy(ROOT / name, Path(folder, name))
         for fix in FIXES:
             if not words or any(word in f"{fix.commit} {fix.subject}" for word in words):
-                failed = run(fix, Path(folder))
-                missed += failed is None
+                failed = noticed_by(fix, Path(folder))
+                unnoticed += failed is None
                 print(f"| {fix.commit} | {fix.subject} | {failed or 'NO TEST FAILS'} |", flush=True)
-    sys.exit(missed)
+    sys.exit(unnoticed)
 
 
 if __name__ == "__main__":
