@@ -394,11 +394,12 @@ def test_no_picture_no_video(alone, capsys, monkeypatch):
 
 
 def test_the_page_works_from_top_to_bottom(hub, tmp_path):
-    """Only the trainings are shortened."""
+    """Only the trainings, the evaluation and the video are shortened."""
     page = (ROOT / "docs" / "hub.md").read_text()
     commands = "".join(FENCE.findall(page)).replace("ORGANISATION", "zoo")
     short = f"--num-threads 1 --eval-freq -1 -n 600 -params {' '.join(PARAMS)}"
     commands, n = re.subn(r"(rl_zoo3\.train .*)$", rf"\1 {short}", commands, flags=re.MULTILINE)
+    commands = commands.replace("gcrl_zoo.publish", "gcrl_zoo.publish --n-episodes 5 -n 30")
     assert n == 3 and "gcrl_zoo.publish" in commands and "record_video" in commands
     path = f"{fork_server().folder.name}{os.pathsep}{os.environ['PATH']}"
     env = {**os.environ, "PATH": path, "OMP_NUM_THREADS": "1", "SDL_VIDEODRIVER": "dummy"}
