@@ -21,14 +21,24 @@ class Index:
             {"last": ((), SLOT), "length": ((), INT), "return": ((), FLOAT), "terminated": ((), np.dtype(np.bool_))}
         )
 
-    def append(self, first: int, lengths: Array, returns: Array, terminated: Array) -> None:
-        """Add episodes that lie end to end.
+    def append(self, first: int, length: int, episode_return: float, terminated: bool) -> None:
+        """Add an episode.
 
-        :param first: slot of the first one
-        :param lengths: (M,) number of steps
-        :param returns: (M,) sums of rewards
-        :param terminated: (M,) whether they ended in a terminal state
+        :param first: its first slot
+        :param length: number of steps
+        :param episode_return: sum of rewards
+        :param terminated: whether it ended in a terminal state
         """
+        last = first + length
+        row = self.steps.grow(length)
+        self.steps.arrays["slot"][row : row + length] = np.arange(first, last)
+        row = self.episodes.grow(1)
+        facts = {"last": last, "length": length, "return": episode_return, "terminated": terminated}
+        for key, fact in facts.items():
+            self.episodes.arrays[key][row] = fact
+
+    def extend(self, first: int, lengths: Array, returns: Array, terminated: Array) -> None:
+        """Add episodes (M,) that lie end to end, see :meth:`append`."""
         last = first - 1 + np.cumsum(lengths + 1)
         row = self.episodes.grow(len(lengths))
         facts = {"last": last, "length": lengths, "return": returns, "terminated": terminated}

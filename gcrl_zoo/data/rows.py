@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -66,6 +66,11 @@ class Shown:
     changes: Mapping[str, Change] = field(default_factory=dict)
     stacks: Mapping[str, Stack] = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
+
+    @cached_property
+    def altered(self) -> frozenset[str]:
+        """Columns that are not shown as they are stored."""
+        return frozenset({*self.changes, *self.stacks, *self.hidden})
 
     def changed(self, changes: Mapping[str, Change]) -> Shown:
         """The same with further changes, which come after those that are there."""
@@ -131,9 +136,13 @@ class Rows:
     ) -> None:
         self._table, self._slots, self._shown, self._check = table, slots, shown, check
         self._records = table.arrays.records(slots) if records is None else records
+        packed = table.arrays.packed
+        self._plain = packed - shown.altered if shown.altered else packed
 
     def __getitem__(self, column: str) -> Array:
         """One column: ``slots.shape`` + the shape of one entry. Packed ones are strided views."""
+        if column in self._plain and self._records is not None:  # the fast way, of most columns
+            return self._records[column]
         self._check(column)
         stack = self._shown.stacks.get(column)
         return self._entries(column, self._slots, self._records) if stack is None else self._stacks(column, stack)

@@ -103,7 +103,7 @@ class TrajectoryStore(ReadableStore):
         ends = PADDING + np.cumsum(lengths + 1)
         returns = store.take("episode_return", ends) if store.has_rewards else np.zeros(len(ends), FLOAT)
         if len(lengths):
-            store._index.append(PADDING + 1, lengths, returns, terminated)
+            store._index.extend(PADDING + 1, lengths, returns, terminated)
         return store
 
     def append(self, episode: Episode) -> None:
@@ -125,7 +125,7 @@ class TrajectoryStore(ReadableStore):
         columns = self._table.check_and_layout(episode)
         self._make_room(length + 1)
         first = self._table.write(columns, length + 1)
-        self._index.append(first, *map(np.atleast_1d, (length, episode.episode_return, episode.terminated)))
+        self._index.append(first, length, episode.episode_return, episode.terminated)
 
     def make_stacks(self, stacks: Mapping[str, Stack]) -> None:
         """Store only the newest frame of stacks in episodes to come. Only a store without episodes can.

@@ -27,12 +27,14 @@ class ArrayColumns(GrowingArrays, Column[Mapping[str, Array]]):
 
     def __init__(self, limit: int | None, name: str) -> None:
         super().__init__({"first": ((), SLOT), "last": ((), SLOT)}, offset=PADDING + 1, limit=limit, name=name)
+        self.packed: frozenset[str] = frozenset()  # names of the packed columns
 
     def add_columns(self, layout: Layout) -> None:
         """Add columns, which is possible only while there are no slots."""
         small = [key for key, (shape, dtype) in layout.items() if np.dtype((dtype, shape)).itemsize <= PACKED_BYTES]
         # Aligned, because tensors cannot be made of fields whose distance is no multiple of their size.
         record = np.dtype([(key, layout[key][1], layout[key][0]) for key in small], align=True)
+        self.packed = frozenset(small)
         large = {key: form for key, form in layout.items() if key not in small}
         self.add_arrays({**large, PACKED: ((), record)} if small else large)
 
@@ -53,7 +55,7 @@ class ArrayColumns(GrowingArrays, Column[Mapping[str, Array]]):
 
     def take(self, slots: Array) -> Mapping[str, Array]:
         records = self.records(slots)
-        names = {*self.arrays, *((records.dtype.names or ()) if records is not None else ())} - {PACKED}
+        names = {*self.arrays, *self.packed} - {PACKED}
         return {name: self.read(name, slots, records) for name in names}
 
     def write(self, first: int, values: Mapping[str, Array]) -> None:
