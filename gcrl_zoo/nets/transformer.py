@@ -1,275 +1,237 @@
 """
-A causal transformer over tokens, as GPT-2 is built: normalise, attend, add; normalise, feed forward, add.
+A causal transformer (GPT-2's pre-norm layout) over tokens that already contain their positions.
 
-The caller adds positions to the tokens, which carry their place in time with them. So keys and values of a token never
-change, and acting can keep them.
+This is the reference: plain layers, one head or many. :mod:`gcrl_zoo.nets.fast` has faster parts with the same
+parameters.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import torch as th
 from torch import Tensor, nn
-from torch.nn import functional as F
-
-from gcrl_zoo.nets.fast.dropout import ByteDropout
-from gcrl_zoo.nets.fast.feed_forward import feed_forward
-from gcrl_zoo.nets.fast.weights import CachedWeights, WeightCache
 
 ALL = slice(None)
 
 
-@dataclass
-class Cache:
+class CausalSelfAttention(nn.Module):
     """
-    What each layer remembers of the tokens that may still be attended to, in a ring: the newest overwrite the oldest.
-
-    :param memory: of each layer, (B, W, M) for W places
-    :param written: how many tokens were written so far
-    """
-
-    memory: list[Tensor]
-    written: int = 0
-
-
-class OneHead(CachedWeights):
-    """
-    Softmax attention of one head, which compares and sums up the tokens themselves.
-
-    That is what attention with keys and values computes: a query times a key is a token times ``query.T @ key`` times a
-    token, and a weighted mean of values the value of a weighted mean. Half of the products are saved, and in the last
-    layer all that concern tokens whose output is not wanted. The biases of key and value are left out; softmax cancels
-    the one, and that of the output makes up for the other.
+    Softmax attention. The mask says which tokens are attended to.
 
     :param width: D of a token
-    :param dropout: on weights
+    :param n_heads: number H of heads, which share the width
+    :param dropout: module applied to the attention weights
     """
 
-    def __init__(self, width: int, dropout: float) -> None:
-        super().__init__()
-        self.memory_width = width
-        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width, bias=False)
-        self.value, self.merge = nn.Linear(width, width, bias=False), nn.Linear(width, width)
-        self.dropout = ByteDropout(dropout)
-        self.cache_weights()
-
-    def cache_weights(self) -> None:
-        weights = self.query.weight, self.query.bias, self.key.weight, self.value.weight, self.merge.weight
-        self.products = WeightCache(self.multiply, weights)
-
-    def remember(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, M)"""
-        return x
-
-    def forward(self, asking: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """
-        :param asking: (B, Q, D)
-        :param memory: (B, T, M) of the tokens that are asked
-        :param mask: (Q, T) or (B, Q, T), -inf where a query must not look, else 0
-        :return: (B, Q, D)
-        """
-        compare, offset, merge, bias = self.products()
-        queries = F.linear(asking, compare, offset)
-        weights = th.baddbmm(mask, queries, memory.transpose(1, 2)).softmax(2)
-        if self.training:
-            weights = self.dropout(weights)
-        return F.linear(weights @ memory, merge, bias)
-
-    def multiply(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(D, D) and (D,) from an asking token to a query, (D, D) and (D,) from what was seen to the output"""
-        query, merge, key = self.query, self.merge, self.key.weight / math.sqrt(self.memory_width)
-        return key.T @ query.weight, query.bias @ key, merge.weight @ self.value.weight, merge.bias
-
-
-class ManyHeads(nn.Module):
-    """
-    Softmax attention of several heads.
-
-    :param width: D of a token
-    :param n_heads: that share the width
-    :param dropout: on weights
-    """
-
-    def __init__(self, width: int, n_heads: int, dropout: float) -> None:
+    def __init__(self, width: int, n_heads: int, dropout: nn.Module) -> None:
         super().__init__()
         if width % n_heads:
-            raise ValueError(f"{n_heads} heads cannot share a width of {width}; give a divisor of it.")
-        self.n_heads, self.memory_width = n_heads, 2 * width
-        self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+            raise ValueError(f"n_heads is {n_heads}, which does not divide the width {width}; give a divisor.")
+        self.n_heads = n_heads
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width, bias=n_heads > 1)  # without bias, one head folds to two products
         self.merge = nn.Linear(width, width)
-        self.dropout = ByteDropout(dropout)
+        self.dropout = dropout
 
-    def remember(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, T, M), keys and values"""
+    def memory(self, x: Tensor) -> Tensor:
+        """
+        Compute what later tokens need of these tokens: keys and values.
+
+        :param x: (B, T, D)
+        :return: (B, T, M)
+        """
         return self.key_value(x)
 
-    def heads(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, H, T, C)"""
+    def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+        """
+        :param x: (B, Q, D), tokens whose output is computed
+        :param memory: (B, T, M) of the tokens that they attend to
+        :param mask: (Q, T) or (B, Q, T), 0 where a token (row) attends to another one, -inf elsewhere
+        :return: (B, Q, D)
+        """
+        keys, values = memory.chunk(2, dim=2)
+        q, k, v = self._split(self.query(x)), self._split(keys), self._split(values)  # (B, H, ., D / H)
+        weights = (q @ k.transpose(2, 3) / math.sqrt(k.shape[3]) + mask.unsqueeze(-3)).softmax(3)  # (B, H, Q, T)
+        y = self.dropout(weights) @ v
+        return self.merge(y.transpose(1, 2).flatten(2))
+
+    def _split(self, x: Tensor) -> Tensor:
+        """(B, T, D) -> (B, H, T, D / H)"""
         return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
 
-    def forward(self, asking: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        """As in :class:`OneHead`."""
-        queries, (keys, values) = self.heads(self.query(asking)), map(self.heads, memory.chunk(2, dim=2))
-        scores = queries @ keys.transpose(2, 3) / math.sqrt(keys.shape[3]) + mask.unsqueeze(-3)
-        seen = self.dropout(scores.softmax(3)) @ values
-        return self.merge(seen.transpose(1, 2).flatten(2))
 
-
-class Block(CachedWeights):
+class MLP(nn.Module):
     """
+    Two layers, applied to each token.
+
     :param width: D of a token
-    :param n_heads: of its attention
-    :param dropout: of attention and of the two layers behind it
-    :param activation: between these two layers
+    :param activation: between the layers
     """
 
-    def __init__(self, width: int, n_heads: int, dropout: float, activation: type[nn.Module] = nn.ReLU) -> None:
+    def __init__(self, width: int, activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
-        self.before_attention, self.before_feed_forward = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = OneHead(width, dropout) if n_heads == 1 else ManyHeads(width, n_heads, dropout)
         self.widen, self.narrow = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
-        self.activation = None if activation is nn.ReLU else activation()  # `feed_forward` is for ReLU
-        self.dropout = ByteDropout(dropout)
-        self.cache_weights()
+        self.activation = activation()
 
-    def cache_weights(self) -> None:
-        first, second, widen, narrow = self.before_attention, self.before_feed_forward, self.widen, self.narrow
-        self._norms = (first.weight, first.bias), (second.weight, second.bias)
-        self._layers = widen.weight, widen.bias, narrow.weight, narrow.bias
-        self._remember, self._attend = self.attention.remember, self.attention.forward
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) -> (..., D)"""
+        return self.narrow(self.activation(self.widen(x)))
 
-    def forward(self, x: Tensor, mask: Tensor, wanted: slice = ALL) -> Tensor:
+
+class Block(nn.Module):
+    """
+    Attention, then an MLP, each after layer normalisation and with a residual connection.
+
+    :param width: D of a token
+    :param n_heads: of the attention
+    :param dropout: probability, for attention weights and for both outputs
+    :param activation: of the MLP
+    :param parts: classes to build it from
+    """
+
+    def __init__(self, width: int, n_heads: int, dropout: float, activation: type[nn.Module], parts: Parts) -> None:
+        super().__init__()
+        self.before_attention, self.before_mlp = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.attention = parts.attention(width, n_heads, parts.dropout(dropout))
+        self.mlp = parts.mlp(width, activation)
+        self.dropout = parts.dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor, wanted: slice = ALL, cache: LayerCache | None = None) -> Tensor:
         """
         :param x: (B, T, D)
-        :param mask: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
-        :param wanted: the tokens whose output is needed
+        :param mask: (Q, T) or (B, Q, T), with W instead of T if there is a cache
+        :param wanted: the Q tokens whose output is computed
+        :param cache: memory of earlier tokens, to which these tokens are added
         :return: (B, Q, D)
         """
-        normed = normalise(x, *self._norms[0])
-        return self._attend_and_feed(x, normed, self._remember(normed), mask, wanted)
-
-    def step(self, x: Tensor, memory: Tensor, places: slice, mask: Tensor, wanted: slice = ALL) -> Tensor:
-        """
-        :param x: (B, T, D), new tokens
-        :param memory: (B, W, M) of the tokens before; that of the new ones is written into it
-        :param places: where
-        :param mask: (T, W) or (B, T, W)
-        :param wanted: the new tokens whose output is needed
-        :return: (B, Q, D)
-        """
-        normed = normalise(x, *self._norms[0])
-        memory[:, places] = self._remember(normed)
-        return self._attend_and_feed(x, normed, memory, mask, wanted)
-
-    def _attend_and_feed(self, x: Tensor, normed: Tensor, memory: Tensor, mask: Tensor, wanted: slice) -> Tensor:
-        """Ask the memory, and work on the answer."""
+        normed = self.before_attention(x)
+        memory = self.attention.memory(normed)
+        if cache is not None:
+            memory = cache.write(memory)
         if wanted is not ALL:
-            x, normed, mask = x[:, wanted], normed[:, wanted], mask[..., wanted, :]
-        x = self.add(x, self._attend(normed, memory, mask))
-        normed = normalise(x, *self._norms[1])
-        if self.activation is None:
-            return self.add(x, feed_forward(normed, *self._layers))
-        return self.add(x, self.narrow(self.activation(self.widen(normed))))
-
-    def add(self, x: Tensor, y: Tensor) -> Tensor:
-        """With dropout of y."""
-        return self.dropout.add(x, y) if self.training else x + y
+            x, normed = x[:, wanted], normed[:, wanted]
+        x = x + self.dropout(self.attention(normed, memory, mask))
+        return x + self.dropout(self.mlp(self.before_mlp(x)))
 
 
-class Transformer(CachedWeights):
+class Parts(NamedTuple):
+    """Classes that a transformer is built from."""
+
+    attention: Callable[[int, int, nn.Module], CausalSelfAttention] = CausalSelfAttention
+    mlp: type[MLP] = MLP
+    dropout: Callable[[float], nn.Module] = nn.Dropout
+
+
+PLAIN = Parts()
+
+
+class Transformer(nn.Module):
     """
     :param width: D of a token
     :param n_layers: number of blocks
     :param n_heads: of each block
-    :param dropout: on tokens, attention and outputs
-    :param activation: of the two layers behind attention
+    :param dropout: probability, for tokens, attention weights and outputs of a block's layers
+    :param activation: of the MLPs
+    :param parts: classes to build it from; :class:`~gcrl_zoo.nets.fast.transformer.FastTransformer` has faster ones
     """
 
     def __init__(
-        self, width: int, n_layers: int, n_heads: int, dropout: float, activation: type[nn.Module] = nn.ReLU
+        self,
+        width: int,
+        n_layers: int,
+        n_heads: int,
+        dropout: float,
+        activation: type[nn.Module] = nn.ReLU,
+        parts: Parts = PLAIN,
     ) -> None:
         super().__init__()
         if n_layers < 1:
             raise ValueError(f"n_layers is {n_layers}; give at least 1.")
-        self.before, self.dropout = nn.LayerNorm(width), ByteDropout(dropout)
+        self.before, self.dropout = nn.LayerNorm(width), parts.dropout(dropout)
         self.blocks: Iterable[Any] = nn.ModuleList(
-            [Block(width, n_heads, dropout, activation) for _ in range(n_layers)]
+            [Block(width, n_heads, dropout, activation, parts) for _ in range(n_layers)]
         )
         self.after = nn.LayerNorm(width)
-        self.cache_weights()
 
-    def cache_weights(self) -> None:
-        self._norms = (self.before.weight, self.before.bias), (self.after.weight, self.after.bias)
-        self._blocks = list(self.blocks)
-
-    def forward(self, tokens: Tensor, mask: Tensor, wanted: slice = ALL, early: slice | None = None) -> Tensor:
-        """
-        :param tokens: (B, T, D)
-        :param mask: (T, T) or (B, T, T), -inf where a token (row) must not look at another one, else 0
-        :param wanted: the tokens whose output is needed; the last block computes no others
-        :param early: others whose output before the last block is needed as well, Q of them
-        :return: (B, Q, D), or (B, Q, 2, D) with the early ones first
-        """
-        x = self.dropout(normalise(tokens, *self._norms[0]))
-        *most, last = self._blocks
-        for block in most:
-            x = block(x, mask)
-        return self.finish(last(x, mask, wanted), x, early)
-
-    def finish(self, x: Tensor, before: Tensor, early: slice | None) -> Tensor:
-        """Put what is needed together, from behind the last block and from before it."""
-        if early is not None:
-            x = th.stack((before[:, early], x), dim=2)
-        return normalise(x, *self._norms[1])
-
-    def make_cache(self, n: int, places: int) -> Cache:
-        """
-        :param n: B, sequences that grow side by side
-        :param places: W, tokens to keep of each
-        """
-        widths = [block.attention.memory_width for block in self.blocks]
-        return Cache([self.before.weight.new_zeros(n, places, width) for width in widths])
-
-    def step(
-        self, tokens: Tensor, cache: Cache, mask: Tensor, wanted: slice = ALL, early: slice | None = None
+    def forward(
+        self,
+        tokens: Tensor,
+        mask: Tensor,
+        wanted: slice = ALL,
+        early: slice | None = None,
+        cache: Cache | None = None,
     ) -> Tensor:
         """
-        Go on where the last call stopped.
-
-        :param tokens: (B, T, D), new ones; as many at each call, and W a multiple of it
-        :param cache: of those before; it is written to
-        :param mask: (T, W) or (B, T, W), over the places of the cache once the new ones are in it
-        :param wanted: the new tokens whose output is needed
-        :param early: as for ``forward``
-        :return: (B, Q, D), or (B, Q, 2, D)
+        :param tokens: (B, T, D)
+        :param mask: (T, T) or (B, T, T), 0 where a token (row) attends to another one, -inf elsewhere; with a cache
+            (T, W) or (B, T, W), over its places after the tokens are written to it
+        :param wanted: the Q tokens whose output is needed; the last block computes no others
+        :param early: Q other tokens, whose output before the last block is needed as well
+        :param cache: memory of earlier tokens, to which these tokens are added
+        :return: (B, Q, D), or (B, Q, 2, D) with the early ones first
         """
-        x, memory, n = normalise(tokens, *self._norms[0]), cache.memory, tokens.shape[1]
-        start = cache.written % memory[0].shape[1]
-        places = slice(start, start + n)
-        *most, last = self._blocks
-        for block, its_memory in zip(most, memory, strict=False):
-            x = block.step(x, its_memory, places, mask)
-        cache.written += n
-        return self.finish(last.step(x, memory[-1], places, mask, wanted), x, early)
+        x = self.dropout(self.before(tokens))
+        caches = cache.layers if cache else [None] * len(self.blocks)  # type: ignore[arg-type]
+        *most, last = self.blocks
+        for block, its_cache in zip(most, caches, strict=False):
+            x = block(x, mask, cache=its_cache)
+        y = last(x, mask[..., wanted, :], wanted, caches[-1])
+        if early is not None:
+            y = th.stack((x[:, early], y), dim=2)
+        return self.after(y)
+
+    def make_cache(self, places: int) -> Cache:
+        """:param places: W, tokens to keep; a multiple of the number of tokens of a call"""
+        return Cache([LayerCache(places) for _ in self.blocks])
 
 
-def normalise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """What :class:`torch.nn.LayerNorm` computes, (..., D) -> (..., D)."""
-    return th.layer_norm(x, weight.shape, weight, bias)
+class Cache(NamedTuple):
+    """Memory of the newest tokens, for each block."""
+
+    layers: list[LayerCache]
+
+    @property
+    def written(self) -> int:
+        """How many tokens were written so far."""
+        return self.layers[0].written
+
+
+class LayerCache:
+    """
+    Memory of the newest tokens for one block. New tokens overwrite the oldest.
+
+    :param places: W
+    """
+
+    memory: Tensor
+
+    def __init__(self, places: int) -> None:
+        self.places, self.written = places, 0
+
+    def write(self, new: Tensor) -> Tensor:
+        """
+        :param new: (B, T, M), W a multiple of T
+        :return: (B, W, M), with the new ones
+        """
+        if not self.written:
+            self.memory = new.new_zeros(new.shape[0], self.places, new.shape[2])
+        start = self.written % self.places
+        self.memory[:, start : start + new.shape[1]] = new
+        self.written += new.shape[1]
+        return self.memory
 
 
 def causal(n: int, band: int | None = None) -> Tensor:
     """
     :param n: T tokens
-    :param band: a token sees itself and the band - 1 ones before it; None for all before it
-    :return: (T, T), -inf where a token (row) must not look, else 0
+    :param band: a token attends to itself and the band - 1 ones before it; None for all before it
+    :return: (T, T), 0 where a token (row) attends to another one, -inf elsewhere
     """
     ahead = th.arange(n)[None, :] - th.arange(n)[:, None]
-    seen = ahead <= 0
+    visible = ahead <= 0
     if band is not None:
-        seen &= ahead > -band
-    return th.where(seen, 0.0, -math.inf)
+        visible &= ahead > -band
+    return th.where(visible, 0.0, -math.inf)

@@ -116,7 +116,7 @@ class RingAttention(nn.Module):
             missing = self.distance[place] >= (TOKENS * steps + TOKENS - 1)[:, None]  # (E, W), not of this episode
             mask = hide(mask, missing)
             mask[:, 0, TOKENS * place] = 0  # no action came before the first state, but softmax needs a finite entry
-        return transformer.step(tokens, cache, mask, *newest), Ring(cache, cache.written)
+        return transformer(tokens, mask, *newest, cache=cache), Ring(cache, cache.written)
 
 
 def hide(mask: Tensor, missing: np.ndarray | Tensor) -> Tensor:

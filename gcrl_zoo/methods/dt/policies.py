@@ -18,7 +18,7 @@ from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.window_policy import WindowPolicy
 from gcrl_zoo.methods.dt.attention import Ring, RingAttention, WindowAttention
 from gcrl_zoo.methods.dt.tokens import TOKENS, StepTokens
-from gcrl_zoo.nets.transformer import Transformer
+from gcrl_zoo.nets.fast.transformer import FastTransformer
 
 
 class DTMemory(NamedTuple):
@@ -77,7 +77,7 @@ class DTPolicy(WindowPolicy):
         self.context_length = context_length
         self.band = TOKENS * math.ceil(context_length / n_layers) if attention == "banded" else None
         self.tokens = StepTokens(self.head.encoding_dim, self.encoder.features_dim, embed_dim, max_timesteps)
-        self.transformer = Transformer(embed_dim, n_layers, n_heads, dropout, self.activation_fn)
+        self.transformer = FastTransformer(embed_dim, n_layers, n_heads, dropout, self.activation_fn)
         self.newest = slice(-1, None), slice(-2, -1) if self.reads_returns else None  # state and return
         # Nothing comes before the first return-to-go. All banded layers together may see some tokens more.
         self.n_tokens = TOKENS * context_length - 1 if self.band is None else n_layers * self.band
@@ -130,7 +130,7 @@ class DTPolicy(WindowPolicy):
         steps, actions = np.zeros(n_envs, dtype=np.int64), self.no_actions(n_envs)
         past: Tensor | Ring = self.no_tokens(n_envs)
         if self.ring is not None:
-            past = Ring(self.transformer.make_cache(n_envs, self.ring.size), 0)
+            past = Ring(self.transformer.make_cache(self.ring.size), 0)
         return DTMemory(past, steps, actions, self.no_predictions(n_envs))
 
     def exportable_memory(self, n_envs: int) -> DTMemory:

@@ -4,16 +4,17 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.fast.weights import CachedWeights, WeightCache
+from gcrl_zoo.nets.fast.direct import can_bypass, modules_of, weights_of
+from gcrl_zoo.nets.fast.weights import WeightCache
 
 #: Tokens of a step: the action before it, return-to-go, state.
 TOKENS = 3
 
 
-class StepTokens(CachedWeights):
+class StepTokens(nn.Module):
     """
-    A linear embedding each of action, return and state, plus one of the time in the episode that they belong to. One
-    product makes all three.
+    Embeds action, return-to-go and state of a step, each by a linear layer, and adds an embedding of the time step that
+    they belong to. One matrix product computes all three.
 
     :param action_dim: A, width of an encoded action
     :param state_dim: S, width of an encoded state
@@ -28,29 +29,32 @@ class StepTokens(CachedWeights):
         self.width, self.last = width, max_timesteps - 1
         self.action, self.return_to_go = nn.Linear(action_dim, width), nn.Linear(1, width)
         self.state, self.time = nn.Linear(state_dim, width), nn.Embedding(max_timesteps, width)
-        nn.init.normal_(self.time.weight, std=0.02)  # hardly anything, beside the state
+        nn.init.normal_(self.time.weight, std=0.02)  # small beside the embedding of the state
         self.register_buffer("belongs", th.tensor([-1, 0, 0]), persistent=False)
-        self.cache_weights()
-
-    def cache_weights(self) -> None:
-        layers, self._times = (self.action, self.return_to_go, self.state), (self.time.weight,)
-        self.matrix = WeightCache(
-            self.make_matrix, [weight for layer in layers for weight in (layer.weight, layer.bias)]
-        )
-
-    def make_matrix(self) -> tuple[Tensor, Tensor]:
-        """(3D, A + 1 + S) and (3D,): the embeddings side by side"""
-        layers = self.action, self.return_to_go, self.state
-        return th.block_diag(*(layer.weight for layer in layers)), th.cat([layer.bias for layer in layers])
+        self.matrix = WeightCache(side_by_side)
 
     def forward(self, actions: Tensor, returns_to_go: Tensor, states: Tensor, timesteps: Tensor) -> Tensor:
         """
-        :param actions: (..., A) before the steps; what comes of them at the beginning of an episode means nothing
+        :param actions: (..., A) before the steps; arbitrary for the first step of an episode
         :param returns_to_go: (..., 1) scaled
         :param states: (..., S)
         :param timesteps: (...) since the beginning of the episode
         :return: (..., 3, D)
         """
-        tokens = F.linear(th.cat((actions, returns_to_go, states), dim=-1), *self.matrix())
+        action, return_to_go, state, time = modules_of(self)
+        if can_bypass(action, return_to_go, state):
+            weights = self.matrix(*weights_of(action), *weights_of(return_to_go), *weights_of(state))
+            tokens = F.linear(th.cat((actions, returns_to_go, states), dim=-1), *weights)
+            tokens = tokens.view(*timesteps.shape, TOKENS, self.width)
+        else:
+            tokens = th.stack((action(actions), return_to_go(returns_to_go), state(states)), dim=-2)
         times = (timesteps.unsqueeze(-1) + self.belongs).clamp_(0, self.last)
-        return tokens.view(*times.shape, self.width) + F.embedding(times, self._times[0])
+        return tokens + time(times)
+
+
+def side_by_side(*weights_and_biases: Tensor) -> tuple[Tensor, Tensor]:
+    """
+    :param weights_and_biases: (D, .) and (D,) of each layer
+    :return: (3D, A + 1 + S) and (3D,), one layer that computes all three from their inputs side by side
+    """
+    return th.block_diag(*weights_and_biases[::2]), th.cat(weights_and_biases[1::2])

@@ -1,1 +1,5 @@
-"""Faster ways to compute what the plain networks compute; each has a row in ``docs/results/dt_speed.md``."""
+"""
+Faster parts of a transformer. They have the parameters of the plain ones and compute the same up to rounding.
+
+``docs/results/dt_speed.md`` shows what each of them gains.
+"""

@@ -27,16 +27,6 @@ class ByteDropout(nn.Module):
         mask = self.mask(x)
         return x if mask is None else x * mask
 
-    def add(self, x: Tensor, y: Tensor) -> Tensor:
-        """
-        ``x + self(y)``, in one pass over memory.
-
-        :param x: (...)
-        :param y: (...)
-        """
-        mask = self.mask(y)
-        return x + y if mask is None else th.addcmul(x, y, mask)
-
     def mask(self, x: Tensor) -> Tensor | None:
         """
         :param x: (...)

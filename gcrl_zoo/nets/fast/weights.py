@@ -1,54 +1,52 @@
-"""Caches of weights and of values computed from them, since acting takes only microseconds."""
+"""A cache of values that are computed from weights."""
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from operator import attrgetter
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch as th
-from torch import Tensor, nn
+from torch import Tensor
+from torch.optim.optimizer import register_optimizer_step_post_hook
+
+from gcrl_zoo.nets.fast.direct import exporting
 
 T = TypeVar("T")
-version = attrgetter("_version")
+version, address = attrgetter("_version"), Tensor.data_ptr
+#: Optimizer steps of this process. Fused optimizers change weights without increasing their version.
+steps = 0
 
 
-def exporting() -> bool:
-    """Whether ``torch.jit.trace``, ``torch.export`` or ``torch.compile`` records operations now."""
-    return th.jit.is_tracing() or th.compiler.is_compiling()
+def _count_step(*_: Any) -> None:
+    global steps
+    steps += 1
 
 
-class CachedWeights(nn.Module):
-    """Caches its parameters: looking one up by name costs as much as a small matrix product."""
-
-    @abstractmethod
-    def cache_weights(self) -> None:
-        """Look the parameters up. Call it when all of them exist."""
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        super()._apply(fn, recurse)
-        self.cache_weights()  # a move to some devices makes new ones
-        return self
+register_optimizer_step_post_hook(_count_step)
 
 
 class WeightCache(Generic[T]):
     """
-    :param make: what is to be kept, made of weights
-    :param weights: all of them; when one has changed, ``make`` is called again
+    Caches a value until a weight changes or is replaced. With gradients enabled and in exported graphs the value is
+    computed at each call, since it must depend on the weights.
+
+    :param compute: from weights to the value; None stands for a missing bias
     """
 
-    def __init__(self, make: Callable[[], T], weights: Sequence[Tensor]) -> None:
-        self.make, self.weights = make, tuple(weights)
-        self._made_of: int | None = None
+    def __init__(self, compute: Callable[..., T]) -> None:
+        self.compute = compute
+        self._state: Any = None
         self._value: T
 
-    def __call__(self) -> T:
-        """In training and in exported graphs made anew each time, so that they depend on the weights."""
+    def __call__(self, *weights: Tensor | None) -> T:
         if th.is_grad_enabled() or exporting():
-            self._made_of = None  # an update follows, and fused optimizers do not tell a weight's version of it
-            return self.make()
-        versions = sum(map(version, self.weights))  # they only grow
-        if versions != self._made_of:
-            self._made_of, self._value = versions, self.make()
+            return self.compute(*weights)
+        present = [each for each in weights if each is not None]
+        state = [steps, *map(version, present), *map(address, present)]
+        if state != self._state:
+            self._state, self._value = state, self.compute(*weights)
+            self._memory = [
+                each.detach() for each in present
+            ]  # as long as it is in use, no other weight gets its address
         return self._value
