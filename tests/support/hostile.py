@@ -1,4 +1,4 @@
-"""Makers of hostile artefacts: each spoils an honest run, so that loading it makes a folder, the mark, or worse."""
+"""Functions that tamper with a saved run. Loading the result would create a folder, the mark, or do other harm."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ METRICS = Path("train_eval_metrics.zip")
 class Hostile:
     """
     :param name: of the kind
-    :param file: that is spoilt, within the run
-    :param offender: that the refusal must name, a regular expression
-    :param spoil: takes the file and the mark
+    :param file: to tamper with, within the run
+    :param message: regular expression for the error
+    :param tamper: takes the file and the mark
     :param load: what people would do with the file, and pay for; None where nothing of it runs by itself
     """
 
     name: str
     file: Path
-    offender: str
-    spoil: Callable[[Path, Path], None]
+    message: str
+    tamper: Callable[[Path, Path], None]
     load: Callable[[Path], Any] | None = None
 
     def __str__(self) -> str:
@@ -46,7 +46,7 @@ class Hostile:
 
 
 class Payload:
-    """Makes the mark when it is unpickled."""
+    """Creates the mark when it is unpickled."""
 
     def __init__(self, mark: Path) -> None:
         self.mark = mark
@@ -58,55 +58,55 @@ class Payload:
 KINDS: list[Hostile] = []
 
 
-def hostile(file: Path, offender: str, load: Callable[[Path], Any] | None = None) -> Callable[[Any], Any]:
-    """Adds a function that spoils a file."""
+def hostile(file: Path, message: str, load: Callable[[Path], Any] | None = None) -> Callable[[Any], Any]:
+    """Register a function that tampers with a file."""
 
-    def add(spoil: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
-        KINDS.append(Hostile(spoil.__name__, file, offender, spoil, load))
-        return spoil
+    def add(tamper: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        KINDS.append(Hostile(tamper.__name__, file, message, tamper, load))
+        return tamper
 
     return add
 
 
 def entries_of(path: Path) -> dict[str, bytes]:
-    """Name and content of the members of an archive."""
+    """Return the members of an archive by name."""
     with zipfile.ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
 
 
 def write(path: Path, entries: dict[str | zipfile.ZipInfo, bytes], compression: int = zipfile.ZIP_STORED) -> None:
-    """An archive anew."""
+    """Write an archive."""
     with zipfile.ZipFile(path, "w", compression) as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
 
 
 def replace(path: Path, name: str, content: bytes) -> None:
-    """A member of an archive, put in or exchanged."""
+    """Add or replace a member of an archive."""
     write(path, {**entries_of(path), name: content})
 
 
 # --- In the pickled fields of an agent --------------------------------------------------------------------------------
 
 
-def field(offender: str, fires: bool = True) -> Callable[[Any], Any]:
-    """Adds a function that makes a pickle of a mark, to be put into an agent's ``data``."""
+def field(message: str, fires: bool = True) -> Callable[[Any], Any]:
+    """Register a function that returns a pickle for a field of an agent's ``data``."""
 
     def add(make: Callable[[Path], bytes]) -> Callable[[Path], bytes]:
-        def spoil(path: Path, mark: Path) -> None:
+        def tamper(path: Path, mark: Path) -> None:
             data = json.loads(entries_of(path)["data"])
             data["lr_schedule"][":serialized:"] = base64.b64encode(make(mark)).decode()
             replace(path, "data", json.dumps(data).encode())
 
         load = load_from_zip_file if fires else None
-        KINDS.append(Hostile(make.__name__, AGENT, rf"data\[lr_schedule\] {offender}", spoil, load))
+        KINDS.append(Hostile(make.__name__, AGENT, rf"data\[lr_schedule\] {message}", tamper, load))
         return make
 
     return add
 
 
 def text(value: object) -> bytes:
-    """Opcodes for a short text."""
+    """Return the opcodes of a short string."""
     encoded = str(value).encode()
     return b"\x8c" + bytes([len(encoded)]) + encoded
 
@@ -141,7 +141,7 @@ def all_modules(mark):
 
 @field("imports 'os.mkdir'")
 def names_from_the_memo(mark):
-    """Put under other numbers first, and an honest name between them and their use."""
+    """Store names in the memo, with an allowed name between them and their use."""
     memo = text("mkdir") + b"q\x05" + text("os") + b"q\x06" + text("collections") + b"q\x07"
     return b"\x80\x04](" + memo + b"eh\x06h\x05\x93" + text(mark) + b"\x85R."
 
@@ -182,7 +182,7 @@ def a_persistent_id(mark):
 
 @field("is not a readable pickle .*__setstate__", fires=False)
 def a_state_for_a_class(mark):
-    """Would change the class for everybody."""
+    """Would change the class in the whole process."""
     name = text("stable_baselines3.common.utils") + text("FloatSchedule") + b"\x93"
     return b"\x80\x04" + name + b"N}" + text("__call__") + name + b"s\x86b."
 
@@ -194,19 +194,19 @@ def a_constructor(mark):
 
 @field("calls numpy.dtype", fires=False)
 def an_array_of_objects(mark):
-    """Whose pointers are bytes of the file."""
+    """Bytes of the file would become pointers."""
     return cloudpickle.dumps(np.array([{}], dtype=object))
 
 
 @field("gives numpy.dtype an unexpected state", fires=False)
 def a_dtype_with_fields(mark):
-    honest, state = np.dtype("f8"), (3, "<", None, ("a",), {"a": (np.dtype("f4"), 0)}, 8, 1, 0)
-    return b"\x80\x04" + pickle.dumps(honest, 4)[2:].split(b"K\x03")[0] + pickle.dumps(state, 4)[11:-1] + b"b."
+    plain, state = np.dtype("f8"), (3, "<", None, ("a",), {"a": (np.dtype("f4"), 0)}, 8, 1, 0)
+    return b"\x80\x04" + pickle.dumps(plain, 4)[2:].split(b"K\x03")[0] + pickle.dumps(state, 4)[11:-1] + b"b."
 
 
 @field("gives gymnasium.spaces.box.Box an unexpected state", fires=False)
 def a_state_of_slots(mark):
-    """Which may set any attribute, ``__class__`` too."""
+    """Could set any attribute, ``__class__`` too."""
     return b"\x80\x04" + text("gymnasium.spaces.box") + text("Box") + b"\x93)RN}" + text("seed") + b"Ns\x86b."
 
 
@@ -230,13 +230,13 @@ def a_named_key_that_takes_forever(mark):
 
 
 def load_weights(path: Path) -> None:
-    """As anybody would who does not know better than torch's default of old."""
+    """Load weights with the old default of torch."""
     with zipfile.ZipFile(path) as archive, archive.open("policy.pth") as weights:
         th.load(weights, weights_only=False)
 
 
 def saved(value: object, path: Path, **kwargs: Any) -> bytes:
-    """As torch saves it."""
+    """Return the bytes that torch saves."""
     th.save(value, path.parent / "scratch", **kwargs)
     content = (path.parent / "scratch").read_bytes()
     (path.parent / "scratch").unlink()
@@ -245,7 +245,7 @@ def saved(value: object, path: Path, **kwargs: Any) -> bytes:
 
 @hostile(AGENT, "policy.pth/data.pkl calls torch._utils._rebuild_tensor_v2")
 def weights_larger_than_they_are(path, mark):
-    """A few numbers that show themselves as half a billion."""
+    """One number that expands to half a billion."""
     replace(path, "policy.pth", saved({"a": th.zeros(1).expand(2**29)}, path))
 
 
@@ -288,7 +288,7 @@ def a_replay_buffer(path, mark):
 
 
 def load_results(path: Path) -> None:
-    """All arrays of a file, pickled ones too."""
+    """Load all arrays of a file, pickled ones too."""
     with np.load(path, allow_pickle=True) as arrays:
         dict(arrays)
 
@@ -357,12 +357,12 @@ def a_bomb(path, mark):
 
 @hostile(METRICS, "is not a complete zip archive .*Bad CRC-32")
 def a_bomb_that_tells_less(path, mark):
-    """Announces one byte."""
+    """Announce one byte."""
     size = 0x1234567
     write(path, {"0.monitor.csv": bytes(size)}, zipfile.ZIP_DEFLATED)
-    content, told = path.read_bytes(), size.to_bytes(4, "little")
-    assert content.count(told) == 2
-    path.write_bytes(content.replace(told, (1).to_bytes(4, "little")))
+    content, announced = path.read_bytes(), size.to_bytes(4, "little")
+    assert content.count(announced) == 2
+    path.write_bytes(content.replace(announced, (1).to_bytes(4, "little")))
 
 
 @hostile(METRICS, "has 10001 members")
@@ -391,7 +391,7 @@ def a_changed_byte(path, mark):
 
 
 def load_yaml(path: Path) -> None:
-    """As RL Zoo reads its own."""
+    """Load YAML as RL Zoo does."""
     yaml.load(path.read_text(), Loader=yaml.UnsafeLoader)
 
 
@@ -402,7 +402,7 @@ def a_config_that_calls(path, mark):
 
 @hostile(SETTINGS / "args.yml", "has the tag '!!python/object/new:os.mkdir' in line 2", load_yaml)
 def arguments_that_call(path, mark):
-    """By an abbreviation of the file's own."""
+    """With a tag prefix that the file defines."""
     path.write_text(f"%TAG !x! tag:yaml.org,2002:python/object/\n--- {{env_kwargs: !x!new:os.mkdir ['{mark}']}}")
 
 
@@ -417,21 +417,21 @@ def aliases_of_aliases(path, mark):
     path.write_text(f"a0: &a0 [lol]\n{layers}")
 
 
-def setting(offender: str, load: Callable[[Path], Any] | None = None) -> Callable[[Any], Any]:
-    """Adds a function that makes further hyperparameters of a mark."""
+def setting(message: str, load: Callable[[Path], Any] | None = None) -> Callable[[Any], Any]:
+    """Register a function that returns further hyperparameters."""
 
     def add(make: Callable[[Path], dict[str, Any]]) -> Callable[[Path], dict[str, Any]]:
-        def spoil(path: Path, mark: Path) -> None:
+        def tamper(path: Path, mark: Path) -> None:
             path.write_text(yaml.dump({"policy": "MlpPolicy", **make(mark)}))
 
-        KINDS.append(Hostile(make.__name__, SETTINGS / "config.yml", offender, spoil, load))
+        KINDS.append(Hostile(make.__name__, SETTINGS / "config.yml", message, tamper, load))
         return make
 
     return add
 
 
 def load_settings(path: Path) -> dict[str, Any]:
-    """As ``rl_zoo3.enjoy`` does."""
+    """Load settings as ``rl_zoo3.enjoy`` does."""
     return get_saved_hyperparams(str(path.parent))[0]
 
 
@@ -451,13 +451,13 @@ def frames_without_end(mark):
 
 
 def load_latin(path: Path) -> None:
-    """As on a machine whose encoding is not UTF-8."""
+    """Load YAML as on a machine whose encoding is not UTF-8."""
     yaml.load(path.read_bytes().decode("latin-1"), Loader=yaml.UnsafeLoader)
 
 
 @hostile(SETTINGS / "config.yml", "UnicodeDecodeError", load_latin)
 def a_comment_that_ends_elsewhere(path, mark):
-    """At a letter that UTF-8 writes as two bytes, the second of which is the end of a line to others."""
+    """UTF-8 encodes the letter as two bytes; in Latin-1 the second one ends the line."""
     path.write_text(f"x: 1  # \u00c5y: !!python/object/apply:os.mkdir [{mark}]\n", encoding="utf-8")
 
 
@@ -472,7 +472,7 @@ def a_class_that_is_none(mark):
 
 
 def import_wrapper(path: Path) -> None:
-    """As ``rl_zoo3.enjoy`` does, with the folder of the settings on the path."""
+    """Import the wrapper as ``rl_zoo3.enjoy`` does, with the folder of the settings on the path."""
     import sys
 
     sys.path.insert(0, str(path.parent))
@@ -490,7 +490,7 @@ def a_wrapper_of_its_own(path, mark):
 
 
 def call_back(path: Path) -> None:
-    """As ``rl_zoo3.train`` does, from whose ``-conf`` a downloaded file may be read."""
+    """Create callbacks as ``rl_zoo3.train -conf FILE`` does."""
     get_callback_list(load_settings(path))
 
 

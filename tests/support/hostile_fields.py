@@ -1,4 +1,4 @@
-"""More kinds for ``tests.hostile.KINDS``: plain values, names and numbers that do harm, and files that are none."""
+"""More kinds for ``tests.support.hostile.KINDS``: harmful plain values, names and numbers, and special files."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ EVIL = "evil_on_import"
 
 
 def plant(mark: Path) -> None:
-    """A module beside the run that makes the mark when it is imported."""
+    """Write a module beside the run that creates the mark when it is imported."""
     (mark.parent / f"{EVIL}.py").write_text(f"import os\nos.mkdir({str(mark)!r})\nWrapper = None\n")
 
 
 @contextmanager
 def within_reach(path: Path) -> Iterator[Path]:
-    """The mark, while Python finds the planted module."""
+    """Put the planted module on the path; yields the mark."""
     folder = next(each for each in path.parents if (each / f"{EVIL}.py").is_file() or each == each.parent)
     sys.path.insert(0, str(folder))
     importlib.invalidate_caches()
@@ -59,7 +59,7 @@ def within_reach(path: Path) -> Iterator[Path]:
 
 
 def load_agent(path: Path) -> None:
-    """As ``load_from_hub`` and RL Zoo's scripts do."""
+    """Load an agent as ``load_from_hub`` and RL Zoo's scripts do."""
     with within_reach(path):
         BC.load(path, device="cpu")
 
@@ -67,17 +67,17 @@ def load_agent(path: Path) -> None:
 # --- Plain values in the fields of an agent ---------------------------------------------------------------------------
 
 
-def plain(offender: str, load: Callable[[Path], Any] | None = None) -> Callable[[Any], Any]:
-    """Adds a function that makes fields of a mark, to be put into an agent's ``data``."""
+def plain(message: str, load: Callable[[Path], Any] | None = None) -> Callable[[Any], Any]:
+    """Register a function that returns fields for an agent's ``data``."""
 
     def add(make: Callable[[Path], dict[str, Any]]) -> Callable[[Path], dict[str, Any]]:
-        def spoil(path: Path, mark: Path) -> None:
+        def tamper(path: Path, mark: Path) -> None:
             data = json.loads(entries_of(path)["data"])
             for name, value in make(mark).items():
                 data[name] = {**data[name], **value} if name == "policy_kwargs" else value
             replace(path, "data", json.dumps(data).encode())
 
-        KINDS.append(Hostile(make.__name__, AGENT, f"data{offender}", spoil, load))
+        KINDS.append(Hostile(make.__name__, AGENT, f"data{message}", tamper, load))
         return make
 
     return add
@@ -90,7 +90,7 @@ def an_environment_to_make(mark):
 
 
 def load_and_predict(path: Path) -> None:
-    """What shadows a method is found when it is called."""
+    """Call a method that an attribute may shadow."""
     try:
         BC.load(path, device="cpu").predict(np.zeros(2))
     except TypeError:
@@ -139,7 +139,7 @@ def a_layer_of_a_billion(mark):
 
 @plain(" needs networks of 4227858496 numbers")
 def layers_that_are_not_there(mark):
-    """Each within its range, and 16 GiB together."""
+    """Each layer is within its range; together they need 16 GiB."""
     return {"policy_kwargs": {"net_arch": [8192] * 64}}
 
 
@@ -183,7 +183,7 @@ def an_optimizer_with_hooks(path, mark):
 
 
 def respelt(path: Path, old: bytes, new: bytes) -> bytes:
-    """Weights of two numbers, with other bytes in their pickle."""
+    """Return weights of two numbers, with some bytes of their pickle replaced."""
     scratch = path.parent / "scratch"
     scratch.write_bytes(saved({"a": th.zeros(2)}, path))
     entries = entries_of(scratch)
@@ -200,7 +200,7 @@ SHAPE, LENGTH = b"K\x02\x85q\x08", b"K\x02tq\x07Q"
 
 @hostile(AGENT, r"policy.pth/data.pkl calls torch._utils._rebuild_tensor_v2")
 def a_shape_that_is_a_text(path, mark):
-    """Multiplied, it is a text of three billion letters."""
+    """Multiplied, the shape is a string of three billion letters."""
     huge = b"\x8a\x05" + (3 * 10**9).to_bytes(5, "little")
     replace(path, "policy.pth", respelt(path, SHAPE, b"X\x01\x00\x00\x00a" + huge + b"\x86q\x08"))
 
@@ -214,7 +214,7 @@ def a_storage_larger_than_its_record(path, mark):
 
 
 def make_inside(path: Path) -> None:
-    """As ``rl_zoo3.enjoy`` makes an id of ours, with the arguments of the run."""
+    """Create an environment of gcrl_zoo as ``rl_zoo3.enjoy`` does, with the arguments of the run."""
     settings = yaml.safe_load(path.read_text())
     with within_reach(path):
         gym.make("gcrl_zoo/CartPoleUpright-v1", **settings.get("env_kwargs", settings))
@@ -242,7 +242,7 @@ def another_environment_inside_by_itself(path, mark):
 
 
 def make_named(path: Path) -> None:
-    """As ``rl_zoo3.utils.get_trained_models`` reads ids for the scripts."""
+    """Create the environment of a run as RL Zoo's scripts do."""
     with within_reach(path):
         gym.make(yaml.safe_load(path.read_text())["env"])
 
@@ -255,12 +255,12 @@ def an_id_with_a_module(path, mark):
 
 @hostile(SETTINGS / "config.yml", "has 'evil.vehicles.Car' for kind in env_kwargs, which is not a plain word or number")
 def a_class_for_an_environment(path, mark):
-    """Some environments import what their arguments name."""
+    """Some environments import the names in their arguments."""
     path.write_text(yaml.dump({"env_kwargs": {"kind": "evil.vehicles.Car"}}))
 
 
 def train_by_config(path: Path) -> None:
-    """As ``rl_zoo3.train -conf config.yml`` reads the block of its environment."""
+    """Import the wrappers of a block as ``rl_zoo3.train -conf config.yml`` does."""
     with within_reach(path):
         get_wrapper_class(yaml.safe_load(path.read_text())[ENV])
 
@@ -333,7 +333,7 @@ def a_socket(path, mark):
 
 @hostile(Path("evaluations.npz"), "results.npy has 0 bytes for an array of 8796093022208")
 def results_without_end(path, mark):
-    """Which numpy would make room for before it reads."""
+    """numpy would allocate the array before it reads."""
     with zipfile.ZipFile(path, "w") as archive, archive.open("results.npy", "w") as member:
         header = {"descr": "<f8", "fortran_order": False, "shape": (2**40,)}
         np.lib.format.write_array_header_1_0(member, header)

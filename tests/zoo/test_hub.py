@@ -184,7 +184,7 @@ ON_HUB = {f"{ENV}.zip": f"bc-{ENV}.zip", "config.yml": "config.yml", "args.yml":
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.file.name in ON_HUB], ids=str)
 def test_nothing_of_it_runs(kind, hub, pushed, tmp_path):
     run, mark = as_run(pushed, tmp_path), tmp_path / "mark"
-    kind.spoil(run / kind.file, mark)
+    kind.tamper(run / kind.file, mark)
     name = f"zoo/{kind}"
     copy(hub, pushed, name, **{ON_HUB[kind.file.name]: (run / kind.file).read_bytes()})
     with pytest.raises(Untrusted):
@@ -197,7 +197,7 @@ def test_nothing_of_it_runs(kind, hub, pushed, tmp_path):
 def test_the_script_refuses_it_too_and_leaves_nothing(hub, pushed, tmp_path):
     (kind,) = (kind for kind in KINDS if kind.name == "a_config_that_calls")
     run, mark = as_run(pushed, tmp_path), tmp_path / "mark"
-    kind.spoil(run / kind.file, mark)
+    kind.tamper(run / kind.file, mark)
     copy(hub, pushed, "zoo/hostile", **{"config.yml": (run / kind.file).read_bytes()})
     words = ["--algo", "bc", "--env", ENV, "-f", "downloads", "-orga", "zoo", "-name", "hostile"]
     fetched = script("rl_zoo3.load_from_hub", *words, folder=tmp_path)

@@ -1,4 +1,4 @@
-"""What honest people save is let through; what would run anything is refused by name, and runs nothing."""
+"""The trust check accepts saved runs and refuses tampered ones, naming the offending value and running no code."""
 
 import _compat_pickle
 import importlib
@@ -45,8 +45,8 @@ from tests.support.throw_away import ROOT
 
 
 @pytest.fixture(scope="session")
-def honest(tmp_path_factory):
-    """A run as RL Zoo writes it, with all that it may hold."""
+def saved_run(tmp_path_factory):
+    """A run as RL Zoo writes it, with every file that it may have."""
     folder = tmp_path_factory.mktemp("runs") / "CartPole-v1_1"
     settings = folder / hostile.SETTINGS
     settings.mkdir(parents=True)
@@ -70,31 +70,31 @@ def honest(tmp_path_factory):
 
 
 @pytest.fixture
-def spoilt(honest, tmp_path):
-    """A copy to be spoilt."""
-    return Path(shutil.copytree(honest, tmp_path / honest.name))
+def tampered(saved_run, tmp_path):
+    """A copy of the run to tamper with."""
+    return Path(shutil.copytree(saved_run, tmp_path / saved_run.name))
 
 
-def test_an_honest_run_is_let_through(honest):
-    check_folder(honest, "bc")
+def test_a_run_of_rl_zoo_is_accepted(saved_run):
+    check_folder(saved_run, "bc")
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=str)
-def test_what_is_hostile_is_refused_and_not_run(kind, spoilt, tmp_path):
-    file, mark = spoilt / kind.file, tmp_path / "mark"
-    kind.spoil(file, mark)
+def test_a_tampered_run_is_refused_and_nothing_runs(kind, tampered, tmp_path):
+    file, mark = tampered / kind.file, tmp_path / "mark"
+    kind.tamper(file, mark)
     with pytest.raises(Untrusted) as refusal:
-        check_folder(spoilt, "bc")
+        check_folder(tampered, "bc")
     sentence = str(refusal.value)
-    assert sentence.startswith(str(file)) and re.search(kind.offender, sentence), sentence
+    assert sentence.startswith(str(file)) and re.search(kind.message, sentence), sentence
     assert sentence.endswith(".") and "; " in sentence and "\n" not in sentence
     assert not mark.exists()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.load], ids=str)
-def test_what_is_hostile_would_run(kind, spoilt, tmp_path):
-    file, mark = spoilt / kind.file, tmp_path / "mark"
-    kind.spoil(file, mark)
+def test_a_tampered_run_would_run_code_if_loaded(kind, tampered, tmp_path):
+    file, mark = tampered / kind.file, tmp_path / "mark"
+    kind.tamper(file, mark)
     try:
         kind.load(file)
     except Exception:
@@ -112,33 +112,33 @@ LARGE = (
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.name in LARGE], ids=str)
-def test_what_is_large_is_refused_before_there_is_room_for_it(kind, spoilt, tmp_path):
-    kind.spoil(spoilt / kind.file, tmp_path / "mark")
+def test_large_values_are_refused_before_they_are_allocated(kind, tampered, tmp_path):
+    kind.tamper(tampered / kind.file, tmp_path / "mark")
     with within(32 * MEGABYTE), pytest.raises(Untrusted):
-        check_file(spoilt / kind.file, "bc")
+        check_file(tampered / kind.file, "bc")
 
 
-def test_there_are_many_kinds():
+def test_there_are_many_kinds_of_tampering():
     assert len({kind.name for kind in KINDS}) == len(KINDS) > 40
 
 
 @every_case
-def test_honest_agents_of_all_spaces_are_let_through(case, tmp_path):
-    observations = [kind for kind, known in case.observation_spaces.items() if known]
-    for observation in {*observations, "image", "goal"}:
-        for action in (kind for kind, known in case.action_spaces.items() if known):
-            case.make(case.env(observation, action, n_envs=2)).learn(30).save(tmp_path / "agent.zip")
-            check_agent(tmp_path / "agent.zip", case.name)
+def test_agents_of_all_spaces_are_accepted(case, tmp_path):
+    observations = {kind for kind, known in case.observation_spaces.items() if known} | {"image", "goal"}
+    actions = {kind for kind, known in case.action_spaces.items() if known}
+    for observation, action in {*((each, "discrete") for each in observations), *(("box", each) for each in actions)}:
+        case.make(case.env(observation, action, n_envs=2)).learn(24).save(tmp_path / "agent.zip")
+        check_agent(tmp_path / "agent.zip", case.name)
 
 
 @sources_of()
-def test_honest_agents_of_all_sources_are_let_through(case, source, tmp_path):
+def test_agents_of_all_sources_are_accepted(case, source, tmp_path):
     case.make(**data_of(source)).learn(30).save(tmp_path / "agent.zip")
     check_agent(tmp_path / "agent.zip", case.name)
 
 
 @every_variant
-def test_honest_agents_of_all_variants_are_let_through(case, variant, tmp_path):
+def test_agents_of_all_variants_are_accepted(case, variant, tmp_path):
     case.make(**variant).learn(30).save(tmp_path / "agent.zip")
     check_agent(tmp_path / "agent.zip", case.name)
 
@@ -146,7 +146,7 @@ def test_honest_agents_of_all_variants_are_let_through(case, variant, tmp_path):
 @every_case
 @pytest.mark.parametrize("rate", [1e-3, linear_schedule(1e-3), LinearSchedule(1e-3, 1e-4, 0.5)], ids=str)
 @pytest.mark.parametrize("optimizer", [th.optim.AdamW, th.optim.SGD], ids=lambda cls: cls.__name__)
-def test_honest_schedules_and_optimizers_are_let_through(case, rate, optimizer, tmp_path):
+def test_schedules_and_optimizers_are_accepted(case, rate, optimizer, tmp_path):
     agent = case.make(learning_rate=rate, policy_kwargs={"optimizer_class": optimizer})
     agent.learn(30).save(tmp_path / "agent.zip")
     check_agent(tmp_path / "agent.zip", case.name)
@@ -154,7 +154,7 @@ def test_honest_schedules_and_optimizers_are_let_through(case, rate, optimizer, 
 
 @every_case
 def test_a_schedule_that_is_code_is_refused(case, tmp_path):
-    """The price: who gives a function for a schedule must say so, by TRUST_REMOTE_CODE."""
+    """Loading an agent whose schedule is a function needs TRUST_REMOTE_CODE."""
     case.make(learning_rate=lambda progress: 1e-3 * progress).save(tmp_path / "agent.zip")
     with pytest.raises(Untrusted, match=r"data\[learning_rate\] imports .*_make_function.* only if you trust"):
         check_agent(tmp_path / "agent.zip", case.name)
@@ -164,7 +164,7 @@ def test_a_schedule_that_is_code_is_refused(case, tmp_path):
     ("algorithm", "env_id"),
     [(PPO, "Pendulum-v1"), (A2C, ENV), (DQN, ENV), (SAC, "Pendulum-v1"), (TD3, "Pendulum-v1"), (RecurrentPPO, ENV)],
 )
-def test_honest_stock_agents_are_let_through(algorithm, env_id, tmp_path):
+def test_stock_agents_are_accepted(algorithm, env_id, tmp_path):
     agent = algorithm("MlpLstmPolicy" if algorithm is RecurrentPPO else "MlpPolicy", env_id)
     agent.learn(8).save(tmp_path / "agent.zip") if hasattr(agent, "replay_buffer") else agent.save(
         tmp_path / "agent.zip"
@@ -173,7 +173,7 @@ def test_honest_stock_agents_are_let_through(algorithm, env_id, tmp_path):
 
 
 class Looked:
-    """Pickled as something that is looked up by name, as members of enums are up to Python 3.11.3."""
+    """Pickled as a lookup by name, like members of enums up to Python 3.11.3."""
 
     def __init__(self, owner, name):
         self.owner, self.name = owner, name
@@ -189,16 +189,16 @@ def test_only_units_are_looked_up_by_name():
             check_pickle(pickle.dumps(Looked(owner, name)), AGENT_NAMES[OffPolicyAlgorithm], "here")
 
 
-def test_an_agent_of_another_method_is_refused(tmp_path, honest):
+def test_an_agent_of_another_method_is_refused(tmp_path, saved_run):
     with pytest.raises(Untrusted, match=r"data\[policy_class\] imports 'gcrl_zoo.methods.bc"):
-        check_agent(honest / hostile.AGENT, "gcsl")
+        check_agent(saved_run / hostile.AGENT, "gcsl")
     with pytest.raises(ValueError, match=r"There is no algorithm 'clone'; choose from .*bc"):
-        check_agent(honest / hostile.AGENT, "clone")
+        check_agent(saved_run / hostile.AGENT, "clone")
 
 
 @pytest.mark.parametrize("observation", ["box", "dict", "goal", "image"])
 @pytest.mark.parametrize("action", ["box", "discrete"])
-def test_honest_statistics_are_let_through(observation, action, tmp_path):
+def test_statistics_are_accepted(observation, action, tmp_path):
     keys = (
         {"norm_obs_keys": ["box" if observation == "dict" else "observation"]}
         if observation in ("dict", "goal")
@@ -220,7 +220,7 @@ def test_honest_statistics_are_let_through(observation, action, tmp_path):
         ("ppo", ["n_steps:32", "normalize:'dict(norm_reward=False)'", "policy_kwargs:dict(activation_fn=nn.ReLU)"]),
     ],
 )
-def test_honest_runs_of_rl_zoo_are_let_through(algo, params, run, tmp_path):
+def test_runs_of_rl_zoo_are_accepted(algo, params, run, tmp_path):
     arguments = ["--algo", algo, "--env", ENV, "-n", "300", "--num-threads", "1", "--eval-freq", "100"]
     kwargs = ["--env-kwargs", "sutton_barto_reward:True", "--save-freq", "100"]
     result = run("rl_zoo3.train", *arguments, *kwargs, "-f", "logs", "-params", *params)
@@ -231,15 +231,15 @@ def test_honest_runs_of_rl_zoo_are_let_through(algo, params, run, tmp_path):
 
 
 def shipped(folder):
-    """Blocks of YAML files, with a name."""
+    """Yield the blocks of YAML files with their names."""
     for path in sorted(folder.rglob("*.yml")):
         for env_id, block in yaml.safe_load(path.read_text()).items():
             if isinstance(block, dict):
                 yield f"{path}[{env_id}]", block
 
 
-def test_shipped_hyperparameters_are_let_through():
-    """Ours, and RL Zoo's but for wrappers of packages that are not there."""
+def test_shipped_hyperparameters_are_accepted():
+    """Those of gcrl_zoo and of RL Zoo, except for wrappers of packages that are not installed."""
     blocks = [*shipped(ROOT / "hyperparams"), *shipped(Path(rl_zoo3.__file__).parent / "hyperparams")]
     refused = []
     for name, block in blocks:
@@ -274,7 +274,7 @@ def test_other_values_are_not(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a: [", "is not readable YAML"),
         ("- 1", "but must map names to values"),
@@ -282,9 +282,9 @@ def test_other_values_are_not(text):
         ("[" * 3000, "has values nested more than 32 deep"),
     ],
 )
-def test_broken_settings_are_refused(text, told, tmp_path):
+def test_broken_settings_are_refused(text, message, tmp_path):
     (tmp_path / "args.yml").write_text(text)
-    with pytest.raises(Untrusted, match=rf"args.yml .*{told}"):
+    with pytest.raises(Untrusted, match=rf"args.yml .*{message}"):
         check_yaml(tmp_path / "args.yml")
 
 
@@ -293,15 +293,15 @@ def test_settings_that_hold_themselves_are_read(tmp_path):
     check_config(tmp_path / "config.yml")
 
 
-def test_links_are_followed_to_files_only(spoilt, tmp_path):
-    (spoilt / "agent.zip").symlink_to(spoilt / hostile.AGENT)
-    check_folder(spoilt, "bc")
-    (spoilt / "more").symlink_to(tmp_path)
+def test_links_are_followed_to_files_only(tampered, tmp_path):
+    (tampered / "agent.zip").symlink_to(tampered / hostile.AGENT)
+    check_folder(tampered, "bc")
+    (tampered / "more").symlink_to(tmp_path)
     with pytest.raises(Untrusted, match="more is a link to a folder"):
-        check_folder(spoilt, "bc")
+        check_folder(tampered, "bc")
 
 
-def test_large_files_are_not_even_opened(tmp_path):
+def test_large_files_are_not_read(tmp_path):
     with (tmp_path / "vecnormalize.pkl").open("wb") as file:
         file.truncate(2**31 + 1)
     with pytest.raises(Untrusted, match="has 2147483649 bytes"):
@@ -309,14 +309,14 @@ def test_large_files_are_not_even_opened(tmp_path):
 
 
 @pytest.mark.parametrize("allowed", [*AGENT_NAMES.values(), STATISTICS, WEIGHTS])
-def test_what_is_allowed_exists_and_means_itself(allowed):
-    """Old pickles name some things as Python 2 did, and have them renamed by the reader: none of ours."""
+def test_allowed_names_exist_and_are_not_renamed(allowed):
+    """Unpicklers rename some names of Python 2; no allowed name is one of them."""
     for module, name in allowed:
         assert (module, name) not in _compat_pickle.NAME_MAPPING and module not in _compat_pickle.IMPORT_MAPPING
         assert "." not in name and hasattr(importlib.import_module(module), name)
 
 
-def test_methods_of_other_packages_are_checked_too(ninth, honest, monkeypatch):
+def test_methods_of_other_packages_are_checked(ninth, saved_run, monkeypatch):
     monkeypatch.setattr("gcrl_zoo.zoo.trust.agents.discover", lambda: {**discover(), "ninth": ninth})
     with pytest.raises(Untrusted, match="policy_class"):
-        check_agent(honest / hostile.AGENT, "ninth")
+        check_agent(saved_run / hostile.AGENT, "ninth")

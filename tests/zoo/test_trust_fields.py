@@ -1,4 +1,4 @@
-"""Fields of agents and names in weights, varied one by one: whatever no honest agent has is refused."""
+"""Fields of agents and names in weights, varied one by one: everything that agents do not save is refused."""
 
 import base64
 import json
@@ -21,21 +21,23 @@ from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust import Untrusted, check_agent, check_torch
 from gcrl_zoo.zoo.trust.agents import declared_in, fields_in
 from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, STATISTICS, WEIGHTS
+from gcrl_zoo.zoo.trust.fields import Fields
 from gcrl_zoo.zoo.trust.pickled_arrays import NAMED
 from gcrl_zoo.zoo.trust.pickles import Budget, check_pickle
 from gcrl_zoo.zoo.trust.settings import OPTIONS
 from tests.support.case import TrajectoryCase, all_cases
 from tests.support.hostile import text
 from tests.support.matrix import every_case
+from tests.support.ppo_inverse.method import PPOInverse
 
 METHODS = [case.name for case in all_cases()]
-#: Texts that an honest agent may hold are not told from others.
+#: Fields that may hold any plain string.
 TEXTS = {"dataset", "stream", "tensorboard_log"}
 SERIALIZED = ":serialized:"
 
 
 def pickled(value):
-    """As Stable-Baselines3 saves what is not plain."""
+    """Return a pickled value as Stable-Baselines3 saves it."""
     return {SERIALIZED: base64.b64encode(pickle.dumps(value)).decode()}
 
 
@@ -54,8 +56,8 @@ ODD = {
 
 
 @pytest.fixture(scope="module")
-def honest(tmp_path_factory):
-    """Fields of an honest agent, by the name of its algorithm."""
+def fields_of(tmp_path_factory):
+    """Fields of a saved agent, by the name of its algorithm."""
     path, known = tmp_path_factory.mktemp("agents") / "agent.zip", {}
 
     def fields(name):
@@ -75,8 +77,8 @@ def honest(tmp_path_factory):
     return fields
 
 
-def is_let_through(algorithm, fields):
-    """Whether the check of the fields finds nothing; if it does, in one sentence."""
+def is_accepted(algorithm, fields):
+    """Whether the check accepts the fields; a refusal is one sentence."""
     try:
         fields_in(algorithm).check(json.dumps(fields).encode(), "here", Budget())
     except Untrusted as refusal:
@@ -86,50 +88,60 @@ def is_let_through(algorithm, fields):
 
 
 @pytest.mark.parametrize("algorithm", ["bc", "dt", "gcsl_vicreg", "ppo", "sac"])
-def test_no_odd_value_is_let_through_in_any_field(algorithm, honest):
-    fields = honest(algorithm)
+def test_odd_values_are_refused_in_all_fields(algorithm, fields_of):
+    fields = fields_of(algorithm)
     texts = TEXTS | ({"ent_coef", "target_entropy"} if algorithm == "sac" else set())
-    assert is_let_through(algorithm, fields)
+    assert is_accepted(algorithm, fields)
     passed = [
         (name, odd)
         for name in fields
         for odd, value in ODD.items()
-        if is_let_through(algorithm, {**fields, name: value})
-        and not (name in texts and odd in ("a module", "a pickled text"))
+        if is_accepted(algorithm, {name: value}) and not (name in texts and odd in ("a module", "a pickled text"))
     ]
     assert not passed
 
 
 @pytest.mark.parametrize("algorithm", ["bc", "dt", "gcsl_vicreg"])
-def test_no_odd_value_is_let_through_in_any_argument_of_a_policy(algorithm, honest):
-    fields = honest(algorithm)
+def test_odd_values_are_refused_in_all_arguments_of_policies(algorithm, fields_of):
+    fields = fields_of(algorithm)
     known = fields_in(algorithm).policy_kinds
     numbers = [name for name, kind in known.items() if "number" in kind.words and "mapping" not in kind.words]
     assert len(numbers) >= 3
     for name in numbers:
         for odd in ODD.values():
-            assert not is_let_through(algorithm, {**fields, "policy_kwargs": {**fields["policy_kwargs"], name: odd}}), (
-                name
-            )
+            assert not is_accepted(algorithm, {"policy_kwargs": {**fields["policy_kwargs"], name: odd}}), name
     for name in ("device", "observation_space", "lr_schedule", "__init__", "features_extractor", "kwargs"):
-        assert not is_let_through(algorithm, {**fields, "policy_kwargs": {name: None}})
+        assert not is_accepted(algorithm, {"policy_kwargs": {name: None}})
 
 
 @every_case
-def test_no_attribute_is_let_through_that_agents_do_not_save(case, honest):
-    """Methods, properties, what is not saved, and names out of the air."""
-    fields, generator = honest(case.name), random.Random(0)
+def test_attributes_that_agents_do_not_save_are_refused(case):
+    """Names of methods, of properties, of attributes that are not saved, and random names."""
+    generator = random.Random(0)
     saved = fields_in(case.name).kinds.keys()
     invented = {"".join(generator.choices("abc_.", k=generator.randrange(1, 12))) for _ in range(50)}
     others = {*dir(case.algorithm), *vars(case.make()), *invented, "env", "_logger", "logger", "rollout_buffer"} - saved
     assert {"env", "learn", "_setup_model", "__class__", "policy", "logger"} <= others
     assert "_learner" in others or not isinstance(case, TrajectoryCase)
     for name in others:
-        assert not is_let_through(case.name, {**fields, name: None}), name
+        assert not is_accepted(case.name, {name: None}), name
+
+
+def test_kinds_follow_from_the_base_class_and_the_annotations():
+    """A subclass of PPO may save its arguments and the state that it annotates, and nothing of other algorithms."""
+    own, ppo = Fields(PPOInverse), Fields(PPO)
+    assert own.kinds.keys() - ppo.kinds.keys() == {"inverse_epochs", "n_inverse_updates"}
+    assert own.policy_kinds.keys() - ppo.policy_kinds.keys() == {"inverse_arch"}
+    assert own.kinds["n_inverse_updates"].holds(3) and not own.kinds["n_inverse_updates"].holds("3")
+    assert own.kinds["inverse_epochs"].holds(1) and not own.kinds["inverse_epochs"].holds(0)
+    for off_policy in ("train_freq", "exploration_rate", "log_ent_coef", "_random_streams", "dataset"):
+        assert off_policy not in own.kinds
+    buffers = "stable_baselines3.common.buffers"
+    assert (buffers, "RolloutBuffer") in own.allowed and (buffers, "ReplayBuffer") not in own.allowed
 
 
 def weights(value, path):
-    """As torch saves them."""
+    """Return weights as torch saves them."""
     th.save(value, path)
     return path.read_bytes()
 
@@ -159,8 +171,8 @@ def test_variables_are_those_that_are_declared(algorithm, tmp_path):
             check_torch(content, "here", "pytorch_variables", declared)
 
 
-def test_what_is_saved_is_what_the_class_declares(tmp_path):
-    """Further optimizers of a policy are followed, as are coefficients that are learned or not."""
+def test_the_class_declares_what_is_saved(tmp_path):
+    """Including further optimizers of a policy, and entropy coefficients that are learned or fixed."""
     assert declared_in("sac")[1] == {"log_ent_coef", "ent_coef_tensor"}
     for name in METHODS:
         [case] = [case for case in all_cases() if case.name == name]
@@ -179,7 +191,7 @@ def test_weights_have_names_of_parameters(name, tmp_path):
         check_torch(weights({"a": 1}, tmp_path / "weights.pth"), "here")
 
 
-# ------------------------------------------------------------------------- what honest people may do
+# ------------------------------------------------------------------------------------ what is accepted
 
 ACTIVATION = {"activation_fn": th.nn.ELU}
 TALL = {"net_arch": {"pi": [32, 32], "vf": [64]}, "activation_fn": th.nn.LeakyReLU, "ortho_init": False}
@@ -209,7 +221,7 @@ TALL = {"net_arch": {"pi": [32, 32], "vf": [64]}, "activation_fn": th.nn.LeakyRe
         ("ppo_lstm", {"policy_kwargs": {"lstm_hidden_size": 32, "enable_critic_lstm": False, "shared_lstm": True}}),
     ],
 )
-def test_honest_stock_agents_of_many_settings_are_let_through(name, arguments, tmp_path):
+def test_stock_agents_of_many_settings_are_accepted(name, arguments, tmp_path):
     env_id = "Pendulum-v1" if name in ("sac", "td3", "ddpg", "tqc", "crossq") else "CartPole-v1"
     policy = "MlpLstmPolicy" if name == "ppo_lstm" else "MlpPolicy"
     ALGOS[name](policy, env_id, device="cpu", **arguments).save(tmp_path / "agent.zip")
@@ -217,28 +229,30 @@ def test_honest_stock_agents_of_many_settings_are_let_through(name, arguments, t
 
 
 @every_case
-def test_honest_agents_with_an_activation_are_let_through(case, tmp_path):
+def test_agents_with_an_activation_are_accepted(case, tmp_path):
     case.make(policy_kwargs={"activation_fn": th.nn.GELU}).save(tmp_path / "agent.zip")
     check_agent(tmp_path / "agent.zip", case.name)
 
 
 class OwnExtractor(FlattenExtractor):
-    """A class that only its author has."""
+    """A class that is not in SB3."""
 
 
-def test_an_extractor_of_their_own_is_refused_and_told(tmp_path):
+def test_an_extractor_of_the_author_is_refused(tmp_path):
     PPO("MlpPolicy", "CartPole-v1", policy_kwargs={"features_extractor_class": OwnExtractor}).save(
         tmp_path / "agent.zip"
     )
-    told = r"imports '.*OwnExtractor', but policy_kwargs .* may only name classes of torch and Stable-Baselines3; load"
-    with pytest.raises(Untrusted, match=told):
+    message = (
+        r"imports '.*OwnExtractor', but policy_kwargs .* may only name classes of torch and Stable-Baselines3; load"
+    )
+    with pytest.raises(Untrusted, match=message):
         check_agent(tmp_path / "agent.zip", "ppo")
 
 
 @pytest.mark.parametrize("activation", th.nn.modules.activation.__all__)
-def test_activations_of_torch_are_let_through(activation, honest):
+def test_activations_of_torch_are_accepted(activation, fields_of):
     value = pickled({"activation_fn": getattr(th.nn, activation)})
-    assert is_let_through("ppo", {**honest("ppo"), "policy_kwargs": value}) == (activation != "MultiheadAttention")
+    assert is_accepted("ppo", {**fields_of("ppo"), "policy_kwargs": value}) == (activation != "MultiheadAttention")
 
 
 # ------------------------------------------------------------------ what pickles do with what they name
@@ -252,7 +266,7 @@ def named(module, name):
 
 
 @pytest.mark.parametrize(("allowed", "use"), EVERYTHING, ids=lambda each: each[1] if isinstance(each, tuple) else "")
-def test_no_object_takes_odd_arguments_or_states(allowed, use):
+def test_odd_arguments_and_states_are_refused(allowed, use):
     tables = [table for table in TABLES if table.get(allowed) is use]
     odd = [(3 * 10**9,), ("a", 3 * 10**9), ({},), ("__class__", [], None), (b"", b"", b"", b""), tuple("abcdefg")]
     for arguments in [(), *odd] if use is NAMED else odd:
@@ -270,15 +284,15 @@ def test_no_object_takes_odd_arguments_or_states(allowed, use):
                 check_pickle(build, table, "here")
 
 
-def test_members_of_enums_take_no_state():
-    """One would change the member for all of the process."""
+def test_members_of_enums_get_no_state():
+    """A state would change the member in the whole process."""
     member = pickle.dumps(TrainFrequencyUnit.STEP)[:-1]
     freq = pickle.dumps(TrainFreq(1, TrainFrequencyUnit.STEP))
     allowed = AGENT_NAMES[OffPolicyAlgorithm]
     check_pickle(member + b".", allowed, "here")
     check_pickle(freq, allowed, "here")
-    spoilt = member + b"}" + text("touched") + b"K\x01sb."
-    pickle.loads(spoilt)
+    tampered = member + b"}" + text("touched") + b"K\x01sb."
+    pickle.loads(tampered)
     assert vars(TrainFrequencyUnit.STEP).pop("touched") == 1
     for state in (b"}" + text("touched") + b"K\x01sb.", b"N}" + text("touched") + b"K\x01s\x86b.", b"K\x01b."):
         with pytest.raises(Untrusted, match=r"gives .*TrainFrequencyUnit an unexpected state"):

@@ -1,4 +1,4 @@
-"""Checking takes time and memory within limits, which are counted in opcodes, values and bytes."""
+"""Checks have limits on opcodes, values and bytes, which bound their time and memory."""
 
 import base64
 import io
@@ -42,7 +42,7 @@ def test_large_pickles_are_refused_after_so_many_opcodes():
 
 
 @pytest.mark.parametrize(
-    ("pickled", "told"),
+    ("pickled", "message"),
     [
         (b"\x8a\x21" + bytes(33), "has an integer of 33 bytes"),
         (b"\x8a\xff" + b"\x7f" * 255, "has an integer of 255 bytes"),
@@ -58,15 +58,15 @@ def test_large_pickles_are_refused_after_so_many_opcodes():
         (b"c" + b"a" * 2 * MAX_TEXT + b"\na\n", "GLOBAL has no end"),
     ],
 )  # fmt: skip
-def test_arguments_of_opcodes_have_limits(pickled, told):
+def test_arguments_of_opcodes_have_limits(pickled, message):
     copies = 20_000 if len(pickled) < 300 else 1
-    with within(32 * MEGABYTE), pytest.raises(Untrusted, match=re.escape(told)):
+    with within(32 * MEGABYTE), pytest.raises(Untrusted, match=re.escape(message)):
         check_pickle(b"\x80\x04" + pickled * copies + b".", fields_in("bc").allowed, "here")
 
 
 @pytest.mark.parametrize("opcode", sorted(OPCODES), ids=lambda opcode: OPCODES[opcode].name)
-def test_opcodes_that_no_honest_pickle_has_are_refused(opcode):
-    """Each of all there are, after a value and a text that it may work on."""
+def test_other_opcodes_are_refused(opcode):
+    """Each opcode of Python, after a value and a string as operands."""
     name = OPCODES[opcode].name
     if name in ALLOWED:
         return
@@ -75,7 +75,7 @@ def test_opcodes_that_no_honest_pickle_has_are_refused(opcode):
         check_pickle(b"\x80\x04](NN" + opcode + argument + b".", fields_in("bc").allowed, "here")
 
 
-def test_values_that_hold_others_many_times_are_walked_once():
+def test_repeated_values_are_visited_once():
     """Thirty lists, each twice in the next one, have a billion leaves."""
     nested = b"\x80\x04]q\x00" + b"](h\x00h\x00eq\x00" * 30 + b"."
     value = check_pickle(nested, fields_in("bc").allowed, "here")
@@ -87,7 +87,7 @@ def test_values_that_hold_others_many_times_are_walked_once():
     assert budget.most - budget.left == 4 + 30 * 6
 
 
-def test_integers_of_honest_generators_fit():
+def test_integers_of_random_generators_fit():
     assert (2**128 - 1).bit_length() / 8 < MAX_INTEGER
     check_pickle(pickle.dumps(2**128 - 1), fields_in("bc").allowed, "here")
 
@@ -96,7 +96,7 @@ def test_integers_of_honest_generators_fit():
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ('{"seed": ' + "[" * 5000 + "]" * 5000 + "}", "does not hold the arguments of an agent"),
         ('{"seed": ' + "[" * 10**5 + "]" * 10**5 + "}", "values, which exceeds the limit of"),
@@ -107,8 +107,8 @@ def test_integers_of_honest_generators_fit():
     ],
     ids=["deep", "deeper", "endless number", "long number", "long", "no mapping"],
 )
-def test_json_has_limits(text, told):
-    with within(8 * MEGABYTE + 5 * len(text)), pytest.raises(Untrusted, match=told):
+def test_json_has_limits(text, message):
+    with within(8 * MEGABYTE + 5 * len(text)), pytest.raises(Untrusted, match=message):
         fields_in("bc").check(text.encode(), "here", Budget())
 
 
@@ -116,7 +116,7 @@ def test_json_has_limits(text, told):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("a: " + "[" * (MAX_DEPTH + 1) + "]" * (MAX_DEPTH + 1), f"more than {MAX_DEPTH} deep"),
         ("a: [" + "0," * MAX_NODES + "]", f"has more than {MAX_NODES} values"),
@@ -128,13 +128,13 @@ def test_json_has_limits(text, told):
     ],
     ids=["deep", "values", "long", "number", "set", "date", "key"],
 )
-def test_yaml_has_limits(text, told, tmp_path):
+def test_yaml_has_limits(text, message, tmp_path):
     (tmp_path / "args.yml").write_text(text)
     composed = []
     compose = yaml.composer.Composer.compose_node
     with mock.patch.object(yaml.composer.Composer, "compose_node", lambda *each: composed.append(1) or compose(*each)):
-        with pytest.raises(Untrusted, match=told or "not an option"):
-            check_yaml(tmp_path / "args.yml") if told else check_file(tmp_path / "args.yml", "bc")
+        with pytest.raises(Untrusted, match=message or "not an option"):
+            check_yaml(tmp_path / "args.yml") if message else check_file(tmp_path / "args.yml", "bc")
     assert len(composed) <= MAX_NODES
 
 
@@ -147,13 +147,13 @@ def test_lists_of_members_are_measured_before_they_are_read(tmp_path):
     content = (tmp_path / "a.zip").read_bytes()
     end, size = content.rindex(b"PK\x05\x06"), (MAX_MEMBERS * MAX_ENTRY + 1).to_bytes(4, "little")
     longer = content[: end + 12] + size + content[end + 16 :]
-    told = pytest.raises(Untrusted, match="list of members of")
-    with mock.patch("zipfile.ZipInfo", side_effect=AssertionError), told:
+    message = pytest.raises(Untrusted, match="list of members of")
+    with mock.patch("zipfile.ZipInfo", side_effect=AssertionError), message:
         list(members(longer, "here", re.compile(".*")))
 
 
 def test_members_that_share_their_bytes_are_refused(tmp_path):
-    """Two entries for the same bytes: stored members together have no more than the archive."""
+    """Stored members cannot have more bytes together than the archive."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
         archive.writestr("a", os.urandom(1000))
@@ -184,8 +184,8 @@ NAMES = [AGENT.name, "config.yml", "args.yml", "vecnormalize.pkl", "evaluations.
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_nothing_waits_for_a_fifo(name, tmp_path):
-    """Each check, called by itself."""
+def test_checks_do_not_wait_for_a_fifo(name, tmp_path):
+    """Each check, called directly."""
     os.mkfifo(tmp_path / name)
     with pytest.raises(Untrusted, match="is a FIFO, not a file"):
         check_file(tmp_path / name, "bc")
@@ -194,7 +194,7 @@ def test_nothing_waits_for_a_fifo(name, tmp_path):
             check(tmp_path / name)
 
 
-def test_missing_files_are_told(tmp_path):
+def test_missing_files_are_refused(tmp_path):
     for check in (lambda path: check_agent(path, "bc"), check_yaml, open_regular):
         with pytest.raises(Untrusted, match=r"nowhere.yml cannot be opened \(FileNotFoundError"):
             check(tmp_path / "nowhere.yml")
