@@ -12,12 +12,14 @@ from gcrl_zoo.data.formats.d4rl import LAYOUT as D4RL
 from gcrl_zoo.data.formats.d4rl import is_d4rl, read_d4rl
 from gcrl_zoo.data.formats.hdf5 import MAGIC as HDF5
 from gcrl_zoo.data.formats.hdf5 import open_hdf5
-from gcrl_zoo.data.formats.minari import dataset_folder, is_minari, is_unfiltered, read_episodes, read_minari
+from gcrl_zoo.data.formats.minari import dataset_folder, is_minari, is_unfiltered, read_episodes
 from gcrl_zoo.data.formats.minari_checks import METADATA
+from gcrl_zoo.data.formats.minari_import import import_folder, import_minari, read_minari
 from gcrl_zoo.data.formats.npz import MAGIC, open_npz
 from gcrl_zoo.data.formats.ogbench import LAYOUT as OGBENCH
 from gcrl_zoo.data.formats.ogbench import is_ogbench, missing, ogbench_file, read_ogbench
-from gcrl_zoo.data.formats.own import ENTRIES
+from gcrl_zoo.data.formats.own_file import ENTRIES
+from gcrl_zoo.data.formats.own_folder import HEADER, is_folder
 from gcrl_zoo.data.memory import available_memory, not_enough
 from gcrl_zoo.data.store import TrajectoryStore
 
@@ -36,9 +38,11 @@ _opened: dict[Path, tuple[int, TrajectoryStore]] = {}
 def open_store(dataset: str | os.PathLike[str] | TrajectoryStore | MinariDataset, keep: bool = True) -> TrajectoryStore:
     """The episodes of a dataset, checked. Those of a file or folder are read once per process, and are read-only.
 
-    :param dataset: a store; the path of a file of :meth:`TrajectoryStore.save`, OGBench or D4RL; the
-        path of a Minari dataset (the folder that contains ``data``, or ``data`` itself); the id of a dataset that
-        Minari or OGBench has downloaded; or a ``minari.MinariDataset``, of which the episodes in its
+    Images of Minari datasets are imported at the first time, see :mod:`gcrl_zoo.data.formats.minari_import`.
+
+    :param dataset: a store; the path of a file or folder of :meth:`TrajectoryStore.save`, or of a file of OGBench or
+        D4RL; the path of a Minari dataset (the folder that contains ``data``, or ``data`` itself); the id of a dataset
+        that Minari or OGBench has downloaded; or a ``minari.MinariDataset``, of which the episodes in its
         ``episode_indices`` are read
     :param keep: in memory for the next caller; False for a caller that copies the data and drops it
     :raises ValueError: one sentence on what is wrong and what to do
@@ -70,12 +74,26 @@ def _store_of(dataset: Any, keep: bool) -> TrajectoryStore:
     )
 
 
+def import_images(dataset: str | os.PathLike[str]) -> tuple[TrajectoryStore, Path]:
+    """Import the images of a Minari dataset anew, even if they have been imported before.
+
+    :param dataset: its id or path
+    :return: its episodes, and the folder that they were written to
+    :raises ValueError: one sentence on what is wrong and what to do
+    :raises WriteError: the disk is full, the folder of the dataset is read-only, ...
+    """
+    path = _locate(dataset)
+    if path.is_file() or is_folder(path):
+        raise ValueError(f"{path} is no Minari dataset, and needs no import; give it to open_store or dataset=.")
+    return import_minari(path, again=True), import_folder(path)
+
+
 def _locate(dataset: str | os.PathLike[str]) -> Path:
-    """The file, or the ``data`` folder of a Minari dataset."""
+    """The file or folder of a store, or the ``data`` folder of a Minari dataset."""
     if isinstance(dataset, str) and not dataset.strip():
         raise ValueError(f"The name of the dataset is empty ({dataset!r}); give an id or a path, or leave it out.")
     path = Path(os.path.expanduser(dataset))
-    if os.path.isfile(path):  # False, not an error, for a name that no file can have
+    if os.path.isfile(path) or is_folder(path):  # False, not an error, for a name that no file can have
         return path.resolve()
     for folder in (path, path / "data"):
         if os.path.isfile(folder / METADATA):
@@ -88,7 +106,10 @@ def _locate(dataset: str | os.PathLike[str]) -> Path:
             if isinstance(dataset, str) or VERSIONED.search(text):
                 raise
     if os.path.isdir(path):
-        raise ValueError(f"The folder {path} holds no Minari dataset; give the folder that contains its 'data' folder.")
+        raise ValueError(
+            f"The folder {path} holds neither a Minari dataset nor a saved store; give the folder that contains 'data' "
+            f"or '{HEADER}'."
+        )
     raise ValueError(f"There is no file or folder {path}; give an existing path or the id of a dataset.")
 
 
@@ -145,6 +166,8 @@ def _open(path: Path, keep: bool) -> TrajectoryStore:
 
 def _read(path: Path) -> TrajectoryStore:
     try:
+        if is_folder(path):
+            return TrajectoryStore.load(path, name=str(path))
         return read_minari(path) if path.is_dir() else _read_file(path)
     except MemoryError:
         raise not_enough(str(path), "more", available_memory()) from None

@@ -14,7 +14,7 @@ from gcrl_zoo.data.checks import optional_whole
 from gcrl_zoo.data.columns import PADDING, Table
 from gcrl_zoo.data.copying import copy_columns, split
 from gcrl_zoo.data.episode import FLOAT, Array, DType, Episode, EpisodeError
-from gcrl_zoo.data.formats import own
+from gcrl_zoo.data.formats import own_file, own_folder, own_folder_writer
 from gcrl_zoo.data.index import Index
 from gcrl_zoo.data.readable_store import ReadableStore
 from gcrl_zoo.data.rows import Shown, Stack
@@ -180,18 +180,30 @@ class TrajectoryStore(ReadableStore):
         self._read_only = True
         return self
 
-    def save(self, path: str | Path | IO[bytes]) -> None:
-        """Write all episodes to a file of exactly this name, atomically, or to a file object; without pickle."""
-        own.write(path, self)
+    def save(self, path: str | Path | IO[bytes], folder: bool = False) -> None:
+        """Write all episodes, atomically and without pickle.
+
+        :param path: a file of exactly this name, or an open file
+        :param folder: write a folder instead, which keeps the spaces and is memory-mapped when it is loaded
+        :raises WriteError: the disk is full, the folder is read-only, ...
+        """
+        if folder and isinstance(path, (str, Path)):
+            own_folder_writer.save_folder(path, self)
+        else:
+            own_file.write(path, self)
 
     @classmethod
     def load(cls, path: str | Path | IO[bytes], name: str | None = None) -> TrajectoryStore:
-        """The store that :meth:`save` wrote; spaces are not part of the file.
+        """Open what :meth:`save` wrote: a file is read into memory, a folder is memory-mapped.
 
         :param name: what messages call the store; None: as before
         :raises ValueError: one sentence that names the file and what is wrong with it
         """
-        with own.opened(path) as saved:
+        if isinstance(path, (str, Path)) and own_folder.is_folder(path):
+            folder = own_folder.open_folder(Path(path))
+            about = folder.about if name is None else {**folder.about, "name": name}
+            return cls.from_table(folder.table, folder.lengths, folder.terminated, **about)
+        with own_file.opened(path) as saved:
             source = str(path) if isinstance(path, (str, Path)) else "the file object"
             store = cls.from_episodes(saved.episodes, saved.capacity, source, n_slots=saved.n_slots)
         store.name = saved.name if name is None else name

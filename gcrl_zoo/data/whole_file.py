@@ -90,13 +90,13 @@ def _locked_temporary(path: Path) -> tuple[int, str]:
     while True:
         # The beginning of the name only: a name that is just short enough for the file must do for this one, too.
         handle, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=SUFFIX)
-        _lock(handle, wait=True)
+        lock(handle, wait=True)
         if os.path.exists(partial):
             return handle, partial
         os.close(handle)  # another process took it for a leftover before the lock was there
 
 
-def _lock(handle: int, wait: bool) -> bool:
+def lock(handle: int, wait: bool) -> bool:
     """Whether the file is locked now. False where another process holds the lock, or where locks are not supported."""
     if not LOCKS:
         return False
@@ -113,7 +113,7 @@ def _remove_leftovers(folder: Path) -> None:
         with suppress(OSError):  # removed meanwhile, or not ours to remove
             handle = os.open(leftover, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
-                if _lock(handle, wait=False):
+                if lock(handle, wait=False):
                     leftover.unlink()
             finally:
                 os.close(handle)

@@ -7,11 +7,13 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import gymnasium
 
 from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.data.formats.minari_writer import check_target
+from gcrl_zoo.data.open import import_images
 from gcrl_zoo.record import record
 from gcrl_zoo.zoo.command_line import count, fail
 
@@ -79,12 +81,27 @@ def _record(args: argparse.Namespace) -> None:
     print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps, {dataset.storage.data_path}")
 
 
+class _Import(argparse.Action):
+    """Imports the images of a Minari dataset and exits. Like ``--help``, it needs no other option."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
+    ) -> None:
+        try:
+            store, folder = import_images(values)
+        except (ValueError, WriteError) as error:
+            fail(parser, error)
+        print(f"{store.name}: {store.n_episodes} episodes, {store.n_steps} steps, {folder}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     """What the command takes, in the words of ``rl_zoo3.enjoy`` where it has them."""
     parser = argparse.ArgumentParser(
         prog="python -m gcrl_zoo.record",
         description="Let an agent play, and write what happens as a Minari dataset.",
     )
+    parser.add_argument("--import", action=_Import, metavar="ID", help="import a Minari dataset with images, and exit")
     parser.add_argument("--dataset-id", required=True, help="such as cartpole/ppo-v0 (MINARI_DATASETS_PATH says where)")
     parser.add_argument("--env", required=True, help="environment ID")
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="for its constructor")

@@ -17,7 +17,7 @@ VARIANTS = [
 def poisoned(action):
     """A stream whose actions are NaN; for whole numbers, which have none, what no environment offers."""
     stream = make_store(action=action, seed=1)
-    actions = stream._slots.arrays
+    actions = stream._table.arrays.arrays
     column = actions["actions"] if "actions" in actions else actions["packed"]["actions"]
     column[:] = np.nan if action == "box" else 6
     spoilt = stream.take("actions", stream.steps)

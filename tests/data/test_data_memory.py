@@ -163,7 +163,7 @@ def test_columns_are_changed_when_they_are_read(tmp_path: Path) -> None:
 def test_saving_takes_a_portion_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own(tmp_path / "data")
     store = open_store(tmp_path / "data")
-    monkeypatch.setattr("gcrl_zoo.data.formats.own.PORTION", FRAMES // 20)
+    monkeypatch.setattr("gcrl_zoo.data.formats.own_file.PORTION", FRAMES // 20)
     monkeypatch.setattr(column_of_frames, "CACHE_BYTES", FRAMES // 20)
     taken, _ = peak(lambda: store.save(tmp_path / "copy"))
     assert taken < 0.4 * FRAMES

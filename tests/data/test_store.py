@@ -12,7 +12,7 @@ import pytest
 
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.data.columns import PADDING
-from gcrl_zoo.data.formats import own
+from gcrl_zoo.data.formats import own_file
 from tests.support.data_episodes import assert_same, assert_same_episode, told_episode, told_store, varied_episode
 
 
@@ -280,7 +280,7 @@ def test_a_saved_file_holds_the_columns_and_nothing_else(tmp_path: Path) -> None
 
 
 def test_a_column_larger_than_a_portion_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(own, "PORTION", 100)
+    monkeypatch.setattr(own_file, "PORTION", 100)
     store = TrajectoryStore.from_episodes([varied_episode(np.random.default_rng(0), 9) for _ in range(3)])
     store.save(tmp_path / "store")
     assert_holds(TrajectoryStore.load(tmp_path / "store"), list(store.episodes()))

@@ -31,7 +31,7 @@ MAY_IMPORT = {
 }
 # room -> the only third-party packages that it knows
 KNOWS = {
-    "data": {"numpy", "gymnasium", "h5py", "minari", "zstandard"},
+    "data": {"numpy", "gymnasium", "h5py", "minari", "tqdm", "zstandard"},
     "wrappers": {"numpy", "gymnasium"},
     "nets": {"torch", "annotated_types"},
     "losses": {"torch", "annotated_types"},

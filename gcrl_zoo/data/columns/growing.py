@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,15 @@ class GrowingArrays:
         with memory_for(self.rows * _row_bytes(layout), self.name):
             for key, (shape, dtype) in layout.items():
                 self.arrays[key] = np.zeros((self.rows, *shape), dtype=dtype)
+
+    def adopt(self, arrays: Mapping[str, Array]) -> None:
+        """Use these arrays instead of empty ones. They begin with the rows that are never used."""
+        assert not len(self) and {key: array.dtype for key, array in arrays.items()} == {
+            key: array.dtype for key, array in self.arrays.items()
+        }
+        self.arrays = dict(arrays)
+        self.stop = self.rows = min(map(len, arrays.values()))
+        self.version += 1
 
     def select(self, rows: Array) -> GrowingArrays:
         """New arrays with copies of these live rows."""

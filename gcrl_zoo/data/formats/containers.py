@@ -9,13 +9,15 @@ from typing import NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
-from gcrl_zoo.data.arrays import Array, DType
+from gcrl_zoo.data.arrays import FLOAT, INT, Array, DType
 from gcrl_zoo.data.memory import told
 
 Rows: TypeAlias = Callable[[int], Array]
 """Reads the next n rows of an array."""
 
 NUMBERS = "biuf"
+FACT_TYPES: tuple[DType, ...] = (FLOAT, INT, np.dtype(np.uint8), np.dtype(np.bool_))
+"""In which stores keep observations and extras."""
 HARMLESS = 2**28  # bytes
 EXPANSION = 256  # observations of real data sets compress by less
 

@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from gymnasium import Space, spaces
 
+from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.data.episode import Episode, EpisodeError
-from gcrl_zoo.data.formats.containers import one_line
+from gcrl_zoo.data.formats.containers import UnreadableFile, one_line
 from gcrl_zoo.data.formats.minari_checks import check_metadata, count_slots
 from gcrl_zoo.data.formats.minari_swap import recover
 from gcrl_zoo.data.memory import NotEnoughMemory
@@ -61,19 +63,20 @@ def _local_ids(nearest_to: str) -> str:
     return (", ".join(ids[:SHOWN_IDS]) or "none") + more
 
 
-def read_minari(folder: Path) -> TrajectoryStore:
-    """All episodes of a Minari dataset.
+def open_minari(folder: Path) -> MinariDataset:
+    """
+    Open a Minari dataset whose files may come from anybody.
 
     :param folder: the ``data`` folder of the dataset
+    :raises ValueError: one sentence that names the folder and why it cannot be read
     """
     from minari import MinariDataset
 
     check_metadata(folder)
     try:
-        dataset = MinariDataset(folder)
+        return MinariDataset(folder)
     except Exception as error:  # whatever is wrong with the files: Minari's reason is the best there is
         raise unreadable(folder, error) from error
-    return read_episodes(dataset)
 
 
 def is_minari(value: Any) -> bool:
@@ -95,30 +98,43 @@ def is_unfiltered(dataset: MinariDataset) -> bool:
 
 
 def read_episodes(dataset: MinariDataset) -> TrajectoryStore:
-    """The episodes of a Minari dataset, only those in its ``episode_indices``.
+    """
+    Read the episodes of a Minari dataset into memory, only those in its ``episode_indices``.
 
     :param dataset: may be filtered
+    :raises ValueError: one sentence that names the dataset and what is wrong with it
     """
-    name, space = dataset.id, dataset.observation_space
-    check_spaces(name, space, dataset.action_space)
-    n_slots = count_slots(dataset)
+    name, n_slots = dataset.id, check_dataset(dataset)
     if not is_unfiltered(dataset):
         name = f"{name} ({dataset.total_episodes} of {dataset.storage.total_episodes} episodes)"
+    spaces_of_dataset = dataset.observation_space, dataset.action_space
+    with reading(dataset):
+        return TrajectoryStore.from_episodes(episodes(dataset), None, name, *spaces_of_dataset, n_slots=n_slots)
+
+
+def check_dataset(dataset: MinariDataset) -> int:
+    """
+    Check the spaces and the file of a dataset.
+
+    :return: number of observations in its episodes
+    """
+    check_spaces(dataset.id, dataset.observation_space, dataset.action_space)
+    return count_slots(dataset)
+
+
+@contextmanager
+def reading(dataset: MinariDataset) -> Iterator[None]:
+    """Replace errors of the libraries that read a dataset by one sentence that names it."""
     try:
-        return TrajectoryStore.from_episodes(
-            _episodes(dataset),
-            name=name,
-            observation_space=space,
-            action_space=dataset.action_space,
-            n_slots=n_slots,
-        )
-    except (EpisodeError, MemoryError, NotEnoughMemory):
+        yield
+    except (EpisodeError, MemoryError, NotEnoughMemory, WriteError, UnreadableFile):
         raise
     except Exception as error:
         raise unreadable(Path(dataset.storage.data_path), error) from error
 
 
-def _episodes(dataset: MinariDataset) -> Iterator[Episode]:
+def episodes(dataset: MinariDataset) -> Iterator[Episode]:
+    """Read the episodes of a dataset one after another."""
     for episode in dataset.iterate_episodes():
         observations: Any = episode.observations
         columns = observations if isinstance(observations, dict) else {"observation": observations}

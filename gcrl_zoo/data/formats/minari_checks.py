@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from gymnasium import spaces
@@ -13,14 +12,15 @@ from gymnasium import spaces
 from gcrl_zoo.data.checks import is_whole
 from gcrl_zoo.data.formats.containers import retold, unreadable
 from gcrl_zoo.data.formats.hdf5 import Hdf5, open_hdf5
+from gcrl_zoo.data.formats.space_json import check_size
 
 if TYPE_CHECKING:
     from minari import MinariDataset
 
 METADATA = "metadata.json"
 HDF5 = "main_data.hdf5"
+IMPORTED = "gcrl_zoo"  # the folder beside the data of a dataset to which images are imported
 LARGEST_METADATA = 2**26
-LARGEST_SPACE = 2**27  # numbers in one observation
 MOST_EPISODES = 10**7
 FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 START_OF_SCAN = 0xDA
@@ -44,20 +44,7 @@ def check_metadata(folder: Path) -> None:
         for key in ("observation_space", "action_space"):
             if not isinstance(metadata.get(key), str):
                 raise unreadable(path, f"it has no '{key}'")
-            for shape in _shapes(json.loads(metadata[key])):
-                if prod(shape) > LARGEST_SPACE:
-                    raise unreadable(path, f"its '{key}' has a part of shape {shape}")
-
-
-def _shapes(space: Any) -> list[list[int]]:
-    """The shapes of a space and its parts, as they are written down."""
-    if isinstance(space, list):
-        return [shape for part in space for shape in _shapes(part)]
-    if not isinstance(space, dict):
-        return []
-    subspaces = space.get("subspaces", [])
-    parts = _shapes([*subspaces.values()] if isinstance(subspaces, dict) else subspaces)
-    return [[int(n) for n in space["shape"]], *parts] if "shape" in space else parts
+            check_size(metadata[key], f"'{key}'")
 
 
 def count_slots(dataset: MinariDataset) -> int:

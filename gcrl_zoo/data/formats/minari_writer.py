@@ -16,7 +16,7 @@ from gymnasium import Space
 from gcrl_zoo.data.disk import reserve, writing
 from gcrl_zoo.data.episode import Episode, EpisodeError
 from gcrl_zoo.data.formats.minari import check_spaces
-from gcrl_zoo.data.formats.minari_checks import HDF5, METADATA
+from gcrl_zoo.data.formats.minari_checks import HDF5, IMPORTED, METADATA
 from gcrl_zoo.data.formats.minari_storage import About, cast, more_storage, new_storage
 from gcrl_zoo.data.formats.minari_swap import recover, swap, temporary_folder
 
@@ -151,7 +151,7 @@ def write_minari(
         partial = Path(place, "new")
         with writing(target):
             if append and target.exists():
-                shutil.copytree(target, partial)
+                shutil.copytree(target, partial, ignore=shutil.ignore_patterns(IMPORTED))
                 storage = more_storage(dataset_id, partial / "data", *spaces_and_about)
             else:
                 partial.mkdir()

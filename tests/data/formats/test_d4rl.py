@@ -62,7 +62,7 @@ def test_every_step_is_there_where_next_observations_are(tmp_path: Path) -> None
     store = open_store(write(tmp_path / "data.npz", columns()))
     assert_episodes(store, episodes())
     assert store.name == str(tmp_path / "data.npz")
-    assert len(store._slots.arrays["last"]) == 1 + store.n_slots  # memory was taken once
+    assert len(store.last) == 1 + store.n_slots  # memory was taken once
 
 
 def test_without_next_observations_the_last_row_gives_the_final_observation_only(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_d4rls_own_files_are_read(place: Path) -> None:
 def test_what_minari_writes_is_read(space: spaces.Space | None, jpeg: bool) -> None:
     store = open_store(recorded(space, jpeg).parent)
     assert (store.n_steps, store.n_slots) == (19, 21)
-    assert len(store._slots.arrays["last"]) == 1 + store.n_slots  # memory was taken once
+    assert len(store.last) == 1 + store.n_slots  # memory was taken once
 
 
 def test_arrays_in_hdf5_that_are_neither(place: Path) -> None:

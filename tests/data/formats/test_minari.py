@@ -96,7 +96,7 @@ def test_a_dataset_opens_by_id_and_by_both_folders(make: Make) -> None:
         np.testing.assert_array_equal(kept.rewards, recorded.rewards)
     with pytest.raises(ValueError, match=r"test/box-v0 is read-only.*copy\(\)"):
         store.append(store.episode(0))
-    assert len(store._slots.arrays["last"]) == 1 + store.n_slots  # memory was taken once
+    assert len(store.last) == 1 + store.n_slots  # memory was taken once
 
 
 def test_dict_image_and_discrete_spaces(make: Make) -> None:
@@ -159,7 +159,7 @@ def test_paths_that_lead_nowhere(tmp_path: Path) -> None:
     for nowhere in (str(tmp_path / "nothing"), Path("nothing"), "./nothing", "~/nothing/at/all"):
         with pytest.raises(ValueError, match=r"There is no file or folder .*nothing"):
             open_store(nowhere)
-    with pytest.raises(ValueError, match=r"The folder .* holds no Minari dataset"):
+    with pytest.raises(ValueError, match=r"The folder .* holds neither a Minari dataset"):
         open_store(tmp_path)
     (tmp_path / "text").write_text("hello")
     with pytest.raises(ValueError, match="text holds no trajectories"):

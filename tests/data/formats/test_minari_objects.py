@@ -54,11 +54,13 @@ def test_what_is_nowhere_is_named(kind: Any, tmp_path: Path, monkeypatch: pytest
     refusal(ValueError, lambda: open_store(kind("nothing.npz")), "no file or folder nothing.npz")
     refusal(ValueError, lambda: open_store(kind("~no_such_user/nothing.npz")), "~no_such_user/nothing.npz")
     refusal(ValueError, lambda: open_store(kind(str(tmp_path / "nothing"))), "nothing")
-    refusal(ValueError, lambda: open_store(kind(str(tmp_path))), f"The folder {tmp_path} holds no Minari dataset")
+    refusal(
+        ValueError, lambda: open_store(kind(str(tmp_path))), f"The folder {tmp_path} holds neither a Minari dataset"
+    )
     refusal(ValueError, lambda: open_store(kind("x" * 300 + ".npz")), "no file or folder")
     (tmp_path / "plain").mkdir()
     monkeypatch.chdir(tmp_path)
-    missing = "There is no dataset 'plain' here" if kind is str else "The folder plain holds no Minari dataset"
+    missing = "There is no dataset 'plain' here" if kind is str else "The folder plain holds neither a Minari dataset"
     refusal(ValueError, lambda: open_store(kind("plain")), missing)
 
 

@@ -71,7 +71,7 @@ def test_trajectories_become_episodes_that_were_cut(make: Make) -> None:
         )
         np.testing.assert_array_equal(episode.actions, written["actions"][start : start + length])
         start += length + 1
-    assert len(store._slots.arrays["last"]) == 1 + store.n_slots  # memory was taken once
+    assert len(store.last) == 1 + store.n_slots  # memory was taken once
     with pytest.raises(ValueError, match=r"is read-only.*copy\(\)"):
         store.append(store.episode(0))
 

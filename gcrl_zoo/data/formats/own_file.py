@@ -11,10 +11,10 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gcrl_zoo.data.arrays import FLOAT, INT, Array, DType
+from gcrl_zoo.data.arrays import FLOAT, INT, Array
 from gcrl_zoo.data.checks import is_whole
 from gcrl_zoo.data.episode import Episode
-from gcrl_zoo.data.formats.containers import Rows, read, unreadable
+from gcrl_zoo.data.formats.containers import FACT_TYPES, Rows, read, unreadable
 from gcrl_zoo.data.formats.npz import Npz, open_npz
 from gcrl_zoo.data.whole_file import whole_file
 
@@ -25,7 +25,6 @@ FORMAT = "gcrl_zoo trajectories 2"
 HEADER = {"format", "name", "capacity", "checksums"}
 ENTRIES = ("header", "lengths", "terminated")
 FACTS, EXTRAS = "observations ", "extras "
-FACT_TYPES: tuple[DType, ...] = (FLOAT, INT, np.dtype(np.uint8), np.dtype(np.bool_))
 PORTION = 2**24  # bytes that are copied at a time
 
 
