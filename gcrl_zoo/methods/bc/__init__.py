@@ -1,4 +1,4 @@
-"""Behaviour cloning: do what was done, or only what was done best."""
+"""Behaviour cloning of all episodes, or of the best ones."""
 
 from gcrl_zoo.methods.bc.bc import BC
 from gcrl_zoo.methods.bc.policies import BCPolicy

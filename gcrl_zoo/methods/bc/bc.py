@@ -17,9 +17,9 @@ from gcrl_zoo.methods.bc.policies import BCPolicy
 
 class BC(TrajectoryAlgorithm):
     """
-    Maximum likelihood of the actions of a dataset, or of its best episodes ("10 % BC" of Chen et al. 2021 with
-    ``top_fraction=0.1``): the baseline that every other method has to beat. Without a dataset it clones the best of
-    its own play, which makes it a cross-entropy method over episodes.
+    Behaviour cloning: maximises the likelihood of the actions in a dataset, or in its best episodes ("10 % BC" of Chen
+    et al. 2021 with ``top_fraction=0.1``). Without a dataset it clones the best episodes of own play, which makes it a
+    cross-entropy method over episodes.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments

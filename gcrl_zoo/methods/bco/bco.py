@@ -24,11 +24,12 @@ class BCO(BC):
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
-    :param top_fraction: watch only this fraction of the episodes, those of highest return; below 1 it needs rewards
+    :param top_fraction: clone only this fraction of the unlabelled episodes, those of highest return; below 1 it needs
+        rewards
     """
 
     needs: ClassVar[Needs] = Needs(
-        actions=True, stream=True, without_rewards="set top_fraction to 1, which watches all episodes"
+        actions=True, stream=True, without_rewards="set top_fraction to 1, which clones all episodes"
     )
     policy: BCOPolicy
 
@@ -50,5 +51,5 @@ class BCO(BC):
 
 
 def transitions(store: TrajectoryStore) -> GoalPairs:
-    """Steps of a store, each with the next observation as its goal."""
+    """Sample steps of a store, each with the next observation as its goal."""
     return GoalPairs(store, max_horizon=1)

@@ -1,4 +1,4 @@
-"""The Decision Transformer: what was done next, in trajectories of which so much return was still to come."""
+"""Decision Transformer: predicts the next action from past states, actions and the return-to-go."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ from gcrl_zoo.nets.fast.matmul import fast_matmul
 
 class DT(TrajectoryAlgorithm):
     """
-    Decision Transformer (Chen et al. 2021): supervised learning of actions, given the past and the return that is to
-    come. Acting asks for a high one. From a dataset, or from own play, whose returns are known in hindsight.
+    Decision Transformer (Chen et al. 2021, `arXiv:2106.01345 <https://arxiv.org/abs/2106.01345>`_): predicts actions
+    from the past and the return-to-go; acting asks for a high return. It learns from a dataset or from own play, whose
+    returns are known in hindsight.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param env: in a ``gcrl_zoo.wrappers.ReturnToGo``, since a policy sees no rewards; for the other arguments see
@@ -52,8 +53,8 @@ class DT(TrajectoryAlgorithm):
 
     def choose_target(self, unlabelled: TrajectoryStore) -> float:
         """
-        Own play asks for more than was ever reached, by the standard deviation of returns, as upside-down reinforcement
-        learning does (Srivastava et al. 2019): who gets just what was asked for would never get beyond it.
+        Choose the highest return in the data; in own play, one standard deviation of the returns more, as upside-down
+        reinforcement learning does (Srivastava et al. 2019). Asking for the best return so far would never exceed it.
         """
         best = super().choose_target(unlabelled)
         return best + float(unlabelled.returns.std()) if self.plays and self.target_return is None else best
@@ -62,7 +63,7 @@ class DT(TrajectoryAlgorithm):
         return fast_matmul(self.device)
 
     def represent(self, batch: Any) -> Tensor:
-        """(B, K, D) of windows, for heads to work on in full precision: bfloat16 tells apart 256 actions only."""
+        """Return (B, K, D) in float32: bfloat16 would be too coarse for the actions that heads compute."""
         with th.autocast(self.device.type, th.bfloat16, enabled=self.bf16):
             return self.policy.represent_windows(batch).float()
 

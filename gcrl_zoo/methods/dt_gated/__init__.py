@@ -1,4 +1,4 @@
-"""A Decision Transformer that predicts several actions, and lets the return in through a gate."""
+"""Decision Transformer that predicts several actions and mixes in the return through a gate."""
 
 from gcrl_zoo.methods.dt_gated.dt_gated import GatedDT
 from gcrl_zoo.methods.dt_gated.policies import GatedDTPolicy

@@ -1,4 +1,4 @@
-"""A Decision Transformer that predicts several actions, and lets the return in through a gate."""
+"""Decision Transformer that predicts several actions and mixes in the return through a gate."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class GatedDT(DT):
     """
     "dt with multistep action prediction + gate mixing of reward info", an experiment of unpublished research notes.
 
-    At each step the next n actions are predicted, the first of which is executed; what the transformer made of the
-    return is added to what it made of the state, through a gate. See :class:`~gcrl_zoo.methods.dt.DT` for the rest.
+    The policy predicts the next n actions at each step and executes the first. A gate adds the transformer's output at
+    the return token to its output at the state token. See :class:`~gcrl_zoo.methods.dt.DT` for all else.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     """
@@ -38,7 +38,7 @@ class GatedDT(DT):
         return loss, {"nll": masked_mean(errors[0], mask[0])}
 
     def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
-        """How far the gate is open, and by how much that differs from step to step."""
+        """Return the mean opening of the gate, and its standard deviation over steps."""
         if self.policy.gate is None:
             return {}
         opening = self.policy.gate.opening(self.policy.outputs(batches["labelled"])).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""A Decision Transformer whose representations of consecutive states agree, and do not collapse."""
+"""Decision Transformer with temporal VICReg on its representations."""
 
 from gcrl_zoo.methods.dt_vicreg.dt_vicreg import DTVICReg
 from gcrl_zoo.methods.dt_vicreg.policies import DTVICRegPolicy

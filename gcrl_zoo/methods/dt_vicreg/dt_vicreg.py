@@ -1,4 +1,4 @@
-"""A Decision Transformer whose representations of consecutive states agree, and do not collapse."""
+"""Decision Transformer with temporal VICReg: representations of consecutive states agree and do not collapse."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class DTVICReg(DT):
     """
     "vicreg on temporal axis, consistency between vectors at t and t+1", an experiment of unpublished research notes.
 
-    Beside the loss on actions, VICReg (Bardes et al. 2022) on expanded representations of consecutive states. See
-    :class:`~gcrl_zoo.methods.dt.DT` for the rest.
+    Adds VICReg (Bardes et al. 2022) on expanded representations of consecutive states to the loss on actions. See
+    :class:`~gcrl_zoo.methods.dt.DT` for all else.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param action_weight: of the loss on actions
@@ -57,7 +57,9 @@ class DTVICReg(DT):
         return self.action_weight * nll + self.vicreg_weight * vicreg, {"nll": nll, **terms}
 
     def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
-        """Have representations collapsed?"""
-        z = self.policy.expander(self.policy.represent_windows(batches["labelled"]))[:, 0]  # a step of each window
+        """Return the spread and the effective rank of the representations, which show a collapse."""
+        z = self.policy.expander(self.policy.represent_windows(batches["labelled"]))[
+            :, 0
+        ]  # the first step of each window
         deviations = spread(z)
         return {"spread_min": deviations.min(), "spread_mean": deviations.mean(), "effective_rank": effective_rank(z)}

@@ -1,4 +1,4 @@
-"""Goal-conditioned supervised learning: whatever was reached was the goal, in hindsight."""
+"""Goal-conditioned supervised learning (GCSL) with hindsight goals."""
 
 from gcrl_zoo.methods.gcsl.gcsl import GCSL
 from gcrl_zoo.methods.gcsl.policies import GCSLPolicy

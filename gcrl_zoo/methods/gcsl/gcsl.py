@@ -22,7 +22,7 @@ from gcrl_zoo.methods.gcsl.policies import GCSLPolicy
 class GCSL(TrajectoryAlgorithm):
     """
     Goal-conditioned supervised learning (Ghosh et al. 2021, `arXiv:1912.06088 <https://arxiv.org/abs/1912.06088>`_):
-    every step is a demonstration of how to reach what came after it. No rewards are used.
+    each step demonstrates how to reach the states that came after it. Rewards are not used.
 
     :param policy: ``"MultiInputPolicy"`` (or ``"MlpPolicy"``, ``"CnnPolicy"``: one class; it looks at the spaces)
     :param env: an environment that asks for goals; see
@@ -59,14 +59,17 @@ class GCSL(TrajectoryAlgorithm):
         self.detour_penalty, self.expectile, self.target_horizon = detour_penalty, expectile, target_horizon
         super().__init__(policy, env, **kwargs)
 
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        GoalPairs(TrajectoryStore(), self.goal_strategy, self.max_horizon, self.discount)  # raises if they do not fit
+
     def _setup_model(self) -> None:
         super()._setup_model()
         if self.detour_penalty and self.policy.horizon:
             raise ValueError(
-                f"A policy that sees the `horizon` tells slow ways from fast ones by itself: set detour_penalty "
-                f"({self.detour_penalty}) to 0, or leave `horizon` out of policy_kwargs."
+                f"A policy that sees the `horizon` distinguishes slow ways from fast ones without a penalty: set "
+                f"detour_penalty ({self.detour_penalty}) to 0, or leave `horizon` out of policy_kwargs."
             )
-        self._pairs(self.replay_buffer)  # refuses what does not fit together
 
     def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
         super().fit_statistics(unlabelled)
@@ -100,11 +103,11 @@ class GCSL(TrajectoryAlgorithm):
 
     def _weights(self, delay: Tensor, ahead: Tensor) -> Tensor:
         """
-        Whoever passes a goal's turn-off first, comes back, and then goes there, shows two opposite ways to it. The
-        quicker one counts.
+        Down-weight slow ways. An episode that overshoots a goal and returns contains two opposite actions for the same
+        state and goal; the slower one should count less.
 
-        :param delay: (B,) beyond the fastest ways, in mean horizons
-        :param ahead: (B,) whether the goal lies ahead of the step, so that there is a way
+        :param delay: (B,) time lost against the fastest ways, in mean horizons
+        :param ahead: (B,) whether the goal lies ahead of the step in its episode
         :return: (B,)
         """
         return th.where(ahead, (-self.detour_penalty * delay.relu()).exp(), 1.0)

@@ -1,4 +1,4 @@
-"""Goal-conditioned supervised learning, half of it without actions: EXP6 of unpublished notes, and what works."""
+"""Goal-conditioned supervised learning with VICReg, partly from action-free trajectories."""
 
 from gcrl_zoo.methods.gcsl_vicreg.gcsl_vicreg import GCSLVICReg
 from gcrl_zoo.methods.gcsl_vicreg.policies import GCSLVICRegPolicy

@@ -1,4 +1,4 @@
-"""GCSL with VICReg streaming: learn what to do by watching, and what actions do by playing."""
+"""GCSL with VICReg: learns behaviour from action-free trajectories, and the effect of actions from own play."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ DEFAULT_TERMS = {
 
 class GCSLVICReg(TrajectoryAlgorithm):
     """
-    Our reading of EXP6, an experiment in unpublished research notes, and the version of it that works.
+    Goal-conditioned supervised learning with VICReg: EXP6 of unpublished research notes, and the version that works.
 
-    Streaming watches states and returns, never actions; bootstrapping learns from own play which action leads from
-    one state to another. The loss is a weighted sum of terms (see :mod:`~gcrl_zoo.methods.gcsl_vicreg.terms`):
-    ``vicreg``, ``predict``, ``tokens``, ``align`` and ``consistency`` on unlabelled data, ``inverse`` and ``forward``
-    on labelled data. The agent acts without a goal, on a target return; where the environment asks for a goal, it
-    acts towards that.
+    Unlabelled trajectories, with states and returns but no actions, show what to do; own play teaches an inverse model
+    which action leads from one state to another. The loss is a weighted sum of terms (see
+    :mod:`~gcrl_zoo.methods.gcsl_vicreg.terms`): ``vicreg``, ``predict``, ``tokens``, ``align`` and ``consistency`` on
+    unlabelled data, ``inverse`` and ``forward`` on labelled data. The agent acts without a goal, on a target return;
+    where the environment asks for a goal, it acts towards that.
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
@@ -110,17 +110,19 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     # ------------------------------------------------------------------- set-up
 
-    def _setup_model(self) -> None:
-        super()._setup_model()
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
         self._terms = self._weighted_terms()
         self._cycle = self._phase_cycle()
 
     def _weighted_terms(self) -> dict[str, dict[str, tuple[float, Term]]]:
-        """By source and name, the weight and the function of each term that is computed."""
-        vicreg = vicreg_term(VICRegLoss(**(self.vicreg or {})))
+        """Return the weight and the function of each term that is computed, by source and name."""
+        weights: dict[Any, float] = {**DEFAULT_TERMS, **(self.terms or {})}
+        if not any(weights.values()):
+            raise ValueError("terms: every weight is 0, so there is nothing to learn; leave `terms` out.")
         known: dict[str, dict[str, Term]] = {
             "unlabelled": {
-                "vicreg": vicreg,
+                "vicreg": vicreg_term(VICRegLoss(**(self.vicreg or {}))),
                 "predict": predict,
                 "tokens": tokens,
                 "align": align,
@@ -128,33 +130,36 @@ class GCSLVICReg(TrajectoryAlgorithm):
             },
             "labelled": {"inverse": inverse, "forward": forward},
         }
-        weights: dict[Any, float] = {**DEFAULT_TERMS, **(self.terms or {})}
-        if not any(weights.values()):
-            raise ValueError("terms: every weight is 0, so there is nothing to learn; leave `terms` out.")
-        if weights["predict"] and self.policy.predictor is None:
-            raise ValueError("terms: 'predict' needs a predictor; give `policy_kwargs: {predictor_dim: 256}`.")
-        if weights["tokens"] and not isinstance(self.policy.network.bottleneck, TokenBottleneck):
-            raise ValueError("terms: 'tokens' needs tokens; give `policy_kwargs: {n_tokens: 16}`.")
-        if (weights["consistency"] or weights["forward"]) and self.policy.forward_model is None:
-            raise ValueError(
-                "terms: 'forward' and 'consistency' need a forward model, and goals that are vectors; give "
-                "`policy_kwargs: {forward_arch: [256, 256], change: true}`."
-            )
         return {
             source: {name: (float(weights[name]), term) for name, term in terms.items() if weights[name]}
             for source, terms in known.items()
         }
 
     def _phase_cycle(self) -> list[str]:
-        """The source of each update, over and over; empty for both in each."""
+        """Return the source of each update of a cycle; empty if each update uses both."""
         phases = self.phases or {}
         cycle: list[str] = [source for source, updates in phases.items() for _ in range(updates)]
         if self.phases is not None and not cycle:
             raise ValueError("phases: no source has any updates; leave `phases` out to learn from both in each update.")
         for source in {*cycle, *["unlabelled"] * bool(self.unlabelled_first)}:
             if not self._terms[source]:
-                raise ValueError(f"terms: no weight is on what is {source}, which phases or unlabelled_first ask for.")
+                raise ValueError(
+                    f"terms: no term of the {source} data has a weight; phases or unlabelled_first use that data."
+                )
         return cycle
+
+    def _setup_model(self) -> None:
+        super()._setup_model()
+        computed, policy = {name for terms in self._terms.values() for name in terms}, self.policy
+        if "predict" in computed and policy.predictor is None:
+            raise ValueError("terms: 'predict' needs a predictor; give `policy_kwargs: {predictor_dim: 256}`.")
+        if "tokens" in computed and not isinstance(policy.network.bottleneck, TokenBottleneck):
+            raise ValueError("terms: 'tokens' needs tokens; give `policy_kwargs: {n_tokens: 16}`.")
+        if computed & {"consistency", "forward"} and policy.forward_model is None:
+            raise ValueError(
+                "terms: 'forward' and 'consistency' need a forward model, and goals that are vectors; give "
+                "`policy_kwargs: {forward_arch: [256, 256], change: true}`."
+            )
 
     def _excluded_save_params(self) -> list[str]:
         return [*super()._excluded_save_params(), "_terms", "_cycle"]
@@ -172,9 +177,9 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def choose_target(self, unlabelled: TrajectoryStore) -> float:
         """
-        Asked at every step for all that a whole episode can earn, f would have to act as at its beginning. So where
-        nothing counts down, ask for a return that lay ahead of many steps of the best episode, not of its first ones
-        only.
+        Choose the return of the best episode or, if no wrapper counts the return down, a high quantile of the
+        returns-to-go in it. The return of the whole episode lies ahead of its first step only, so asking for it at
+        every step would ask the policy to act as at the beginning.
         """
         policy = self.policy
         counted = policy.return_token == "episode_return" or policy.roles.return_to_go
@@ -220,7 +225,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
     # ----------------------------------------------------------------- metrics
 
     def heldout_metrics(self, new_episodes: TrajectoryStore) -> dict[str, Tensor]:
-        """Own play that nothing was learned from yet is held out for free: what does the inverse model make of it?"""
+        """Return the error of the inverse model on new episodes."""
         if not self._terms["labelled"]:
             return {}
         pairs = GoalPairs(new_episodes, max_horizon=self.max_horizon, goal_keys=self.policy.roles.goal_keys)
@@ -229,19 +234,19 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """
-        Does acting do what the inverse model would? Is VICReg at work, or have representations collapsed? Where VICReg
-        has a weight, its side of the matter is told, else the representation itself.
+        Return the distance between the actions that acting and the inverse model choose, and the spread and rank of the
+        representations, which show a collapse. They are those that VICReg sees, if it has a weight.
         """
         if "unlabelled" not in batches:
             return {}
         unlabelled, head = Branches(self.policy, batches["unlabelled"]), self.policy.head
-        seen = unlabelled.expanded[0] if "vicreg" in self._terms["unlabelled"] else unlabelled.acting
-        deviations = spread(seen)
+        representations = unlabelled.expanded[0] if "vicreg" in self._terms["unlabelled"] else unlabelled.acting
+        deviations = spread(representations)
         metrics = {
             "action_gap": head.distance(head(unlabelled.acting), head(unlabelled.one_step)).mean(),
             "spread_min": deviations.min(),
             "spread_mean": deviations.mean(),
-            "effective_rank": effective_rank(seen),
+            "effective_rank": effective_rank(representations),
         }
         if isinstance(self.policy.network.bottleneck, TokenBottleneck):
             metrics["token_perplexity"] = token_perplexity(unlabelled.token_logits[0])

@@ -1,14 +1,14 @@
 """
-The forces of the method, each a function from branches of the network to a scalar.
+The terms of the loss, each a function from branches of the network to a scalar.
 
-A branch is one way of filling the inputs of f (s: state, R: achieved return, g: a later state, -: missing):
+A branch fills the inputs of the network f in one way (s: state, R: achieved return, g: a later state, -: missing):
 
 ======================  ==============  =========================================================
-branch                  inputs          read by
+branch                  inputs          used by
 ======================  ==============  =========================================================
 ``goal_free``           (s_k, R, -)     acting on a target return
 ``goal_given``          (s_k, [R], g)   the inverse model, and acting towards a goal
-``one_step``            (s_k, [R], g)   the same, with the very next state for a goal
+``one_step``            (s_k, [R], g)   the same, with the next state as the goal
 ``goal_only``           (-, [R], s_g)   the other side of VICReg
 ======================  ==============  =========================================================
 """
@@ -31,16 +31,16 @@ from gcrl_zoo.nets.tokens import TokenBottleneck
 
 class Branches:
     """
-    The branches of one batch, computed when first asked for and then shared by all terms.
+    Compute the branches of one batch on first use, and share them among all terms.
 
-    :param policy: owner of f
+    :param policy: that holds f
     :param batch: :class:`~gcrl_zoo.data.samplers.GoalBatch` of tensors
     """
 
     def __init__(self, policy: GCSLVICRegPolicy, batch: Any) -> None:
         self.policy, self.batch = policy, batch
         self.achieved = Inputs()
-        if batch.returns_to_go is not None:  # both are offered; the policy reads the one that it is conditioned on
+        if batch.returns_to_go is not None:  # the policy reads one of the two
             self.achieved = Inputs(
                 episode_return=batch.episode_returns.unsqueeze(1),  # (B, 1)
                 return_to_go=batch.returns_to_go.unsqueeze(1),  # (B, 1)
@@ -66,7 +66,7 @@ class Branches:
 
     @cached_property
     def described(self) -> tuple[Tensor, Tensor]:
-        """Two of (B, D): the goal-free and the goal-only branch before the bottleneck."""
+        """Two of (B, D), the goal-free and the goal-only branch before the bottleneck"""
         given = self.achieved if self.policy.goal_only_with_return else Inputs()
         return self._goal_free, self.policy.describe(given._replace(goal=self.batch.goals))
 
@@ -86,11 +86,11 @@ class Branches:
 
     @property
     def acting(self) -> Tensor:
-        """(B, D), the branch that acts: towards a goal where the environment asks for one, else for a return"""
+        """(B, D), the branch that acts: towards a goal if the environment asks for one, else on a return"""
         return self.goal_given if self.policy.roles.desired_goal else self.goal_free
 
     def disturbed(self, size: float) -> Branches:
-        """The branches of states nearby, see :meth:`~gcrl_zoo.nets.inverse.Change.disturbed`"""
+        """Return the branches of states nearby, see :meth:`~gcrl_zoo.nets.inverse.Change.disturbed`."""
         assert self.policy.change is not None
         nearby = self.policy.change.disturbed(self.batch.observations, size)
         following = self.batch.goals if self.batch.successors is None else self.batch.successors
@@ -103,19 +103,19 @@ class Branches:
 
     @cached_property
     def next_change(self) -> Tensor:
-        """(B, F), the way to the very next state"""
+        """(B, F), scaled difference to the next state"""
         assert self.policy.change is not None
         following = self.batch.goals if self.batch.successors is None else self.batch.successors
         return self.policy.change.scaled(self.batch.observations, following)
 
     @cached_property
     def expanded(self) -> tuple[Tensor, Tensor]:
-        """Two of (B, E): the sides of VICReg."""
+        """Two of (B, E), the two sides of VICReg"""
         return self.policy.expander(self.goal_free), self.policy.expander(self.goal_only)
 
     @cached_property
     def token_logits(self) -> tuple[Tensor, Tensor]:
-        """Two of (B, K): what the goal-free and the goal-only branch attend to."""
+        """Two of (B, K), over the tokens, of the goal-free and the goal-only branch"""
         assert isinstance(self.policy.network.bottleneck, TokenBottleneck)
         free, only = self.described
         return self.policy.network.bottleneck.logits(free), self.policy.network.bottleneck.logits(only)
@@ -126,7 +126,7 @@ Term = Callable[[Branches], tuple[Tensor, Metrics]]
 
 
 def vicreg_term(loss: VICRegLoss) -> Term:
-    """Streaming, as in the notes: a state and a goal of one trajectory, each with its return, should look alike."""
+    """VICReg between a state and a goal of one unlabelled trajectory, each with its return, as in the notes."""
 
     def vicreg(unlabelled: Branches) -> tuple[Tensor, Metrics]:
         value, parts = loss(*unlabelled.expanded)
@@ -136,22 +136,22 @@ def vicreg_term(loss: VICRegLoss) -> Term:
 
 
 def predict(unlabelled: Branches) -> tuple[Tensor, Metrics]:
-    """Streaming: the expanded state should tell the expanded goal, by way of a predictor. Gradient into both."""
+    """Predict the expanded goal from the expanded state of unlabelled data. The gradient flows into both."""
     assert unlabelled.policy.predictor is not None
     state, goal = unlabelled.expanded
     return F.mse_loss(unlabelled.policy.predictor(state), goal), {}
 
 
 def tokens(unlabelled: Branches) -> tuple[Tensor, Metrics]:
-    """Streaming: the state should attend to the tokens that the goal attends to. Gradient into both."""
+    """Make a state of unlabelled data attend to the tokens that its goal attends to. The gradient flows into both."""
     state, goal = unlabelled.token_logits
     return -(goal.softmax(-1) * state.log_softmax(-1)).sum(-1).mean(), {}
 
 
 def align(unlabelled: Branches) -> tuple[Tensor, Metrics]:
     """
-    Streaming: what to do for a return, or for a goal, is what leads to the next state of a trajectory that got there.
-    The branch that acts learns its actions here; the inverse model is the teacher and does not move.
+    Imitate, on unlabelled data, the action that the inverse model infers between a state and the next one. The branch
+    that acts learns its actions here; no gradient flows into the inverse model.
     """
     student = unlabelled.policy.head(unlabelled.acting)
     with th.no_grad():
@@ -160,27 +160,32 @@ def align(unlabelled: Branches) -> tuple[Tensor, Metrics]:
 
 
 def inverse(labelled: Branches) -> tuple[Tensor, Metrics]:
-    """Bootstrapping: which action led from the state to the goal. Own play knows, in hindsight."""
+    """Predict the action of own play that led from the state to the goal: the inverse dynamics model."""
     batch, model = labelled.batch, labelled.policy.inverse
     return model.loss(batch.observations, batch.goals, batch.actions, labelled.return_with_goal), {}
 
 
 def forward(labelled: Branches) -> tuple[Tensor, Metrics]:
-    """Bootstrapping: where the action led. A model of its own, which only ``consistency`` asks."""
+    """Predict the next state from the state and the action of own play; only ``consistency`` uses this model."""
     assert labelled.policy.forward_model is not None
     actions = labelled.policy.head.encode(labelled.batch.actions)
     return F.mse_loss(labelled.policy.forward_model(labelled.state, actions), labelled.next_change), {}
 
 
 def consistency_term(disturbance: float) -> Term:
-    """:param disturbance: how far from the unlabelled states to begin, in usual differences of consecutive states"""
+    """
+    Make the term ``consistency``.
+
+    :param disturbance: distance from the unlabelled states at which it starts, in usual differences of consecutive
+        states
+    """
 
     def consistency(unlabelled: Branches) -> tuple[Tensor, Metrics]:
         """
-        Streaming: what the acting branch does should lead to the next state, by the forward model, which does not move.
-        Where several actions lead to the same state, the inverse model can only tell their mean, which may lead
-        elsewhere; here any of them will do (the forward consistency of Pathak et al. 2018, "Zero-Shot Visual
-        Imitation"). Begun a little off the unlabelled state, it teaches to come back, as no unlabelled state can.
+        Choose actions that lead to the next unlabelled state according to the frozen forward model (forward
+        consistency, Pathak et al. 2018, "Zero-Shot Visual Imitation"). If several actions lead to the same state, the
+        inverse model predicts their mean, which may lead elsewhere; this term accepts any of them. Started near an
+        unlabelled state instead of at it, the term teaches the policy to come back.
         """
         if disturbance:
             unlabelled = unlabelled.disturbed(disturbance)
