@@ -62,7 +62,7 @@ class AlgorithmSetup(BaseAlgorithm):
         return self.dataset is None if self.own_play is None else self.own_play
 
     def _setup_model(self) -> None:
-        """Idempotent, and needs neither env nor data: ``load`` calls it after it has restored the attributes."""
+        """Build the policy. Needs neither env nor data: ``load`` calls it again after it has restored attributes."""
         check_environment(type(self).__name__, self.action_space, self.env)
         self.dataset, self.stream = as_kept(self.dataset), as_kept(self.stream)
         self._check_arguments()
@@ -71,9 +71,9 @@ class AlgorithmSetup(BaseAlgorithm):
         self.set_random_seed(self.seed)
         self._run, self._data = RunState(self), DataSource(self)
         self.replay_buffer = TrajectoryStore(capacity=int(self.buffer_size))
-        seen = {"observation space": self.observation_space, "action space": self.action_space}
+        observed = {"observation space": self.observation_space, "action space": self.action_space}
         trains = self.env is not None
-        check_networks(self._make_policy, self.policy_class, self.policy_kwargs, seen, self.device, trains)
+        check_networks(self._make_policy, self.policy_class, self.policy_kwargs, observed, self.device, trains)
         self.policy = self._make_policy().to(self.device)  # type: ignore[assignment]
         self.policy.make_optimizers(self.lr_schedule)
         self.policy.check_optimizers()
@@ -82,11 +82,11 @@ class AlgorithmSetup(BaseAlgorithm):
         return self.policy_class(self.observation_space, self.action_space, **self.policy_kwargs)
 
     def _check_arguments(self) -> None:
-        """Before any network is built, and again when ``load`` has replaced some."""
+        """Check all arguments before any network is built; ``load`` may have replaced some."""
         name = type(self).__name__
-        kept = {each: vars(self)[each] for each in accepted_arguments(type(self)) & vars(self).keys() - NOT_KEPT}
-        check_arguments(type(self), kept, f"{name} has no hyperparameter")
-        vars(self).update(plain(kept))
+        values = {each: vars(self)[each] for each in accepted_arguments(type(self)) & vars(self).keys() - NOT_KEPT}
+        check_arguments(type(self), values, f"{name} has no hyperparameter")
+        vars(self).update(plain(values))
         check_policy_arguments(self.policy_class, self.policy_kwargs, self.action_space, self.device, name)
 
     def _setup_learn(
@@ -159,7 +159,7 @@ class AlgorithmSetup(BaseAlgorithm):
     # --------------------------------------------------------------------- data
 
     def _open_data(self) -> None:
-        """The constructor calls this as well, since a hyperparameter search prunes trials that fail in ``learn``."""
+        """Called by the constructor too: a hyperparameter search hides errors of ``learn`` and prunes the trial."""
         if self.env is not None:
             self._data.open()
 

@@ -70,22 +70,38 @@ def unfold(annotation: Any) -> tuple[Any, list[Any]]:
 
 
 def is_union(base: Any) -> bool:
-    """:param base: annotation without its metadata"""
+    """
+    Return whether an annotation is a union.
+
+    :param base: annotation without its metadata
+    """
     return get_origin(base) in (Union, types.UnionType)
 
 
 def is_sequence_type(base: Any) -> bool:
-    """:param base: annotation without its metadata"""
+    """
+    Return whether an annotation is a list or another sequence.
+
+    :param base: annotation without its metadata
+    """
     return get_origin(base) in (Sequence, list, tuple)
 
 
 def is_pair_type(base: Any) -> bool:
-    """:param base: annotation without its metadata; True for a tuple of a fixed length"""
+    """
+    Return whether an annotation is a tuple of a fixed length.
+
+    :param base: annotation without its metadata
+    """
     return get_origin(base) is tuple and Ellipsis not in get_args(base)
 
 
 def is_mapping_type(base: Any) -> bool:
-    """:param base: annotation without its metadata"""
+    """
+    Return whether an annotation is a mapping.
+
+    :param base: annotation without its metadata
+    """
     return get_origin(base) in (Mapping, dict)
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from numbers import Real
 from types import FunctionType
-from typing import Annotated, Any, Literal, NamedTuple, Never, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Never, TypeAlias, get_type_hints
 
 import gymnasium as gym
 import torch as th
@@ -29,21 +30,23 @@ from gcrl_zoo.common.annotations import Allowed, Example, Nested, WholeFloats
 from gcrl_zoo.common.values import check, is_sequence
 from gcrl_zoo.common.wording import shown, suggestion
 from gcrl_zoo.data.checks import is_number
+from gcrl_zoo.data.open import is_source
+from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.activations import is_activation
 
-# --------------------------------------------------------------------------------- what arguments have in common
+# ---------------------------------------------------------------------------------------- kinds of arguments
 # Upper limits are far beyond realistic values: they refuse typing errors that would fill the memory or hang.
 
-#: How many of something; 0 for none.
+#: A number of things; 0 for none.
 Count = Annotated[int, Ge(0), Le(10**12)]
 PositiveInt = Annotated[int, Ge(1), Le(10**12)]
-#: Takes 1e6 for 1000000. Whoever uses it converts it with ``int``.
+#: Also accepts 1e6 for 1000000; convert it with ``int`` before use.
 LargeCount = Annotated[int, Ge(0), Le(10**12), WholeFloats()]
 NonNegative = Annotated[float, Ge(0)]
 Positive = Annotated[float, Gt(0)]
-#: How much of a whole.
+#: A part of a whole.
 Fraction = Annotated[float, Gt(0), Le(1)]
-#: Of a geometric distribution or series.
+#: Discount of a geometric distribution or series.
 Discount = Annotated[float, Ge(0), Lt(1)]
 #: Width of a layer.
 Width = Annotated[int, Ge(1), Le(8192)]
@@ -65,10 +68,21 @@ Extractor = Annotated[
 ]
 Policy = Annotated[str | type[BasePolicy], Allowed("the name of a policy, such as 'MlpPolicy', or its class")]
 Environment = Annotated[gym.Env | VecEnv | str, Allowed("an environment or its id")]
+if TYPE_CHECKING:
+    from minari import MinariDataset
+
+    Dataset: TypeAlias = str | os.PathLike[str] | TrajectoryStore | MinariDataset
+else:  # without Minari, which takes long to import
+    _SOURCES = "the id of a Minari or OGBench dataset, a path, a TrajectoryStore or a minari.MinariDataset"
+    Dataset = Annotated[object, Allowed(_SOURCES, is_source)]
 
 
 def is_learning_rate(schedule: Schedule) -> bool:
-    """:param schedule: whether it returns a number of at least 0 at the start and at the end"""
+    """
+    Return whether a schedule gives numbers of at least 0 at the start and at the end.
+
+    :param schedule: function of the remaining progress
+    """
     try:
         rates = [float(schedule(progress)) for progress in (1.0, 0.0)]
     except Exception:  # somebody else's function
@@ -85,7 +99,11 @@ LearningRate = (
 
 
 def has_device(device: th.device | str) -> bool:
-    """:param device: whether this machine has it; SB3 uses the CPU where CUDA is missing"""
+    """
+    Return whether this machine has a device. SB3 uses the CPU where CUDA is missing.
+
+    :param device: name or device of torch
+    """
     if device == "auto":
         return True
     try:
@@ -105,7 +123,11 @@ Device = Annotated[
 
 
 def arguments_of(cls: type) -> Nested:
-    """:param cls: metadata of a mapping whose entries are arguments of this class"""
+    """
+    Return metadata that checks the entries of a mapping as arguments of a class.
+
+    :param cls: class of the arguments
+    """
     return Nested(lambda name, value: check_arguments(cls, value, f"{name} has no entry", f"{name}: "))
 
 
@@ -156,11 +178,13 @@ def as_train_freq(value: Any) -> TrainFreq:
     return TrainFreq(int(number), TrainFrequencyUnit(unit))
 
 
-# ------------------------------------------------------------------------------------------- those of a constructor
+# -------------------------------------------------------------------------------- arguments of a constructor
 
 
 class Argument(NamedTuple):
     """
+    An argument of a constructor.
+
     :param annotation: what is allowed; ``inspect.Parameter.empty`` where the signature does not say
     :param default: ``inspect.Parameter.empty`` where there is none
     :param owner: class whose constructor names it
@@ -224,7 +248,11 @@ def resolved(annotations: Mapping[str, Any], names: dict[str, Any]) -> dict[str,
 
 
 def accepted_arguments(cls: type) -> set[str]:
-    """:param cls: class to construct; see :func:`arguments`"""
+    """
+    Return the names of the arguments that a class takes, see :func:`arguments`.
+
+    :param cls: class to construct
+    """
     return set(arguments(cls))
 
 

@@ -1,4 +1,4 @@
-"""What callbacks find in ``self.locals``."""
+"""The local variables that callbacks find in ``self.locals``."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class CallbackLocals(dict[str, Any]):
     """
     The local variables of ``learn``, to which SB3's callbacks add those of each step.
 
-    A callback that needs a variable of another kind of training fails with a sentence. ``get`` and ``in`` work as in
-    any dictionary.
+    Reading a variable that this kind of training does not have raises an error that says so. ``get`` and ``in`` work
+    as in any dictionary.
 
-    :param variables: to start with
+    :param variables: of ``learn``
     :param plays: whether training steps the environment
     """
 

@@ -1,4 +1,4 @@
-"""Compares what a dataset holds with the spaces of the environment, before anything is trained."""
+"""Checks data against the spaces of the environment and the needs of the method, before training."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ PORTION = 2**16
 
 def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space, needs: Needs, argument: str) -> None:
     """
+    Check that data fits an environment and the needs of a method.
+
     :param store: the data
     :param roles: of the environment's observation space
     :param action_space: of the environment
     :param needs: of the method, for this source
     :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
-    :raises ValueError: one sentence that names what does not fit
+    :raises ValueError: the data does not fit; names what
     """
     check_observations(store, roles, argument)
     if needs.rewards and not store.has_rewards:
@@ -42,6 +44,8 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
 
 def check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> None:
     """
+    Check that the observations of data fit an environment.
+
     :param store: the data
     :param roles: of the environment's observation space
     :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
@@ -62,12 +66,12 @@ def check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> N
 
 
 def shapes_of(store: TrajectoryStore) -> dict[str, tuple[int, ...]]:
-    """The shape of one entry of each observation."""
+    """Return the shape of one entry of each observation."""
     return {key: store.take(key, np.zeros(1, dtype=np.int64)).shape[1:] for key in store.observation_keys}
 
 
 def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument: str) -> None:
-    """Check the stored actions, not only the declared space; a declared space must hold the same values, too."""
+    """Check the stored actions as well as the declared space, which must contain the same values."""
     actions = store.take("actions", store.steps[:1])
     shape, whole = actions.shape[1:], actions.dtype != FLOAT
     problem = f"{argument} '{store.name}' does not fit the environment: its actions are"
@@ -87,7 +91,7 @@ def _check_actions(store: TrajectoryStore, action_space: spaces.Space, argument:
 
 
 def _warn_outside(store: TrajectoryStore, space: spaces.Box, argument: str) -> None:
-    """Warn of actions outside a Box. They are no error: some recordings keep actions from before they were clipped."""
+    """Warn of actions outside a Box, which are not an error: some recordings contain actions before clipping."""
     allowed = bounds(space)
     assert allowed is not None
     limits = np.abs(np.stack([allowed.low, allowed.high]))
@@ -110,7 +114,7 @@ def _warn_outside(store: TrajectoryStore, space: spaces.Box, argument: str) -> N
 
 
 def _one_hot(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space) -> str:
-    """Advice on one-hot choices, for the end of a message; empty where there are none."""
+    """Return advice on one-hot choices, for the end of a message; empty where there are none."""
     if not isinstance(space, spaces.Discrete) or store.take(column, slots[:1]).shape[1:] != (space.n,):
         return ""
     values = store.take(column, slots)
@@ -121,7 +125,7 @@ def _one_hot(store: TrajectoryStore, column: str, slots: Array, space: spaces.Sp
 
 
 def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space, argument: str) -> None:
-    """Refuse values outside the space: in training they would raise an index error, or silently become other values."""
+    """Refuse values outside the space: training would raise an index error, or convert them to other values."""
     if isinstance(space, spaces.Box) and (column == "actions" or space.dtype.kind not in "iu"):
         return
     what = "actions hold" if column == "actions" else f"observation '{column}' holds"
@@ -142,7 +146,7 @@ def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spac
 
 
 def _limits(space: spaces.Space) -> tuple[Array, Array]:
-    """The smallest and the largest whole number of a space; for a Box, of its type, since bounds are often rough."""
+    """Return the limits of a space of whole numbers; of a Box those of its dtype, since bounds are often rough."""
     if isinstance(space, spaces.Box):
         info = np.iinfo(space.dtype)
         return np.array(info.min), np.array(info.max)

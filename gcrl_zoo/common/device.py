@@ -1,4 +1,4 @@
-"""The one door from numpy to the device."""
+"""Moves data from NumPy to the device."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import torch as th
 
 def to_tensors(batch: Any, device: th.device) -> Any:
     """
+    Convert a batch to tensors on a device. All data reaches the device here.
+
     :param batch: array, tensor, None, or a NamedTuple or dict of such
-    :param device: where the tensors go; a copy to a GPU does not wait
+    :param device: of the tensors; a copy to a GPU does not wait
     :return: the same structure with tensors
     """
     if batch is None:

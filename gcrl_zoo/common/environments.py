@@ -27,10 +27,12 @@ from gcrl_zoo.data.spaces import same_values
 
 def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None) -> None:
     """
+    Check that a method can act in an action space, and the wrappers of an environment.
+
     :param name: of the method, for messages
     :param action_space: of the environment
     :param env: with all its wrappers; None where an agent is only loaded
-    :raises ValueError: one sentence that names what does not fit
+    :raises ValueError: the method cannot act in it; names why
     """
     if not isinstance(action_space, (spaces.Box, spaces.Discrete)):
         raise ValueError(
@@ -62,7 +64,12 @@ def check_environment(name: str, action_space: spaces.Space, env: VecEnv | None)
 
 
 def normalizers(env: VecEnv) -> list[VecNormalize]:
-    """:param env: with all its wrappers; those that normalise come back, the innermost last"""
+    """
+    Find the ``VecNormalize`` wrappers of an environment.
+
+    :param env: environment with all its wrappers
+    :return: wrappers, the innermost last
+    """
     found = []
     while isinstance(env, VecEnvWrapper):
         found += [env] if isinstance(env, VecNormalize) else []
@@ -72,6 +79,8 @@ def normalizers(env: VecEnv) -> list[VecNormalize]:
 
 def check_room(env: VecEnv, capacity: int | None, max_episode_steps: float | None) -> None:
     """
+    Check that the replay buffer has room for an episode that runs to its time limit.
+
     :param env: for own play
     :param capacity: of the store of own play
     :param max_episode_steps: where own episodes are cut; None for nowhere
@@ -79,8 +88,8 @@ def check_room(env: VecEnv, capacity: int | None, max_episode_steps: float | Non
     """
     limits = [math.inf if max_episode_steps is None else max_episode_steps]
     if env.has_attr("_max_episode_steps"):  # of Gymnasium's TimeLimit; not every `spec` can leave a subprocess
-        told = [limit for limit in env.get_attr("_max_episode_steps") if is_number(limit)]
-        limits += [max(told)] if told else []
+        found = [limit for limit in env.get_attr("_max_episode_steps") if is_number(limit)]
+        limits += [max(found)] if found else []
     slots = min(limits) + 1
     if capacity is not None and capacity < slots < math.inf:
         raise ValueError(
@@ -91,9 +100,11 @@ def check_room(env: VecEnv, capacity: int | None, max_episode_steps: float | Non
 
 def check_rewards(rewards: np.ndarray, lengths: np.ndarray, env: VecEnv | None = None) -> None:
     """
+    Check the rewards of a step.
+
     :param rewards: (E,)
     :param lengths: (E,) steps of the episodes before this one
-    :param env: that gave them, to say what they were before SB3 made float32 of them
+    :param env: source of the rewards, to report their values before SB3 converts them to float32
     :raises ValueError: a reward is NaN, infinite or beyond float32
     """
     fits = np.abs(rewards) <= LARGEST[FLOAT]
@@ -107,12 +118,12 @@ def check_rewards(rewards: np.ndarray, lengths: np.ndarray, env: VecEnv | None =
 
 
 def _as_given(reward: Any, env: VecEnv | None, index: int) -> Any:
-    """SB3's ``Monitor`` keeps the rewards of the current episode; ``DummyVecEnv`` makes inf of 1e300."""
+    """Return the reward before rounding: ``Monitor`` stores it, while ``DummyVecEnv`` turns 1e300 into inf."""
     if env is None or np.isnan(reward):
         return reward
     try:
-        (kept,) = env.get_attr("rewards", [index])
-        given = kept[-1]
+        (rewards,) = env.get_attr("rewards", [index])
+        given = rewards[-1]
         return given if isinstance(given, float) and abs(given) > float(LARGEST[FLOAT]) else reward
     except (AttributeError, IndexError, KeyError, TypeError):  # no Monitor, or the next episode has begun
         return reward
@@ -120,6 +131,8 @@ def _as_given(reward: Any, env: VecEnv | None, index: int) -> Any:
 
 def check_observation(observation: Observation, lengths: np.ndarray, starts: np.ndarray, first: int = 0) -> None:
     """
+    Check the observations of a step.
+
     :param observation: (E, ...), or by key
     :param lengths: (E,) steps of the episodes before the observation
     :param starts: (E,) whether the observation begins an episode
@@ -142,7 +155,7 @@ def check_observation(observation: Observation, lengths: np.ndarray, starts: np.
 
 def final_facts(info: Mapping[str, Any], like: Mapping[str, np.ndarray], index: int, length: int) -> dict[str, Any]:
     """
-    The true last observation of an episode.
+    Return the true last observation of an episode.
 
     :param info: of the environment at the episode's last step
     :param like: (E, ...) by key: facts of the environments
@@ -194,6 +207,8 @@ class InSpaces(VecEnvWrapper):
 
 def fit_environment(env: VecEnv, observation_space: spaces.Space, action_space: spaces.Space) -> VecEnv:
     """
+    Show an environment in the spaces of an agent, if they hold the same values.
+
     :param env: environment, as Stable-Baselines3 has vectorised it
     :param observation_space: of the agent
     :param action_space: of the agent

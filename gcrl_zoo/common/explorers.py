@@ -44,7 +44,11 @@ class Explorer(Protocol):
         return {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """:param state: as returned by ``state_dict``"""
+        """
+        Restore a state.
+
+        :param state: as returned by ``state_dict``
+        """
 
 
 class Held:
@@ -156,7 +160,11 @@ class NoiseLevels(RandomPlay):
         self._all_zero = not self._level.any()
 
     def _replaced(self, actions: np.ndarray, none: int, episode_starts: np.ndarray) -> np.ndarray:
-        """:param none: stands for the policy's own action, so that one draw says whether and by what it is replaced"""
+        """
+        Replace actions at random.
+
+        :param none: stands for the policy's own action, so that one draw says whether and by what it is replaced
+        """
         random = self.rng.random(len(actions)) < self._level
         drawn = np.where(random, self._uniform(actions.shape), none) if True in random else np.full(len(actions), none)
         held = self.held(drawn, episode_starts)

@@ -92,7 +92,11 @@ class Learner:
                     self.last_batches.update(batches)  # a phase may leave some out
 
     def draw_batch(self, name: str) -> Any:
-        """:param name: of the sampler; returns a batch on the device"""
+        """
+        Draw a batch and move it to the device.
+
+        :param name: of the sampler
+        """
         sampler, algorithm = self.samplers[name], self.algorithm
         return to_tensors(sampler.gather(sampler.draw(self.streams.numpy, algorithm.batch_size)), algorithm.device)
 
@@ -144,14 +148,22 @@ class Learner:
     # ------------------------------------------------------------------ metrics
 
     def add_metrics(self, metrics: dict[str, Tensor]) -> None:
-        """:param metrics: scalars to average until the next ``flush``"""
+        """
+        Add metrics to the running means.
+
+        :param metrics: scalars to average until the next ``flush``
+        """
         for name, value in metrics.items():
             value = value.detach()
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def add_heldout_metrics(self, new_episodes: TrajectoryStore) -> None:
-        """:param new_episodes: episodes that no update has used yet"""
+        """
+        Compute ``heldout_metrics`` and add them to the running means.
+
+        :param new_episodes: episodes that no update has used yet
+        """
         with self._isolated_rng():
             self.add_metrics(self.algorithm.heldout_metrics(new_episodes))
 

@@ -1,4 +1,4 @@
-"""Refuses networks and batches that do not fit into memory, before they are made: Linux would kill the process."""
+"""Refuses networks and batches that do not fit into memory, before they are made, when Linux would kill the process."""
 
 from __future__ import annotations
 
@@ -24,22 +24,24 @@ def check_networks(
     build: Callable[[], BasePolicy],
     policy_class: type[BasePolicy],
     kwargs: Mapping[str, Any],
-    seen: Mapping[str, spaces.Space],
+    observed: Mapping[str, spaces.Space],
     device: th.device,
     trains: bool,
 ) -> None:
     """
+    Check that networks fit into memory, before they are built.
+
     :param build: makes the policy; called on torch's meta device, without memory, where the policy may be large
     :param policy_class: its class
     :param kwargs: ``policy_kwargs``
-    :param seen: the observation and the action space, by what a message calls them
-    :param device: where the networks are going to be
-    :param trains: whether there are going to be gradients and an optimizer
+    :param observed: the observation space and the action space, by their names in messages
+    :param device: of the networks
+    :param trains: whether to count gradients and the state of an optimizer
     :raises NotEnoughMemory: the networks do not fit, with the arguments to lower
     """
     available = _available(device)
     sizes = _sizes(policy_class, kwargs)
-    width, inputs = sum(sizes.values()), sum(map(_size, seen.values()))
+    width, inputs = sum(sizes.values()), sum(map(_size, observed.values()))
     copies = COPIES if trains else 1
     # Each weight belongs to one of up to `width` layers (or inputs), between two widths; twice for networks in pairs.
     if available is None or 2 * copies * BYTES * width**2 * (width + inputs) <= available:
@@ -48,7 +50,7 @@ def check_networks(
     if count is None or count * BYTES * copies <= available:
         return
     lower = [name for name, _ in sorted(sizes.items(), key=lambda each: -each[1])]
-    large = [f"{name} {space}" for name, space in seen.items() if _size(space) >= LARGE_SPACE]
+    large = [f"{name} {space}" for name, space in observed.items() if _size(space) >= LARGE_SPACE]
     smaller = f", or make the {' and the '.join(large)} smaller" if large else ""
     number = f"{count:,} parameters" if count < math.inf else "more parameters than torch can count"
     needed = f"about {told(int(count * BYTES * copies))}" if count < math.inf else "more memory than there is"
@@ -61,9 +63,11 @@ def check_networks(
 
 def check_batch(batch_size: int, policy: BasePolicy, device: th.device) -> None:
     """
+    Check that a batch fits into memory.
+
     :param batch_size: rows of a batch
-    :param policy: whose windows and observations they hold
-    :param device: where batches go
+    :param policy: its windows and observations are in the batch
+    :param device: of the batch
     :raises NotEnoughMemory: the observations of a batch, with one representation each, do not fit
     """
     steps = int(getattr(policy, "context_length", 1))
@@ -85,7 +89,7 @@ def _available(device: th.device) -> int | None:
 
 
 def _count(build: Callable[[], BasePolicy]) -> float | None:
-    """Number of parameters; infinite if beyond 64 bits; None where somebody else's part needs a real device."""
+    """Count parameters; infinite if beyond 64 bits; None where a custom network needs a real device."""
     try:
         with th.device("meta"):
             return sum(each.numel() for each in build().parameters())
@@ -94,7 +98,7 @@ def _count(build: Callable[[], BasePolicy]) -> float | None:
 
 
 def _sizes(policy_class: type[BasePolicy], kwargs: Mapping[str, Any]) -> dict[str, int]:
-    """Whole numbers among the arguments of a policy, given or by default; of several, their sum."""
+    """Return the whole numbers among the arguments of a policy, given or by default; of several, their sum."""
     values = {name: kwargs.get(name, argument.default) for name, argument in arguments(policy_class).items()}
     return {name: size for name, value in values.items() if (size := _whole(value)) > 1}
 
@@ -108,7 +112,7 @@ def _whole(value: Any) -> int:
 
 
 def _size(space: spaces.Space) -> int:
-    """Numbers that networks see of a space; a choice counts as often as it has possibilities."""
+    """Return how many numbers a network reads of a space; a choice counts once for each possibility."""
     return int(spaces.utils.flatdim(space))
 
 

@@ -15,14 +15,14 @@ WRAPPER = "gcrl_zoo.wrappers.FixedGoal"
 
 class Needs(NamedTuple):
     """
-    What a method reads of its data.
+    What a method needs of its data and its environment.
 
     :param actions: of the dataset (a ``stream`` never needs them)
     :param rewards: of the dataset and the stream
-    :param stream: whether the method can watch a ``stream`` at all
+    :param stream: whether the method can learn from a ``stream``
     :param goals: whether the environment must ask for goals
     :param return_to_go: whether the environment must ask for returns
-    :param without_rewards: for messages: what to do about data without rewards where they are needed
+    :param without_rewards: for messages: advice where rewards are needed and the data has none
     """
 
     actions: bool = True
@@ -35,6 +35,8 @@ class Needs(NamedTuple):
 
 def check_commands(name: str, needs: Needs, observation_space: spaces.Space) -> None:
     """
+    Check that an observation space has the goals and returns that a method needs.
+
     :param name: of the method, for messages
     :param needs: of the agent
     :param observation_space: of the environment
@@ -54,8 +56,9 @@ def check_commands(name: str, needs: Needs, observation_space: spaces.Space) -> 
 
 def goal_advice(observation_space: spaces.Space) -> str:
     """
+    Describe how to give goals to an environment. The example runs as it is, but its goal is arbitrary.
+
     :param observation_space: of an environment without goals
-    :return: how to give it one; the example runs as it is, but its goal is arbitrary
     """
     facts = Roles.of(observation_space).facts_space
     key = PLAIN if PLAIN in facts.spaces else next(iter(facts.spaces))
@@ -77,8 +80,10 @@ def goal_advice(observation_space: spaces.Space) -> str:
 
 def example(space: spaces.Space) -> dict[str, Any] | None:
     """
+    Return arguments of ``FixedGoal`` that fit an observation.
+
     :param space: of one part of the observation
-    :return: arguments of ``FixedGoal`` that fit; None where a goal would be too long to write down
+    :return: arguments by name; None where a goal would be too long to write down
     """
     if isinstance(space, spaces.Box) and len(space.shape) == 1:
         return {"goal": [np.clip(0, space.low[0], space.high[0]).item()], "indices": [0], "threshold": 0.1}

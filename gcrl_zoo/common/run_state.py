@@ -132,6 +132,8 @@ class RandomStreams:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """
+        Restore the streams.
+
         :param state: as returned by ``state_dict``; a stream of a device that this machine lacks is left as seeded
         """
         self.numpy.bit_generator.state = state["numpy"]

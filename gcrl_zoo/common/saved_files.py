@@ -1,4 +1,4 @@
-"""Files that hold an agent or a policy: what is wrong with one, in a sentence that names it."""
+"""Errors of files that hold an agent or a policy: one sentence that names the file and the fault."""
 
 from __future__ import annotations
 
@@ -35,8 +35,10 @@ class UnfitWeights(RuntimeError, ValueError):
 
 def check_file(path: Any, advice: str, suffix: str = "") -> None:
     """
-    :param path: file to read; a file object passes
-    :param advice: end of the sentence: which file to give
+    Check that a file exists.
+
+    :param path: file to read; a file object is not checked
+    :param advice: end of the message: which file to give
     :param suffix: that may be missing in ``path``
     :raises FileNotFoundError: there is no such file
     :raises IsADirectoryError: it is a folder
@@ -53,7 +55,7 @@ def check_file(path: Any, advice: str, suffix: str = "") -> None:
 @contextmanager
 def reading_agent(path: Any) -> Iterator[None]:
     """
-    Around code that reads an agent's zip.
+    Return a context for code that reads an agent's zip, which reports its errors.
 
     :param path: file or file object
     :raises FileNotFoundError: there is no such file
@@ -73,10 +75,10 @@ def reading_agent(path: Any) -> Iterator[None]:
 @contextmanager
 def setting_weights(where: object = "The argument") -> Iterator[None]:
     """
-    Around code that gives weights to networks and their optimizers.
+    Return a context for code that loads weights into networks and optimizers, which reports its errors.
 
-    :param where: the weights come from
-    :raises UnfitWeights: they do not fit; it names the first fault of torch's list
+    :param where: source of the weights, for messages
+    :raises UnfitWeights: they do not fit; names the first fault that torch lists
     """
     try:
         yield

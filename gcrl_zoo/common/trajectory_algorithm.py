@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import TYPE_CHECKING, Annotated, Any, Never, TypeAlias, TypeVar
+from typing import Annotated, Any, Never, TypeVar
 
 import numpy as np
 from annotated_types import Ge, Le, Unit
@@ -15,6 +15,7 @@ from gcrl_zoo.common import interrupts
 from gcrl_zoo.common.annotations import Allowed
 from gcrl_zoo.common.arguments import (
     Count,
+    Dataset,
     Device,
     Environment,
     LargeCount,
@@ -35,17 +36,8 @@ from gcrl_zoo.common.method_hooks import MethodHooks
 from gcrl_zoo.common.own_play import OwnPlay
 from gcrl_zoo.common.policy_arguments import choose_policy
 from gcrl_zoo.common.values import check, plain
-from gcrl_zoo.data.open import is_source
-from gcrl_zoo.data.store import TrajectoryStore
 
 SelfTrajectoryAlgorithm = TypeVar("SelfTrajectoryAlgorithm", bound="TrajectoryAlgorithm")
-if TYPE_CHECKING:
-    from minari import MinariDataset
-
-    Dataset: TypeAlias = str | os.PathLike[str] | TrajectoryStore | MinariDataset
-else:  # without Minari, which takes long to import
-    _SOURCES = "the id of a Minari or OGBench dataset, a path, a TrajectoryStore or a minari.MinariDataset"
-    Dataset = Annotated[object, Allowed(_SOURCES, is_source)]
 
 
 class TrajectoryAlgorithm(MethodHooks):

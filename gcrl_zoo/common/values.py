@@ -1,4 +1,4 @@
-"""Checks a value against its annotation, see :mod:`~gcrl_zoo.common.annotations`."""
+"""Checks values against annotations, see :mod:`~gcrl_zoo.common.annotations`."""
 
 from __future__ import annotations
 
@@ -121,7 +121,11 @@ def _check_mapping(name: str, value: Any, annotation: Any) -> None:
 
 
 def is_sequence(value: Any) -> bool:
-    """:param value: whatever was given; True for a list, a tuple or a vector, False for text"""
+    """
+    Return whether a value is a list, a tuple or a vector; False for text.
+
+    :param value: any value
+    """
     if isinstance(value, np.ndarray):
         return value.ndim == 1
     return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
@@ -173,7 +177,7 @@ def _test(test: Callable[[Any, Any], bool], value: Any, base: Any) -> bool:
 
 
 def _in_range(value: Any, metadata: Sequence[Any]) -> bool:
-    """:param value: a number, or a length"""
+    """Return whether a number or a length is in the allowed range."""
     tests: dict[type, Callable[[Any], bool]] = {
         at.Ge: lambda limit: value >= limit.ge,
         at.Gt: lambda limit: value > limit.gt,

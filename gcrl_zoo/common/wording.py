@@ -1,4 +1,4 @@
-"""A value, and what an annotation allows, in words for messages and docs."""
+"""Describes values and annotations in words, for messages and docs."""
 
 from __future__ import annotations
 
@@ -52,15 +52,22 @@ def shown(value: Any, annotation: Any = float) -> str:
 
 
 def cause_of(error: Exception) -> str:
-    """:param error: of a library, for the middle of a sentence: its type and message, on one line, shortened"""
+    """
+    Describe an error of a library, for the middle of a sentence.
+
+    :param error: error
+    :return: its type and message, on one line, shortened
+    """
     return f"{type(error).__name__}: {one_line(error)}"[:CAUSE_LENGTH]
 
 
 def suggestion(name: object, known: Collection[str]) -> str:
     """
-    :param name: that is not known
-    :param known: names that are
-    :return: the nearest of these, else all of them, as the end of a message
+    Suggest a known name, as the end of a message.
+
+    :param name: unknown name
+    :param known: known names
+    :return: the nearest known name, else all of them
     """
     close = difflib.get_close_matches(str(name), known, n=1)
     return f"did you mean '{close[0]}'?" if close else f"choose from {', '.join(sorted(known))}."

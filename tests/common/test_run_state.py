@@ -59,9 +59,9 @@ def assert_same_future(model, other):
 @every_trajectory_case
 @pytest.mark.parametrize("noise_hold", [1, 3], ids=["drawn", "held"])
 def test_own_play_continues_within_unfinished_episodes(case, noise_hold):
-    action = "discrete" if noise_hold == 1 else "box"
+    observation, action = ("goal", "discrete") if noise_hold == 1 else ("dict", "box")
     make = functools.partial(case.make, noise_hold=noise_hold, **PLAY)
-    model, other = halves(lambda: make(case.env("dict", action, n_envs=2)), 26)
+    model, other = halves(lambda: make(case.env(observation, action, n_envs=2)), 26)
     assert model._run.collector.builder.lengths.any() and model.replay_buffer.n_episodes
     assert_same_future(model, other)
 
