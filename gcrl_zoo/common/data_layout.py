@@ -179,7 +179,9 @@ def _portions(store: TrajectoryStore) -> Iterator[dict[str, Array]]:
         yield {key: rows[key] for key in keys}
 
 
-def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int | None) -> TrajectoryStore:
+def as_own_play(
+    store: TrajectoryStore, roles: Roles, capacity: int | None, single_frames: bool = True
+) -> TrajectoryStore:
     """
     A copy that own episodes can be appended to: recorded commands (``desired_goal``) and extras are left out, and
     numbers have the type of the environment's. It shares compressed images with the dataset.
@@ -187,6 +189,8 @@ def as_own_play(store: TrajectoryStore, roles: Roles, capacity: int | None) -> T
     :param store: a checked dataset
     :param roles: of the environment's observation space
     :param capacity: slots of the copy; None for no limit
+    :param single_frames: whether stacks of frames are made when they are read, see :meth:`TrajectoryStore.copy`
     """
     facts = roles.facts_space.spaces.items()
-    return store.copy(capacity, {key: observation_dtype(np.dtype(space.dtype)) for key, space in facts})
+    dtypes = {key: observation_dtype(np.dtype(space.dtype)) for key, space in facts}
+    return store.copy(capacity, dtypes, single_frames=single_frames)

@@ -54,7 +54,9 @@ class DataSource:
         self.dataset = None if copied else self._open("dataset", needs)
         if self.dataset is not None and algorithm.plays:
             capacity = max(int(algorithm.buffer_size), self.dataset.n_slots)
-            algorithm.replay_buffer = as_own_play(self.dataset, algorithm.policy.roles, capacity)
+            # An episode that begins where another was cut begins with the frames from before the cut.
+            is_cut = algorithm.max_episode_steps is not None
+            algorithm.replay_buffer = as_own_play(self.dataset, algorithm.policy.roles, capacity, not is_cut)
             self.dataset = None  # two copies of images may not fit into memory
             del self._opened["dataset"]
         if algorithm.stream is not None and not needs.stream:
@@ -62,8 +64,6 @@ class DataSource:
         self.stream = self._open("stream", needs._replace(actions=False))
         if algorithm.plays:
             assert algorithm.env is not None
-            if not algorithm.replay_buffer.n_episodes:
-                algorithm.replay_buffer.make_stacks(frame_stacks(algorithm.env, algorithm.policy.roles))
             check_room(algorithm.env, algorithm.replay_buffer.capacity, algorithm.max_episode_steps)
         for argument in algorithm._left_out:
             if getattr(algorithm, argument) is None:

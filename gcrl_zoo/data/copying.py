@@ -14,14 +14,21 @@ PORTION = 2**24
 """Bytes that are copied at a time."""
 
 
-def split(table: Table, shown: Shown) -> tuple[Shown, Shown]:
+def split(table: Table, shown: Shown, single_frames: bool) -> tuple[Shown, Shown]:
     """Split what a store shows into what a copy shows too, and what is applied when it is made.
 
-    Images keep changes that can be reversed, since compressed images are shared as they are. Stacks are kept.
+    Images keep changes that can be reversed, since compressed images are shared as they are.
+
+    :param single_frames: keep stacks, too
     """
-    kept = {key: each for key, each in shown.changes.items() if key in table.frames and isinstance(each, Reversible)}
-    applied = {key: each for key, each in shown.changes.items() if key not in kept}
-    return Shown(kept, shown.stacks), Shown(applied)
+    stacks = {} if single_frames else shown.stacks
+    kept = {
+        key: change
+        for key, change in shown.changes.items()
+        if key in table.frames and isinstance(change, Reversible) and key not in stacks
+    }
+    applied = {key: change for key, change in shown.changes.items() if key not in kept}
+    return Shown(kept, shown.stacks if single_frames else {}), Shown(applied, stacks)
 
 
 def copy_columns(
@@ -49,7 +56,7 @@ def copy_columns(
         for key, source in sources.items()
         if isinstance(source, str)
         and source in table.frames
-        and source not in applied.changes
+        and source not in applied.altered
         and dtypes.get(key, np.uint8) == np.uint8
     }
     layout = {key: table.layout[source] for key, source in shared.items()}

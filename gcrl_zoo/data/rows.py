@@ -97,11 +97,6 @@ class Shown:
                 found[key] = change.undo(found[key])
         return found
 
-    def fitting(self, observations: Mapping[str, Array]) -> Shown:
-        """The same without the stacks that are not made of single frames in this episode."""
-        stacks = {key: each for key, each in self.stacks.items() if key in observations}
-        return replace(self, stacks={key: each for key, each in stacks.items() if each.makes(observations[key])})
-
     def renamed(self, sources: Mapping[str, str]) -> Shown:
         """The same for other columns.
 

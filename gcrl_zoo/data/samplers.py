@@ -1,4 +1,4 @@
-"""Samplers: from a store to batches. ``draw`` takes all decisions, ``gather`` only reads what was decided."""
+"""Samplers make batches from a store. ``draw`` chooses samples at random, ``gather`` reads them."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ IndexT = TypeVar("IndexT")
 BatchT = TypeVar("BatchT", covariant=True)
 
 MOST = 2**24
-"""Samples in a batch, and steps in a window: more would ask for gigabytes."""
+"""Limit of the samples in a batch and of the steps in a window; more would need gigabytes."""
 
 Strategy: TypeAlias = Literal["future", "final", "episode", "geometric", "random"]
 
 
 class Sampler(Protocol[IndexT, BatchT]):
-    """What the training loop asks of a sampler.
+    """Makes batches from a store.
 
-    An index holds until its store changes. Indices can be cut (by ranks) and gathered elsewhere (by a thread that
-    works ahead) without touching the random state.
+    All randomness is in ``draw``, so a thread can gather ahead, or several processes can each gather a part of an
+    index, without changing the results. An index is valid until episodes are added to its store.
     """
 
     def draw(self, rng: np.random.Generator, n: int) -> IndexT:
-        """Choose n samples; the only place with randomness.
+        """Choose n samples at random.
 
         :raises ValueError: n is no whole number of at least 1, or the store holds no episodes
         """
         ...
 
     def gather(self, index: IndexT) -> BatchT:
-        """Read the chosen samples, through ``store.take`` only."""
+        """Read the chosen samples."""
         ...
 
     def sample(self, rng: np.random.Generator, n: int) -> BatchT:
-        """Draw and gather in one go."""
+        """Draw and gather."""
         return self.gather(self.draw(rng, n))
 
 
 class StepBatch(NamedTuple):
-    """Single steps: what was seen, and what was done."""
+    """Observations and actions of single steps."""
 
     observations: dict[str, Array]  # (B, ...)
     actions: Array | None  # (B, A) or (B,); None from a store without actions
 
 
 class Steps(Sampler[Array, StepBatch]):
-    """Single steps, uniform over all steps."""
+    """Samples single steps uniformly: pairs of an observation and an action, as for behaviour cloning."""
 
     def __init__(self, store: TrajectoryStore) -> None:
         self.store = store
@@ -72,25 +72,25 @@ class Steps(Sampler[Array, StepBatch]):
 class GoalIndex(NamedTuple):
     """Slots of a batch of goal pairs."""
 
-    steps: Array  # (B,) where something was done
-    goals: Array  # (B,) what is taken to have been the goal
+    steps: Array  # (B,) slots of the steps
+    goals: Array  # (B,) slots of the observations that serve as goals
 
 
 class GoalBatch(NamedTuple):
-    """Steps in hindsight: what was done, and what was reached later."""
+    """Steps, each with an observation that serves as its goal (hindsight relabelling)."""
 
     observations: dict[str, Array]  # (B, ...)
     actions: Array | None  # (B, A) or (B,); None from a store without actions
     goals: dict[str, Array]  # (B, ...)
-    horizons: Array  # (B,) int32 steps to the goal; 0 where the goal does not lie ahead
+    horizons: Array  # (B,) int32 steps to the goal; 0 if the goal is not a later observation of the episode
     episode_returns: Array | None  # (B,); like the next two None from a store without rewards
     returns_to_go: Array | None  # (B,) rewards from the step to the end of the episode
-    segment_returns: Array | None  # (B,) rewards from the step until the goal; 0 where horizons are
-    successors: dict[str, Array] | None = None  # (B, ...) what came right after the step, as goals are; if asked for
+    segment_returns: Array | None  # (B,) rewards from the step until the goal; 0 where the horizon is 0
+    successors: dict[str, Array] | None = None  # (B, ...) goal keys of the next observation, if requested
 
 
 class GoalPairs(Sampler[GoalIndex, GoalBatch]):
-    """Pairs of a step and a goal, the goal being an observation of the store. Steps are uniform over all steps.
+    """Samples steps uniformly, and for each step an observation of the store as its goal (hindsight relabelling).
 
     ===========  ==============================================================================
     strategy     goal of a step at slot k in an episode that ends at slot ``last``
@@ -105,7 +105,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
     :param max_horizon: for ``future`` and ``geometric``: the goal lies at most so many steps ahead; at least 1
     :param discount: for ``geometric``, in [0, 1)
     :param goal_keys: observation keys that make up the goal; None: all of them
-    :param successors: read what came right after each step as well
+    :param successors: also read the next observation of each step
     :raises ValueError: an argument is out of its range
     """
 
@@ -132,7 +132,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         self.successors = boolean(successors, "successors")
 
     def draw(self, rng: np.random.Generator, n: int) -> GoalIndex:
-        """Choose n steps and a goal for each."""
+        """Choose n steps, and a goal for each of them."""
         store, strategy = self.store, self.strategy
         steps = _uniform_steps(store, rng, n)
         n, last = len(steps), store.last.take(steps)
@@ -151,7 +151,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         return GoalIndex(steps, steps + np.minimum(rng.geometric(1 - self.discount, n), reach))
 
     def gather(self, index: GoalIndex) -> GoalBatch:
-        """Read steps and goals."""
+        """Read the steps and their goals."""
         store, (steps, goals) = self.store, index
         slots = (steps, goals, steps + 1) if self.successors else index
         rows = store.rows(np.concatenate(slots).reshape(len(slots), -1))  # in one pass over memory
@@ -184,28 +184,29 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
 class WindowIndex(NamedTuple):
     """Slots of a batch of windows."""
 
-    slots: Array  # (B, K+ahead-1); the first one again behind the end of the episode
+    slots: Array  # (B, K+ahead-1); padded with the first one after the end of the window
 
 
 class WindowBatch(NamedTuple):
-    """Consecutive steps of one episode each, padded on the right with the first of them: that, too, can be encoded."""
+    """Windows of consecutive steps, padded on the right with a copy of their first step."""
 
     observations: dict[str, Array]  # (B, K, ...)
     actions: Array | None  # (B, K+ahead-1, A) or (B, K+ahead-1); None from a store without actions
-    mask: Array  # (B, K+ahead-1) bool: True where there is a step
+    mask: Array  # (B, K+ahead-1) bool: False where the window is padded
     returns_to_go: Array | None  # (B, K); like the next one None from a store without rewards
     episode_returns: Array | None  # (B,)
     timesteps: Array  # (B, K) int32 steps since the beginning of the episode
 
 
 class Windows(Sampler[WindowIndex, WindowBatch]):
-    """Windows of K consecutive steps, ending at a uniform step and cut where the episode begins.
+    """Samples windows of up to K consecutive steps, as for sequence models.
 
+    The last step of a window is uniform over all steps. A window that would begin before the episode is shorter.
     Sampling the window *start* uniformly would almost never cover the first steps of an episode, where acting begins.
 
     :param length: K, the number of observations, at least 1
-    :param ahead: how many actions are wanted for each observation, its own included, as for action chunks; the batch
-        then has K + ahead - 1 actions; at least 1
+    :param ahead: number of actions for each observation, its own included, as for action chunks; at least 1. The batch
+        has K + ahead - 1 actions
     :raises ValueError: an argument is out of its range
     """
 
@@ -241,7 +242,7 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
 
 
 def _goal_keys(keys: Sequence[str] | None, store: TrajectoryStore) -> tuple[str, ...] | None:
-    """Keys that the store has; an empty store is not asked, since its first episode brings them."""
+    """Check that the store has these keys. A store without episodes has none yet, so it allows all."""
     if keys is None:
         return None
     known = store.observation_keys

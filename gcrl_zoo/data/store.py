@@ -17,7 +17,7 @@ from gcrl_zoo.data.episode import FLOAT, Array, DType, Episode, EpisodeError
 from gcrl_zoo.data.formats import own_file, own_folder, own_folder_writer
 from gcrl_zoo.data.index import Index
 from gcrl_zoo.data.readable_store import ReadableStore
-from gcrl_zoo.data.rows import Shown, Stack
+from gcrl_zoo.data.rows import Shown
 
 
 class TrajectoryStore(ReadableStore):
@@ -118,28 +118,19 @@ class TrajectoryStore(ReadableStore):
         length = episode.length
         if self.capacity is not None and length + 1 > self.capacity:
             raise _too_long(length + 1, self.name, self.capacity)
-        if self._shown.changes or self._shown.stacks:
-            if not self._table.layout:
-                self._shown = self._shown.fitting(episode.observations)
+        if self._shown.altered:
             episode = replace(episode, observations=self._shown.stored(episode.observations))
         columns = self._table.check_and_layout(episode)
         self._make_room(length + 1)
         first = self._table.write(columns, length + 1)
         self._index.append(first, length, episode.episode_return, episode.terminated)
 
-    def make_stacks(self, stacks: Mapping[str, Stack]) -> None:
-        """Store only the newest frame of stacks in episodes to come. Only a store without episodes can.
-
-        :param stacks: by column
-        """
-        assert not self.n_episodes
-        self._shown = self._shown.stacked(stacks)
-
     def copy(
         self,
         capacity: int | None = None,
         dtypes: Mapping[str, DType] | None = None,
         added: Mapping[str, str | Array] | None = None,
+        single_frames: bool = True,
     ) -> TrajectoryStore:
         """An independent store with the same episodes, such as own play that begins with a dataset.
 
@@ -148,6 +139,8 @@ class TrajectoryStore(ReadableStore):
         :param dtypes: observations to copy, with their dtypes; extras are left out then. None: all, as they are
         :param added: further observations: another name for one that is there, or (N, ...) entries in the order of
             :attr:`slots`
+        :param single_frames: if this is a view with stacks of frames, make the copy one, too, to which only episodes
+            can be appended whose stacks have the same padding. False: stacks are copied, and all fit
         :raises ValueError: the longest episode has more slots than the capacity
         """
         source = self._newest_within(optional_whole(capacity, f"The capacity (slots) of {self.name}", least=2))
@@ -158,7 +151,7 @@ class TrajectoryStore(ReadableStore):
         rest = set(self._table.layout) - {*self.observation_keys, *self.extra_keys} - self._shown.hidden
         columns = [*kept, *keys[1], *(key for key in self._table.layout if key in rest)]
         sources = {**{key: key for key in columns}, **added}
-        shown, applied = split(self._table, self._shown)
+        shown, applied = split(self._table, self._shown, single_frames)
         table = copy_columns(self._table, applied, source.slots, source.lengths, sources, dtypes or {}, keys, self.name)
         new = TrajectoryStore.from_table(table, source.lengths, source.terminated, capacity=capacity, name=self.name)
         if dtypes is None:

@@ -1,4 +1,4 @@
-"""Transitions for methods that learn values: an observation, what was done, the reward and the next observation."""
+"""Samples transitions, for methods that learn values: observation, action, reward and next observation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gcrl_zoo.data.store import TrajectoryStore
 
 
 class TransitionBatch(NamedTuple):
-    """Single steps with what came right after them."""
+    """Single steps with the observation that follows."""
 
     observations: dict[str, Array]  # (B, ...)
     actions: Array | None  # (B, A) or (B,); None from a store without actions
@@ -23,9 +23,10 @@ class TransitionBatch(NamedTuple):
 
 class Transitions(Sampler[Array, TransitionBatch]):
     """
-    Single transitions, uniform over all steps. ``terminated`` is True only for the last step of an episode that ended
-    in a terminal state. It is False for the last step of a truncated episode: the value of its next observation is to
-    be bootstrapped.
+    Samples transitions uniformly over all steps.
+
+    ``terminated`` is True only for the last step of an episode that ended in a terminal state. It is False for the last
+    step of a truncated episode, so that the value of its next observation is bootstrapped.
     """
 
     def __init__(self, store: TrajectoryStore) -> None:

@@ -104,12 +104,12 @@ def test_stacks_equal_those_of_the_wrapper(kind: str, size: int, padding: str) -
     expected = TrajectoryStore.from_episodes(stacked, capacity=60)
 
     shown = fit_layout(TrajectoryStore.from_episodes(single, capacity=60), roles, env.action_space, stacks)
-    own = TrajectoryStore(capacity=60)
-    own.make_stacks(stacks)
-    for episode in stacked:
+    begun = fit_layout(TrajectoryStore.from_episodes(single[:6]), roles, env.action_space, stacks)
+    own, copied = as_own_play(begun, roles, 60), as_own_play(begun, roles, 60, single_frames=False)
+    for episode in stacked[6:]:
         own.append(episode)
-    again = as_own_play(fit_layout(TrajectoryStore.from_episodes(single), roles, env.action_space, stacks), roles, 60)
-    for store in (shown, own, again, as_own_play(own, roles, 60)):
+        copied.append(episode)
+    for store in (shown, own, copied, as_own_play(own, roles, 60), as_own_play(expected, roles, 60)):
         assert store.n_episodes == expected.n_episodes
         shapes = {key: entry.shape[1:] for key, entry in store.episode(0).observations.items()}
         assert shapes == {key: space.shape for key, space in roles.facts_space.spaces.items()}
@@ -124,12 +124,14 @@ def test_stacks_equal_those_of_the_wrapper(kind: str, size: int, padding: str) -
         for i, episode in enumerate(expected.episodes()):
             assert_same(store.episode(i).observations.values(), episode.observations.values())
     assert own.newest(1).unlabelled().episode(0).observations.keys() == own.episode(0).observations.keys()
-    for key in own._table.frames:
+    for key in own._table.frames:  # each frame once, the first ones as often as a stack needs them
         assert own._table.frames[key].stack == 1
         assert own._table.frames[key].shape == roles.facts_space[key].shape[1:]
+        for store in (expected, copied):
+            assert len(store._table.frames[key].frames) == sum(len(each.actions) + size for each in stacked)
 
 
-def test_stacks_that_another_wrapper_changed_are_stored_as_they_are() -> None:
+def test_stacks_that_another_wrapper_changed_do_not_join_single_frames() -> None:
     class Halved(gym.ObservationWrapper[Any, Any, Any]):
         def observation(self, observation: Any) -> Any:
             return observation // 2 + 1
@@ -138,41 +140,38 @@ def test_stacks_that_another_wrapper_changed_are_stored_as_they_are() -> None:
         return Halved(FrameStackObservation(TimeLimit(Random("image"), 9), 3, padding_type="zero"))
 
     env = DummyVecEnv([make])
-    store = TrajectoryStore()
-    store.make_stacks(frame_stacks(env, Roles.of(env.observation_space)))
-    episodes = play(make(), 3)
-    for episode in episodes:
-        store.append(episode)
+    roles, episodes = Roles.of(env.observation_space), play(make(), 3)
+    store = TrajectoryStore.from_episodes(episodes)
     for found, expected in zip(store.episodes(), episodes, strict=True):
         assert_same(found.observations.values(), expected.observations.values())
-    store = TrajectoryStore()
-    store.make_stacks(frame_stacks(env, Roles.of(env.observation_space)))
-    store.append(play(make().env, 1)[0])
+    single = TrajectoryStore.from_episodes(play(Random("image"), 2))
+    own = as_own_play(fit_layout(single, roles, env.action_space, frame_stacks(env, roles)), roles, None)
     with pytest.raises(ValueError, match=r"stacks in 'observation' that differ .*FrameStackObservation; put wrappers"):
-        store.append(episodes[0])
-    for other in (DelayObservation, lambda env, n: RescaleObservation(env, np.float32(0), np.float32(1))):
-        alone = DummyVecEnv([lambda other=other: other(Random("vector"), 3)])
-        assert frame_stacks(alone, Roles.of(alone.observation_space)) == {}
+        own.append(episodes[0])
 
 
-def test_an_agent_learns_from_single_frames_and_own_play_in_an_environment_with_stacks() -> None:
+def test_other_wrappers_make_no_stacks() -> None:
+    for wrap in (DelayObservation, lambda env, n: RescaleObservation(env, np.float32(0), np.float32(1))):
+        env = DummyVecEnv([lambda wrap=wrap: wrap(Random("vector"), 3)])
+        assert frame_stacks(env, Roles.of(env.observation_space)) == {}
+
+
+@pytest.mark.parametrize("cut", [None, 4])
+def test_own_play_with_stacks_joins_single_frames(cut: int | None) -> None:
     def make() -> gym.Env[Any, Any]:
         return FrameStackObservation(TimeLimit(Random("image"), 9), 4)
 
     dataset = TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4)).freeze()
     chunk = dataset._table.frames["observation"].frames.chunk(0)
-    agent = BC("CnnPolicy", make(), dataset=dataset, own_play=True, batch_size=4, learning_starts=0, train_freq=20,
-               gradient_steps=1, device="cpu", seed=0)  # fmt: skip
-    agent.learn(40)
+    given: dict[str, Any] = {"batch_size": 4, "learning_starts": 0, "train_freq": 20, "gradient_steps": 1, "seed": 0}
+    agent = BC("CnnPolicy", make(), dataset=dataset, own_play=True, max_episode_steps=cut, device="cpu", **given)
+    agent.learn(20)
     buffer = agent.replay_buffer
-    assert buffer.n_episodes > dataset.n_episodes and buffer.take("observation", buffer.steps).shape[1:] == (
-        4,
-        40,
-        40,
-        3,
-    )
-    assert buffer._table.frames["observation"].shape == (40, 40, 3)
-    assert buffer._table.frames["observation"].frames.chunk(0) is chunk
+    assert buffer.n_episodes > dataset.n_episodes
+    assert buffer.take("observation", buffer.steps).shape[1:] == (4, 40, 40, 3)
+    column = buffer._table.frames["observation"]
+    assert (column.stack, column.shape) == ((1, (40, 40, 3)) if cut is None else (4, (4, 40, 40, 3)))
+    assert (column.frames.chunk(0) is chunk) == (cut is None)
     assert agent.predict(agent.env.reset())[0].shape == (1,)
 
 

@@ -213,6 +213,16 @@ def sampling(bench):
     assert "goal pairs" in Path("o.md").read_text()
 
 
+@smoke("frames")
+def frames(bench):
+    script = bench.load("frames")
+    bench.patch.setattr(script, "LENGTH", 12)
+    bench.patch.setattr(script, "train_in_new_process", script.train)
+    text = bench.main(script, *"--n-frames 60 --n-recorded 20 --updates 1 --rounds 1 --output o.md".split())
+    assert "| bytes per frame in memory, with all columns |" in text and "(goal: < 1.5 GiB)" in text
+    assert "60 frames, made of 20 different ones" in Path("o.md").read_text().replace("\n", " ")
+
+
 @smoke("dt_setting")
 def dt_setting(bench):
     script = bench.load("dt_setting")
