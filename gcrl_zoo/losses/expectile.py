@@ -1,4 +1,4 @@
-"""Expectile regression: between the mean and the extremes."""
+"""Expectile regression."""
 
 import torch as th
 from torch import Tensor
@@ -6,8 +6,8 @@ from torch import Tensor
 
 def expectile_loss(error: Tensor, expectile: float) -> Tensor:
     """
-    Squared error that weighs what lies above the prediction by ``expectile`` and what lies below by the rest
-    (Newey and Powell 1987). Its minimum is the mean for 0.5, and moves towards the smallest value for 0.
+    Squared error with weight ``expectile`` for targets above the prediction and ``1 - expectile`` for those below
+    (Newey and Powell 1987). The minimum is the mean for 0.5 and moves towards the smallest target for 0.
 
     :param error: (...) target minus prediction
     :param expectile: in (0, 1]

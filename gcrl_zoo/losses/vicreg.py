@@ -13,6 +13,8 @@ Weight = Annotated[float, Ge(0)]
 
 def covariance_matrix(z: Tensor, mask: Tensor | None = None) -> Tensor:
     """
+    Covariance of the rows.
+
     :param z: (B, D)
     :param mask: (B,) bool, True where a row counts; None for everywhere
     :return: (D, D)
@@ -38,7 +40,7 @@ def spread(z: Tensor) -> Tensor:
 def effective_rank(z: Tensor) -> Tensor:
     """
     The exponential of the entropy of the normalised singular values (Roy and Vetterli, 2007):
-    how many directions the representations really use.
+    the number of directions that the representations use.
 
     :param z: (B, D)
     :return: scalar between 1 and D
@@ -53,8 +55,8 @@ class VICRegLoss(nn.Module):
     ``invariance * mse(x, y) + variance * V + covariance * C``, with the gradient into both sides.
 
     V is the hinge that keeps each dimension's standard deviation above ``gamma`` (mean over dimensions and both
-    sides), C the sum of the squared off-diagonal covariances divided by D (added over both sides). Divided by the
-    batch that is given, not by a configured size.
+    sides), C the sum of the squared off-diagonal covariances divided by D (added over both sides). Means are over the
+    rows of the batch, whatever its size.
 
     :param invariance: weight of the mean squared error (lambda in the paper)
     :param variance: weight of the hinge (mu)

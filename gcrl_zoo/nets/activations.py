@@ -23,7 +23,11 @@ def activation_class(activation: str | type[nn.Module]) -> type[nn.Module]:
 
 
 def is_activation(activation: Any) -> bool:
-    """:param activation: whether it can be made without arguments and keeps the shape of its input"""
+    """
+    Check that it needs no arguments and keeps shape and dtype.
+
+    :param activation: anything
+    """
     try:
         x = th.linspace(-1, 1, 8).view(2, 4)
         y = activation_class(activation)()(x)

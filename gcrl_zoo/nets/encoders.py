@@ -9,17 +9,17 @@ from torch import Tensor, nn
 
 class VectorEncoder(nn.Module):
     """
-    Flattens and standardises. The statistics are buffers, so they travel with the weights:
-    an agent loaded without its data sees the world as it did in training.
+    Flattens and standardises. The statistics are buffers, so they are saved with the weights and an agent needs no data
+    to act.
 
     :param shape: shape of one observation, without the batch
     """
 
     mean: Tensor
     std: Tensor
-    #: What moved less than this (relative to its mean, where that is large) did not move: the rest is rounding.
+    #: Standard deviations below this (relative to the mean, where that is large) are rounding errors.
     STILL = 1e-6
-    #: What moved a little is magnified, but not without limit.
+    #: Lower bound of the divisor.
     MIN_STD = 1e-3
 
     def __init__(self, shape: Sequence[int]) -> None:
@@ -31,9 +31,9 @@ class VectorEncoder(nn.Module):
     @th.no_grad()
     def fit(self, mean: Tensor, std: Tensor) -> None:
         """
-        The data says nothing of the scale of a dimension that never moved in it (an object that was not touched, a
-        switch that stayed off). Such a dimension keeps its own units: divided by almost nothing it would drown all
-        others on the day that it moves. It is not clipped either, which would hide by how much it moved.
+        Set mean and standard deviation. A dimension that is constant in the data keeps its own units: divided by almost
+        zero it would dominate all others when it changes later. It is not clipped, which would hide by how much it
+        changed.
 
         :param mean: (O,) mean of the data, any device
         :param std: (O,) standard deviation of the data
@@ -54,8 +54,8 @@ class VectorEncoder(nn.Module):
 class SmallImageEncoder(nn.Module):
     """
     Flattens images that are too small for :class:`ImageEncoder`, such as the 7 x 7 x 3 symbols of MiniGrid, and scales
-    all pixels by one mean and one standard deviation. A pixel that rarely changes is thus not magnified, and symbols
-    (0 to 10) are as large as grey levels (0 to 255).
+    all pixels by one mean and one standard deviation. So pixels that rarely change are not magnified, and symbols
+    (0 to 10) become as large as grey levels (0 to 255).
 
     :param shape: of one image or of a stack of them, any layout
     """
@@ -119,7 +119,7 @@ class ImageEncoder(nn.Module):
     :param features_dim: width of the output
     """
 
-    MIN_SIDE = 36  # smaller images vanish in the convolutions
+    MIN_SIDE = 36  # the convolutions leave nothing of smaller images
 
     @classmethod
     def fits(cls, shape: Sequence[int]) -> bool:
@@ -229,6 +229,6 @@ class DictEncoder(nn.Module):
         :param observations: (B, ...) by key
         :return: (B, O) float32
         """
-        if len(self.keys) == 1:  # most environments; acting is a matter of microseconds
+        if len(self.keys) == 1:  # most environments; saves acting a concatenation
             return self.encoders[0](observations[self.keys[0]])
         return th.cat([encoder(observations[key]) for key, encoder in self.items()], dim=1)

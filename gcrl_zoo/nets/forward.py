@@ -1,4 +1,4 @@
-"""Forward dynamics: where an action leads."""
+"""Forward dynamics: the next state, given state and action."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from gcrl_zoo.nets.mlp import mlp
 
 class ForwardModel(nn.Module):
     """
-    A state and an action in, the way to the next state out.
+    Predicts the change from a state to the next one, given the action.
 
     :param state_dim: width O of the features of a state
     :param action_dim: width A of an encoded action
-    :param change_dim: width F of the way, see :class:`~gcrl_zoo.nets.inverse.Change`
+    :param change_dim: width F of the change, see :class:`~gcrl_zoo.nets.inverse.Change`
     :param net_arch: widths of the hidden layers
     :param activation: between layers
     """

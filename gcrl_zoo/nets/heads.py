@@ -1,9 +1,8 @@
 """
-Action heads: from a representation to an action distribution and back.
+Action heads: from a representation to an action distribution, its loss and its samples.
 
-A head first maps a representation ``z`` (B, D) to the raw parameters of a distribution, ``head(z)`` (B, P);
-everything else works on those parameters, so that two branches of a network share one set of formulas.
-Actions are in the environment's own units everywhere outside this file.
+``head(z)`` maps a representation (B, D) to the raw parameters (B, P) of a distribution; all other methods take these
+parameters. Actions (B, A) or (B,) are in the environment's units everywhere outside this file.
 """
 
 import math
@@ -19,7 +18,7 @@ from torch.nn import functional as F
 
 def sample_categorical(logits: Tensor) -> Tensor:
     """
-    Gumbel-max sampling: unlike ``torch.distributions`` it never waits for the device.
+    Sample by the Gumbel-max trick: unlike ``torch.distributions`` it never waits for the device.
 
     :param logits: (..., n)
     :return: (...) int64
@@ -38,31 +37,21 @@ class ActionHead(nn.Module, ABC):
         self.linear = nn.Linear(features_dim, params_dim)
 
     def forward(self, z: Tensor) -> Tensor:
-        """
-        :param z: (B, D)
-        :return: parameters (B, P)
-        """
-        linear = self.linear
-        return F.linear(z, linear.weight, linear.bias)  # as calling it, but for the call
+        """(B, D) -> parameters (B, P)"""
+        return self.linear(z)
 
     @abstractmethod
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
-        """
-        Negative log-likelihood (for the deterministic head: its error) of actions.
-
-        :param params: (B, P)
-        :param actions: (B, A) or (B,), environment units
-        :return: (B,)
-        """
+        """Negative log-likelihood of actions, (B,). For the deterministic head it is the error."""
 
     @abstractmethod
     def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
         """
-        How far a distribution is from another one that it should become; no gradient reaches the teacher.
+        Loss that moves a distribution towards another one, without a gradient to the teacher.
 
         :param params: (B, P) of the student
         :param teacher: (B, P)
-        :return: (B,), zero where both agree
+        :return: (B,), zero where both are equal
         """
 
     @property
@@ -72,38 +61,30 @@ class ActionHead(nn.Module, ABC):
 
     @abstractmethod
     def encode(self, actions: Tensor) -> Tensor:
-        """
-        Actions as another network reads them.
-
-        :param actions: (B, A) or (B,), environment units
-        :return: (B, E)
-        """
+        """Actions as inputs of another network, (B, E)."""
 
     @abstractmethod
     def expected(self, params: Tensor) -> Tensor:
-        """
-        The encoding of the mean action, through which a gradient finds its way.
-
-        :param params: (B, P)
-        :return: (B, E)
-        """
+        """Encoding of the mean action, differentiable, (B, E)."""
 
     @abstractmethod
     def distance(self, params: Tensor, other: Tensor) -> Tensor:
         """
-        How far apart the most likely actions are, for people to read.
+        Distance between the most likely actions, as a metric for people.
 
         :param params: (B, P)
         :param other: (B, P)
-        :return: (B,), between 0 and 1: the mean difference as a fraction of the action range, or whether they differ
+        :return: (B,), from 0 to 1: the mean difference as a fraction of the action range, or whether they differ
         """
 
     @abstractmethod
     def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
         """
+        Choose actions.
+
         :param params: (B, P)
         :param deterministic: the most likely action instead of a sample
-        :return: (B, A) float32 or (B,) int64, environment units, inside the action space up to the rounding of float32
+        :return: (B, A) float32 or (B,) int64, inside the action space up to the rounding of float32
         """
 
 
@@ -145,7 +126,7 @@ class CategoricalHead(ActionHead):
 
 class BoxHead(ActionHead):
     """
-    Shared by the heads for continuous actions (``Box``): they work in [-1, 1] per dimension.
+    Base of the heads for continuous actions (``Box``), which work in [-1, 1] per dimension.
 
     :param low: (A,) smallest action, finite; of the dtype of the action space
     :param high: (A,) largest action
@@ -161,7 +142,7 @@ class BoxHead(ActionHead):
         super().__init__(features_dim, params_per_dim * low.numel())
         self.shape = low.shape
         self.half_precision = low.dtype == th.float16
-        # Most spaces are [-1, 1] and need no scaling; acting takes microseconds.
+        # Most spaces are [-1, 1] and need no scaling, which saves acting two operations.
         self.in_unit = bool((low == -1).all() and (high == 1).all())
         low, high = low.flatten().double(), high.flatten().double()  # high - low may be beyond float32
         half_range = ((high - low) / 2).float()
@@ -176,22 +157,18 @@ class BoxHead(ActionHead):
     def encoding_dim(self) -> int:
         return self.shape.numel()
 
-    def encode(self, actions: Tensor) -> Tensor:
-        return self.to_unit(actions)
-
     def expected(self, params: Tensor) -> Tensor:
         return params.clamp(-1, 1)
 
-    def to_unit(self, actions: Tensor) -> Tensor:
+    def encode(self, actions: Tensor) -> Tensor:
         """Environment units (B, *shape) to [-1, 1] (B, A)."""
         actions = actions.flatten(1).float()
         return actions if self.in_unit else (actions - self.center) / self.unit
 
     def to_env(self, actions: Tensor) -> Tensor:
         """
-        Convert [-1, 1] (B, A) to environment units (B, *shape). What lies outside is clamped, before scaling and after
-        it, since scaling rounds. The result is float32, but each value is one that the dtype of the space has, so a
-        memory of what was chosen equals what the environment gets.
+        Convert [-1, 1] (B, A) to environment units (B, *shape), clamped before scaling and after it, since scaling
+        rounds. Values are float32, rounded to the dtype of the space, so they equal what the environment gets.
         """
         actions = actions.clamp(-1, 1)
         if not self.in_unit:
@@ -201,7 +178,7 @@ class BoxHead(ActionHead):
         return actions.view(-1, *self.shape)
 
     def distance(self, params: Tensor, other: Tensor) -> Tensor:
-        apart = self.to_unit(self.act(params, deterministic=True)) - self.to_unit(self.act(other, deterministic=True))
+        apart = self.encode(self.act(params, deterministic=True)) - self.encode(self.act(other, deterministic=True))
         return apart.abs().mean(-1) / 2
 
 
@@ -209,21 +186,14 @@ class DeterministicHead(BoxHead):
     """
     One action, clamped when acting.
 
-    :param loss: ``"l2"``, squared error, learns the mean of the actions; ``"l1"``, absolute error, the median, which
-        sides with the majority where different controllers acted
-    :param squash: apply tanh to the output, as some papers do; its gradient vanishes near the bounds of the action
-        space, where good controllers often act
+    :param loss: ``"l2"``, squared error, learns the mean of the actions; ``"l1"``, absolute error, learns the median
+    :param squash: apply tanh to the output; its gradient vanishes near the bounds of the action space
     """
 
     LOSSES: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {"l2": th.square, "l1": th.abs}
 
     def __init__(
-        self,
-        features_dim: int,
-        low: Tensor,
-        high: Tensor,
-        loss: Literal["l2", "l1"] = "l2",
-        squash: bool = False,
+        self, features_dim: int, low: Tensor, high: Tensor, loss: Literal["l2", "l1"] = "l2", squash: bool = False
     ) -> None:
         super().__init__(features_dim, 1, low, high)
         self.squash = squash
@@ -236,7 +206,7 @@ class DeterministicHead(BoxHead):
         return params.tanh() if self.squash else params
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
-        return self.error(params - self.to_unit(actions)).mean(-1)
+        return self.error(params - self.encode(actions)).mean(-1)
 
     def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
         return self.error(params - teacher.detach().clamp(-1, 1)).mean(-1)
@@ -247,7 +217,7 @@ class DeterministicHead(BoxHead):
 
 class GaussianHead(BoxHead):
     """
-    A diagonal Gaussian ("output means and then sample") whose standard deviation does not depend on the state.
+    A diagonal Gaussian whose standard deviation does not depend on the state.
 
     :param log_std_init: initial logarithm of the standard deviation, where actions range from -1 to 1
     """
@@ -270,11 +240,11 @@ class GaussianHead(BoxHead):
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
         log_std = self.clamped_log_std()
-        error = (self.to_unit(actions) - params) * (-log_std).exp()
+        error = (self.encode(actions) - params) * (-log_std).exp()
         return (0.5 * error.square() + log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
 
     def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
-        # Both share one spread, so the divergence is between the means; the spread itself belongs to `nll`.
+        # Both have the same standard deviation, which only `nll` learns: the divergence is between the means.
         precision = (-2 * self.clamped_log_std().detach()).exp()
         return 0.5 * ((params - teacher.detach().clamp(-1, 1)).square() * precision).sum(-1)
 
@@ -286,7 +256,7 @@ class GaussianHead(BoxHead):
 
 class BinsHead(BoxHead):
     """
-    Each dimension cut into equal bins, a categorical over each ("make actions discrete like gcsl").
+    A categorical over equal bins for each dimension.
 
     :param n_bins: number of bins of a dimension
     """
@@ -309,7 +279,7 @@ class BinsHead(BoxHead):
         return params.unflatten(-1, (-1, self.n_bins))
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
-        bins = ((self.to_unit(actions) + 1) * (self.n_bins / 2)).long().clamp(0, self.n_bins - 1)  # (B, A)
+        bins = ((self.encode(actions) + 1) * (self.n_bins / 2)).long().clamp(0, self.n_bins - 1)  # (B, A)
         logits = self.logits(params)
         return F.cross_entropy(logits.flatten(0, 1), bins.flatten(), reduction="none").view_as(bins).sum(-1)
 
@@ -323,12 +293,6 @@ class BinsHead(BoxHead):
 
 
 def kl_of_logits(p: Tensor, q: Tensor) -> Tensor:
-    """
-    KL(p || q) of two categoricals.
-
-    :param p: (..., n) logits
-    :param q: (..., n) logits
-    :return: (...)
-    """
+    """KL(p || q) of two categoricals, given by logits (..., n) -> (...)"""
     log_p, log_q = p.log_softmax(-1), q.log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1)

@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 class TokenBottleneck(nn.Module):
     """
-    All that passes is which tokens a representation attends to: ``softmax(z · Cᵀ / (temperature · √D)) · C``.
+    Replaces a representation by a mixture of learned tokens: ``softmax(z · Cᵀ / (temperature · √D)) · C``.
 
     :param features_dim: width D of a representation and of each token
     :param n_tokens: number K of tokens
-    :param temperature: small ones let hardly more than one token through
+    :param temperature: with small values the mixture is close to a single token
     """
 
     def __init__(self, features_dim: int, n_tokens: int, temperature: float = 1.0) -> None:
@@ -37,7 +37,7 @@ class TokenBottleneck(nn.Module):
 
 def token_perplexity(logits: Tensor) -> Tensor:
     """
-    How many tokens are in use: the exponential of the entropy of their mean weight over the batch.
+    Number of tokens in use: the exponential of the entropy of their mean weight over the batch.
 
     :param logits: (B, K)
     :return: scalar between 1 and K

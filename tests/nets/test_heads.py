@@ -141,7 +141,7 @@ def test_categorical_likelihood():
 @pytest.mark.parametrize("space", [BOX, MATRIX])
 def test_gaussian_likelihood(space):
     head, params = make("gaussian", space, log_std_init=-1.3)
-    unit = head.to_unit(draw(space))
+    unit = head.encode(draw(space))
     assert unit.min() >= -1 and unit.max() <= 1
     normal = Normal(params, th.full_like(params, np.exp(-1.3)))
     th.testing.assert_close(head.nll(params, draw(space)), -normal.log_prob(unit).sum(-1))
@@ -182,7 +182,7 @@ def test_absolute_error_sides_with_the_majority():
 
 def test_absolute_error_is_that_of_the_unit_action():
     head, params = make("deterministic", BOX, loss="l1")
-    th.testing.assert_close(head.nll(params, draw(BOX)), (params - head.to_unit(draw(BOX))).abs().mean(-1))
+    th.testing.assert_close(head.nll(params, draw(BOX)), (params - head.encode(draw(BOX))).abs().mean(-1))
     with pytest.raises(ValueError, match=r"loss is 'l3'; give 'l2' or 'l1'\.$"):
         make("deterministic", BOX, loss="l3")
 
@@ -194,7 +194,7 @@ def test_squashed_actions_are_those_of_a_tanh():
     z = 30 * th.randn(50, WIDTH)
     th.testing.assert_close(head(z), plain(z).tanh())
     assert (plain(z).abs() > 1).any()  # so that it makes a difference
-    th.testing.assert_close(head.to_unit(head.act(head(z))), head(z))
+    th.testing.assert_close(head.encode(head.act(head(z))), head(z))
 
 
 @pytest.mark.parametrize("space", [BOX, MATRIX])

@@ -1,4 +1,4 @@
-"""Matrix products by the faster of torch's CPU backends, where it is just as exact."""
+"""Use the faster of torch's CPU backends for matrix products, if it is as exact."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ TOLERANCE = 2.0
 @cache
 def faster_precision() -> str | None:
     """
-    Torch's ``"medium"`` lets the CPU multiply float32 matrices by oneDNN: on some machines that is twice as fast and
-    as exact, on others it means bfloat16. So it is tried, once per process, against float64.
+    Measure the precision ``"medium"``, once per process. With it torch multiplies float32 matrices by oneDNN, which on
+    some CPUs is faster and as exact, on others computes in bfloat16.
 
     :return: ``"medium"`` where it is faster and as exact; None where the setting should stay as it is
     """
@@ -51,7 +51,7 @@ def _measure(a: Tensor, b: Tensor, exact: Tensor) -> tuple[float, float]:
 @contextmanager
 def fast_matmul(device: th.device) -> Iterator[None]:
     """
-    The setting holds for the whole process, so it is lent.
+    Set the precision and restore it afterwards, since the setting holds for the whole process.
 
     :param device: of the matrices; on a GPU nothing is changed
     """
