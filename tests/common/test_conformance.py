@@ -81,7 +81,7 @@ def test_no_schedule_is_asked_beyond_its_end(case, source):
 @sources_of("own play", "dataset")
 def test_the_learning_rate_warms_up_and_follows_its_schedule(case, source, monkeypatch):
     """At every update, also within a round of own play; the schedule falls with the timesteps."""
-    settings = {"learning_starts": 0, "train_freq": 30, "gradient_steps": -1, "warmup_steps": 50}
+    settings = {"learning_starts": 0, "train_freq": 15, "gradient_steps": -1, "warmup_steps": 25}
     model, rates = case.make(learning_rate=lambda progress: progress, **settings, **data_of(source)), []
     compute = model.compute_loss
 
@@ -90,9 +90,9 @@ def test_the_learning_rate_warms_up_and_follows_its_schedule(case, source, monke
         return compute(batches)
 
     monkeypatch.setattr(model, "compute_loss", spy)
-    model.learn(120)
-    updates = np.arange(120)
-    np.testing.assert_allclose(rates, (1 - updates / 120) * np.minimum(1, (updates + 1) / 50), atol=1e-12)
+    model.learn(60)
+    updates = np.arange(60)
+    np.testing.assert_allclose(rates, (1 - updates / 60) * np.minimum(1, (updates + 1) / 25), atol=1e-12)
 
 
 @sources_of_all("own play", "dataset")

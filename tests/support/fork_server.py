@@ -166,9 +166,14 @@ def main(folder: Path) -> None:
     import rl_zoo3.exp_manager
     import rl_zoo3.import_envs  # noqa: F401
     import sb3_contrib  # noqa: F401
+    import torch._dynamo  # noqa: F401  # optimizers import it late, for over a second
 
     import gcrl_zoo.publish
     import gcrl_zoo.record  # noqa: F401
+
+    with contextlib.suppress(ImportError):
+        import moviepy  # noqa: F401
+        import pygame  # noqa: F401
 
     address, executable = str(folder / "socket"), folder / "python"
     text = CLIENT.format(python=sys.executable, folder=str(Path(__file__).parent), address=address)
