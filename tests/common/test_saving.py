@@ -80,12 +80,12 @@ def test_the_zip_holds_no_data(case, source, tmp_path):
             for name, value in data_of(source).items()
         }
         model = case.make(learning_starts=0, train_freq=60, gradient_steps=1, **data)
-        model.learn(600 if n_episodes == 400 and plays else 60)
+        model.learn(600 if n_episodes == 150 and plays else 60)
         file = io.BytesIO()
         model.save(file)
         return model, file
 
-    (_, small), (model, large) = saved(4), saved(400)
+    (_, small), (model, large) = saved(4), saved(150)
     assert model.replay_buffer.n_episodes > 20 or source == "dataset" or "stream" in source
     assert abs(len(large.getvalue()) - len(small.getvalue())) < 3000 + 100 * 100  # at most 100 episode infos
     with zipfile.ZipFile(large) as archive:

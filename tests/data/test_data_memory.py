@@ -134,7 +134,7 @@ def test_a_dataset_that_own_play_has_taken_over_does_not_stay(tmp_path: Path) ->
     try:
         agent = BC("CnnPolicy", env, dataset=tmp_path / "data", own_play=True, device="cpu", batch_size=8)
         agent._open_data()  # as `learn` does
-        assert agent.replay_buffer.n_slots == N_SLOTS
+        assert agent.replay_buffer.n_slots == N_SLOTS and agent._data.dataset is None and not agent._data._opened
         assert tracemalloc.get_traced_memory()[0] < 1.4 * FRAMES
     finally:
         tracemalloc.stop()
