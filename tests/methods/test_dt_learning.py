@@ -181,7 +181,7 @@ def test_a_sign_is_remembered(who):
 @pytest.mark.slow
 def test_a_sign_is_remembered_from_layer_to_layer():
     """A layer that sees three steps does not see from the doors to the sign: it is handed on."""
-    assert doors(DT, updates=1000, context_length=6, attention="banded") >= 0.75
+    assert doors(DT, context_length=6, attention="banded") >= 0.75
 
 
 @pytest.mark.parametrize("who", [pytest.param("bc", marks=pytest.mark.thorough), "this step"])
