@@ -270,3 +270,13 @@ def test_observations_become_what_stock_makes_of_them(observation):
         assert ours[0].keys() == theirs[0].keys()
         for key, part in ours[0].items():
             assert part.dtype == theirs[0][key].dtype and th.equal(part, theirs[0][key])
+
+
+@pytest.mark.parametrize("case", FAMILY)
+def test_with_bf16_the_head_computes_in_full_precision(case):
+    """bfloat16 tells apart 256 actions only."""
+    model, dtypes = case.make(dataset=make_store(), bf16=True), set()
+    model.policy.head.register_forward_pre_hook(lambda _, inputs: dtypes.add(inputs[0].dtype))
+    model.policy.head.register_forward_hook(lambda _, inputs, output: dtypes.add(output.dtype))
+    model.learn(2)
+    assert dtypes == {th.float32}

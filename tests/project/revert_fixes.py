@@ -100,10 +100,10 @@ FIXES = (
     ),
     Fix(
         "326f2c4",
-        "terminal observations of an environment with other dtypes are converted",
+        "environments with spaces of other dtypes are accepted by load and set_env",
         "gcrl_zoo/common/environments.py",
-        'info["terminal_observation"] = _cast(info["terminal_observation"], self.observation_space)',
-        "pass",
+        "return InSpaces(env, observation_space, action_space)",
+        "return env",
         ("tests/common/test_environments.py",),
     ),
     Fix(
@@ -126,8 +126,9 @@ FIXES = (
         "5f80659",
         "with bf16 the actions of dt are predicted in full precision",
         "gcrl_zoo/methods/dt/dt.py",
-        "return self.policy.represent_windows(batch).float()",
-        "return self.policy.represent_windows(batch)",
+        "params = head(self.represent(batch))  # (B, K, P)",
+        "with th.autocast(self.device.type, th.bfloat16, enabled=self.bf16):\n"
+        "            params = head(self.policy.represent_windows(batch)).float()",
         ("tests/methods/test_dt.py",),
     ),
     Fix(
