@@ -69,10 +69,10 @@ def main() -> None:
 
     clock = Clock()
     env.step_wait = clock.timed("environment", env.step_wait)  # type: ignore[method-assign]
-    model.policy.step = clock.timed("network", model.policy.step)
+    model.policy.act = clock.timed("network", model.policy.act)
     model.compute_loss = clock.timed("network", model.compute_loss)
     model._learner.step = clock.timed("network", model._learner.step)
-    model._batch = clock.timed("sampling", model._batch)
+    model._learner.draw_batch = clock.timed("sampling", model._learner.draw_batch)
     start = time.process_time()
     model.learn(args.timesteps, log_interval=None)
     whole = time.process_time() - start
