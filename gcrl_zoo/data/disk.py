@@ -95,15 +95,15 @@ def reserve(path: Path, n_bytes: int) -> None:
 
 
 def _number(error: BaseException) -> int | None:
-    """Of the disk's error, which torch, zipfile, h5py and shutil hide behind others of their own."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, OSError) and seen.errno is not None:
-            return seen.errno
-        told = re.search(r"(?:\[Errno |errno = )(\d+)", str(seen))
-        if told:
-            return int(told[1])
-        seen = seen.__cause__ or seen.__context__
+    """Number of the disk's error, also where torch, zipfile, h5py or shutil raise another exception because of it."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno is not None:
+            return cause.errno
+        match = re.search(r"(?:\[Errno |errno = )(\d+)", str(cause))
+        if match:
+            return int(match[1])
+        cause = cause.__cause__ or cause.__context__
     return None
 
 

@@ -1,4 +1,4 @@
-"""Opens datasets of all kinds."""
+"""Opens datasets by id or path, whatever their format."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from minari import MinariDataset
 
 VERSIONED = re.compile(r"-v\d+$")
-"""Ends the ids of Minari: a path that looks like one, and is none, is looked for as an id."""
+"""The end of a Minari id. A path object that ends like this and does not exist is used as an id."""
 
 SHOWN = 12  # arrays in a message
 
-# Hyperparameter search builds the model anew for each trial, several at a time in one process: read once, share.
+# Hyperparameter search builds a model per trial, several at a time in one process: they share one copy of the data.
 _opened: dict[Path, tuple[int, TrajectoryStore]] = {}
 
 
@@ -75,7 +75,7 @@ def _store_of(dataset: Any, keep: bool) -> TrajectoryStore:
 
 
 def import_images(dataset: str | os.PathLike[str]) -> tuple[TrajectoryStore, Path]:
-    """Import the images of a Minari dataset anew, even if they have been imported before.
+    """Import a Minari dataset with images, even if it was imported before.
 
     :param dataset: its id or path
     :return: its episodes, and the folder that they were written to
@@ -84,7 +84,7 @@ def import_images(dataset: str | os.PathLike[str]) -> tuple[TrajectoryStore, Pat
     """
     path = _locate(dataset)
     if path.is_file() or is_folder(path):
-        raise ValueError(f"{path} is no Minari dataset, and needs no import; give it to open_store or dataset=.")
+        raise ValueError(f"{path} is not a Minari dataset and needs no import; pass it to open_store or dataset=.")
     return import_minari(path, again=True), import_folder(path)
 
 
@@ -114,7 +114,7 @@ def _locate(dataset: str | os.PathLike[str]) -> Path:
 
 
 def _of_id(dataset_id: str) -> Path:
-    """Where Minari or OGBench keeps a dataset."""
+    """Where Minari or OGBench stores a dataset."""
     file = ogbench_file(dataset_id)
     if file.is_file():
         return file
@@ -125,7 +125,7 @@ def _of_id(dataset_id: str) -> Path:
 
 
 def is_source(dataset: Any) -> bool:
-    """:param dataset: whatever was given; whether it is of a type that :func:`open_store` opens"""
+    """Whether a value has a type that :func:`open_store` opens."""
     if isinstance(dataset, (str, os.PathLike)):
         return isinstance(os.fspath(dataset), str)
     return isinstance(dataset, TrajectoryStore) or is_minari(dataset)
@@ -133,10 +133,10 @@ def is_source(dataset: Any) -> bool:
 
 def as_kept(dataset: Any) -> Any:
     """
-    What an agent's zip keeps of a dataset that was given as an argument.
+    What is saved in an agent's zip for a dataset argument.
 
     :param dataset: as for :func:`open_store`, or None
-    :return: the id of a ``minari.MinariDataset`` whose episodes the id opens, all of them; else the argument itself
+    :return: the id of a ``minari.MinariDataset`` if the id opens the same episodes; otherwise the argument itself
     """
     if not is_minari(dataset) or not is_unfiltered(dataset):
         return dataset
@@ -148,7 +148,7 @@ def as_kept(dataset: Any) -> Any:
 
 
 def is_handed_over(dataset: Any) -> bool:
-    """:param dataset: as for :func:`open_store`, or None; whether it is an object, which no id or path opens again"""
+    """Whether a dataset was given as an object, which cannot be opened again by an id or path."""
     return dataset is not None and not isinstance(dataset, (str, os.PathLike))
 
 

@@ -183,7 +183,7 @@ class TrajectoryStore(ReadableStore):
         if folder and isinstance(path, (str, Path)):
             own_folder_writer.save_folder(path, self)
         else:
-            own_file.write(path, self)
+            own_file.save_file(path, self)
 
     @classmethod
     def load(cls, path: str | Path | IO[bytes], name: str | None = None) -> TrajectoryStore:
@@ -196,7 +196,7 @@ class TrajectoryStore(ReadableStore):
             folder = own_folder.open_folder(Path(path))
             about = folder.about if name is None else {**folder.about, "name": name}
             return cls.from_table(folder.table, folder.lengths, folder.terminated, **about)
-        with own_file.opened(path) as saved:
+        with own_file.open_file(path) as saved:
             source = str(path) if isinstance(path, (str, Path)) else "the file object"
             store = cls.from_episodes(saved.episodes, saved.capacity, source, n_slots=saved.n_slots)
         store.name = saved.name if name is None else name

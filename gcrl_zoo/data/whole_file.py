@@ -110,7 +110,7 @@ def lock(handle: int, wait: bool) -> bool:
 def _remove_leftovers(folder: Path) -> None:
     """A process that dies gives up its locks, so a temporary file that can be locked has no writer."""
     for leftover in folder.glob(f".*{SUFFIX}"):
-        with suppress(OSError):  # removed meanwhile, or not ours to remove
+        with suppress(OSError):  # already removed, or owned by another user
             handle = os.open(leftover, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
             try:
                 if lock(handle, wait=False):

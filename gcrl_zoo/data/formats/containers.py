@@ -1,4 +1,4 @@
-"""Files of named arrays, whatever their format: what is in them is known before anything is loaded."""
+"""Files of named arrays in any format. Shapes and dtypes are known before an array is loaded."""
 
 from __future__ import annotations
 
@@ -38,20 +38,20 @@ class Form(NamedTuple):
 
 
 class Container(Protocol):
-    """An open file of arrays. All errors are ValueErrors of one sentence with its name."""
+    """An open file of arrays. Every error is a ValueError of one sentence that names the file."""
 
     @property
     def name(self) -> str:
-        """What messages call it."""
+        """Name of the file, for messages."""
         ...
 
     @property
     def forms(self) -> Mapping[str, Form]:
-        """Of all arrays in the file."""
+        """Shape and dtype of each array in the file."""
         ...
 
     def rows(self, key: str) -> Rows:
-        """Read an array from its first row on, so that it need not be held as a whole."""
+        """Read an array in parts, from its first row on."""
         ...
 
 
@@ -61,16 +61,16 @@ def read(container: Container, key: str) -> Array:
 
 
 class UnreadableFile(ValueError):
-    """A file is damaged, or cannot be trusted."""
+    """A file is damaged or unsafe."""
 
 
 def unreadable(name: object, reason: object) -> UnreadableFile:
-    """The error for a damaged file, or one that cannot be trusted.
+    """The error for a damaged or unsafe file.
 
     :param name: of the file
     :param reason: in a few words, or the exception of a library
     """
-    return UnreadableFile(f"{name} cannot be read ({one_line(reason)}); download or save it anew.")
+    return UnreadableFile(f"{name} cannot be read ({one_line(reason)}); download or save it again.")
 
 
 def one_line(reason: object) -> str:
@@ -82,8 +82,8 @@ def one_line(reason: object) -> str:
 
 
 @contextmanager
-def retold(name: object) -> Iterator[None]:
-    """Replace any error of the libraries that read a file by one sentence; they raise many kinds of exceptions.
+def reading_file(name: object) -> Iterator[None]:
+    """Replace every exception of the libraries that read a file by an error of one sentence.
 
     :param name: of the file
     :raises UnreadableFile: in place of an error in this block

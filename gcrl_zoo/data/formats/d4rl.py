@@ -1,4 +1,4 @@
-"""D4RL's layout as a store: one row per step, episodes end where ``terminals`` or ``timeouts`` say so."""
+"""Reads D4RL's layout: one row per step; ``terminals`` and ``timeouts`` mark the last row of each episode."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def read_d4rl(arrays: Container) -> TrajectoryStore:
     store = TrajectoryStore.from_episodes(episodes, name=arrays.name, n_slots=n_slots)
     if any(lost):
         warnings.warn(
-            f"{arrays.name} has no '{NEXT}', so that the last action and reward of each episode are left out "
+            f"{arrays.name} has no '{NEXT}', so the last action and reward of each episode are left out "
             f"({np.count_nonzero(lost)} of {len(lasts)} such rewards are not 0); add that column to keep them.",
             stacklevel=2,
         )
@@ -67,10 +67,10 @@ def read_d4rl(arrays: Container) -> TrajectoryStore:
 
 
 def _check_ends(name: str, ends: Array, followed: bool) -> None:
-    """Marks that are all equal were hardly meant so."""
+    """Report marks that are all equal, which is probably a mistake."""
     if not ends.any() and len(ends) > 1:
         warnings.warn(
-            f"{name} marks no row as the end of an episode, so that its {len(ends)} rows are read as one episode; "
+            f"{name} marks no row as the end of an episode, so its {len(ends)} rows are read as one episode; "
             "mark the last row of each episode in 'terminals' or 'timeouts'.",
             stacklevel=3,
         )
@@ -112,7 +112,7 @@ def _different(a: Array, b: Array) -> Array:
 
 
 def _cut(arrays: Container, lasts: Array, lost: list[float]) -> Iterator[Episode]:
-    """Episodes without their last step.
+    """Episodes without their last step, whose final observation is not known.
 
     :param lost: gets the reward of each of those
     """

@@ -1,7 +1,7 @@
 """Reads HDF5 files from untrusted sources.
 
 HDF5 can take the data of an array from other files (links, external storage, virtual datasets), load filters from
-shared libraries, and declare any size with next to nothing stored. Only what an honest recording has is read: numbers
+shared libraries, and declare any size with almost nothing stored. Only what a real recording contains is read: numbers
 that are stored in this very file, in sizes that it can hold.
 """
 
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array
-from gcrl_zoo.data.formats.containers import NUMBERS, Form, Rows, check_expansion, retold, unreadable
+from gcrl_zoo.data.formats.containers import NUMBERS, Form, Rows, check_expansion, reading_file, unreadable
 
 if TYPE_CHECKING:
     import h5py
@@ -47,10 +47,10 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
 
     if not path.is_file():  # opening a named pipe would wait forever
         raise unreadable(path, "it is not a regular file")
-    with retold(path):
+    with reading_file(path):
         file = h5py.File(path, "r", rdcc_nbytes=CHUNK_CACHE)
     with file:
-        with retold(path):
+        with reading_file(path):
             opened = Hdf5(file, path)
         yield opened
 
@@ -58,7 +58,7 @@ def open_hdf5(path: Path) -> Iterator[Hdf5]:
 class Hdf5:
     """An open file, a :class:`~gcrl_zoo.data.formats.containers.Container` of the arrays at its root.
 
-    Groups appear under their names with a slash behind them. What is in them is not looked at.
+    A group appears under its name with a slash at the end. Its contents are not read.
 
     :param file: open for reading
     :param path: of the file
@@ -75,11 +75,11 @@ class Hdf5:
 
     @cached_property
     def forms(self) -> dict[str, Form]:
-        """Of the arrays at the root, each of which is checked here."""
+        """Shape and dtype of each array at the root. They are checked here."""
         from h5py import h5d
 
         found: dict[str, Form] = {}
-        with retold(self.name):
+        with reading_file(self.name):
             for key, item in self._members(self._file.id, ""):
                 if isinstance(item, h5d.DatasetID):
                     self._check(item, key, NUMBERS)
@@ -95,7 +95,7 @@ class Hdf5:
 
         def read(n: int) -> Array:
             nonlocal start
-            with retold(self.name):
+            with reading_file(self.name):
                 rows: Array = dataset[start : start + n]
             start += n
             return rows
@@ -109,7 +109,7 @@ class Hdf5:
         :raises ValueError: one sentence that names the file and what it must not have
         """
         found: dict[str, int] = {}
-        with retold(self.name):
+        with reading_file(self.name):
             self._walk(self._file.id, "", found)
             check_expansion(self.name, self._declared, self._size)
         return found

@@ -1,4 +1,4 @@
-"""Minari datasets as stores."""
+"""Reads Minari datasets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 SIMPLE = (spaces.Box, spaces.Discrete, spaces.MultiBinary, spaces.MultiDiscrete)
 SHOWN_IDS = 5
 COMMANDS = ("desired_goal", "return_to_go")
-"""Observations that say what was asked of whoever played: no facts, and made anew for each batch."""
+"""Observations that are inputs of the recorded policy, not facts. They are left out, and computed for each batch."""
 
 
 def dataset_folder(dataset_id: str) -> Path:
@@ -56,7 +56,7 @@ def _local_ids(nearest_to: str) -> str:
     from minari import list_local_datasets
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about broken datasets, which are beside the point here
+        warnings.simplefilter("ignore")  # about other datasets that are broken
         ids = list(list_local_datasets())
     ids.sort(key=lambda known: -SequenceMatcher(None, known.lower(), nearest_to.lower()).ratio())
     more = f" and {len(ids) - SHOWN_IDS} more" if len(ids) > SHOWN_IDS else ""
@@ -80,7 +80,7 @@ def open_minari(folder: Path) -> MinariDataset:
 
 
 def is_minari(value: Any) -> bool:
-    """Whether this is a ``minari.MinariDataset``. Whoever has one has imported Minari."""
+    """Whether this is a ``minari.MinariDataset``. Does not import Minari."""
     cls = getattr(sys.modules.get("minari"), "MinariDataset", None)
     return cls is not None and isinstance(value, cls)
 
@@ -147,10 +147,13 @@ def episodes(dataset: MinariDataset) -> Iterator[Episode]:
 
 
 def check_spaces(name: str, observation_space: Space[Any], action_space: Space[Any]) -> None:
-    """Refuse what an episode cannot hold, in a sentence that begins with the name."""
+    """Raise an error for spaces that episodes cannot hold.
+
+    :param name: of the dataset, for the message
+    """
     parts = observation_space.spaces if isinstance(observation_space, spaces.Dict) else {"": observation_space}
     if not parts:
-        raise ValueError(f"In {name} the observation is an empty Dict, of which nothing can be kept; add an entry.")
+        raise ValueError(f"In {name} the observation is an empty Dict, so there is nothing to store; add an entry.")
     for key, part in parts.items():
         if not isinstance(part, SIMPLE):
             what = f"the observation '{key}'" if key else "the observation space"
@@ -167,5 +170,5 @@ def _kind(space: Space[Any]) -> str:
 
 
 def unreadable(folder: Path, error: Exception) -> ValueError:
-    """Minari's reason as one sentence."""
+    """The error for a dataset that Minari cannot read, with Minari's reason."""
     return ValueError(f"Minari cannot read the dataset in {folder}: {one_line(error)}.")

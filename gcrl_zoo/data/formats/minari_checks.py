@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 
 from gcrl_zoo.data.checks import is_whole
-from gcrl_zoo.data.formats.containers import retold, unreadable
+from gcrl_zoo.data.formats.containers import reading_file, unreadable
 from gcrl_zoo.data.formats.hdf5 import Hdf5, open_hdf5
 from gcrl_zoo.data.formats.space_json import check_size
 
@@ -27,7 +27,7 @@ START_OF_SCAN = 0xDA
 
 
 def check_metadata(folder: Path) -> None:
-    """Refuse metadata that name no spaces, since Minari would then make the environment, and import its module.
+    """Refuse metadata without spaces: Minari would create the environment to get them, which imports its module.
 
     :param folder: the ``data`` folder of a dataset
     :raises ValueError: one sentence that names the file
@@ -35,7 +35,7 @@ def check_metadata(folder: Path) -> None:
     path = folder / METADATA
     if not path.is_file() or path.stat().st_size > LARGEST_METADATA:
         raise unreadable(path, f"it is not a regular file of at most {LARGEST_METADATA:,} bytes")
-    with retold(path):
+    with reading_file(path):
         metadata = json.loads(path.read_text("utf-8"))
         if not isinstance(metadata, dict):
             raise unreadable(path, "it has no entries")
@@ -50,7 +50,7 @@ def check_metadata(folder: Path) -> None:
 def count_slots(dataset: MinariDataset) -> int:
     """Check the file of a dataset, and count the observations of its episodes.
 
-    :param dataset: may be filtered; in Minari's other format, its metadata are believed
+    :param dataset: may be filtered; of Minari's other format (not HDF5) only the metadata are used
     :raises ValueError: one sentence that names the file and what is wrong with it
     """
     folder = Path(dataset.storage.data_path)
@@ -95,7 +95,7 @@ def _check_frames(file: Hdf5, key: str, n_frames: int, shape: tuple[int, ...]) -
 
 
 def jpeg_shape(frame: bytes) -> tuple[int, ...] | None:
-    """The shape that a JPEG declares: (height, width), or with channels behind; None for anything else."""
+    """The shape in the header of a JPEG: (height, width) or (height, width, channels). None for other data."""
     found: list[tuple[int, ...]] = []
     at = 2
     while frame[:2] == b"\xff\xd8" and frame[at : at + 1] == b"\xff" and at + 10 <= len(frame):

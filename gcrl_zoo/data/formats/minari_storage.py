@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 # Minari itself is imported late, as in the reader.
 
-MONITOR = "stable_baselines3.common.monitor:Monitor"  # changes nothing, so that it need not be made again
+MONITOR = "stable_baselines3.common.monitor:Monitor"  # changes nothing, so it is left out
 
 
 @dataclass(frozen=True)
 class About:
     """Description of a dataset.
 
-    :param env_spec: makes its environment anew
+    :param env_spec: of its environment
     :param algorithm_name: who played
     :param author: who recorded
     :param description: what is in it

@@ -1,4 +1,4 @@
-"""Stores of Minari: datasets that are whole or not there."""
+"""Writes Minari datasets atomically: a dataset is complete or absent."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ STEP_BYTES, COLUMN_BYTES, OTHER_COLUMNS, SPARE_BYTES = 16, 8_000, 6, 1_000_000
 
 
 class MinariWriter:
-    """Adds episodes to a dataset, of which only a few wait in memory. It counts those that it adds.
+    """Adds episodes to a dataset and counts them. Few of them are in memory at a time.
 
     :param dataset_id: for messages
     :param storage: where they go
@@ -58,14 +58,14 @@ class MinariWriter:
             checked = Episode(facts, np.asarray(episode.actions), np.asarray(episode.rewards))
         except EpisodeError as error:
             raise error.at(f"Episode {self.n_before + self.n_episodes} of {self.dataset_id}") from None
-        kept = {
+        converted = {
             "observations": cast(self.storage.observation_space, columns),
             "actions": cast(self.storage.action_space, episode.actions),
         }
         self.n_episodes += 1
         self.n_steps += checked.length
         self.total_return += checked.episode_return
-        self._pending.append(replace(episode, **kept))
+        self._pending.append(replace(episode, **converted))
         self._bytes += sum(column.nbytes for column in (*facts.values(), np.asarray(episode.actions)))
         self._bytes += checked.length * STEP_BYTES + (len(facts) + OTHER_COLUMNS) * COLUMN_BYTES
         if self._bytes > PENDING_BYTES:
@@ -73,7 +73,7 @@ class MinariWriter:
 
     def flush(self) -> None:
         """
-        Write what waits.
+        Write the episodes that are in memory.
 
         :raises WriteError: the disk is full, ...
         """
@@ -88,7 +88,7 @@ def check_target(dataset_id: str, append: bool = False, force: bool = False) -> 
 
     :param append: to an existing one
     :param force: replace an existing one
-    :raises ValueError: the id is none, or taken
+    :raises ValueError: the id is invalid or taken
     """
     from minari.dataset.minari_dataset import parse_dataset_id
     from minari.storage.datasets_root_dir import get_dataset_path
@@ -131,7 +131,7 @@ def write_minari(
     append: bool = False,
     force: bool = False,
 ) -> Iterator[MinariWriter]:
-    """Write a dataset that is whole or not there: it takes its place when the block ends without an error.
+    """Write a dataset. It appears when the block ends without an error; otherwise nothing changes.
 
     :param dataset_id: where, such as ``"cartpole/ppo-v0"``
     :param observation_space: of the recorded environment

@@ -17,11 +17,11 @@ from typing import IO, Any
 import numpy as np
 
 from gcrl_zoo.data.arrays import Array, DType
-from gcrl_zoo.data.formats.containers import Form, Rows, check_expansion, retold, unreadable
+from gcrl_zoo.data.formats.containers import Form, Rows, check_expansion, reading_file, unreadable
 
 MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # of a zip archive; the second one is empty
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # numpy.savez and numpy.savez_compressed
-FLAGS = 0x080E  # of members that are not encrypted: levels of compression, sizes behind the data, names in UTF-8
+FLAGS = 0x080E  # of members that are not encrypted: levels of compression, sizes after the data, names in UTF-8
 NUMPY = b"\x93NUMPY"
 LONGEST_HEADER = 10_000  # numpy's own limit
 KINDS = "biufU"
@@ -37,7 +37,7 @@ class Npz:
 
     def __init__(self, file: IO[bytes], name: str) -> None:
         self.name = name
-        with retold(self.name):
+        with reading_file(self.name):
             self._archive = zipfile.ZipFile(file)
             size = file.seek(0, io.SEEK_END)
         members = self._archive.infolist()
@@ -45,7 +45,7 @@ class Npz:
         self._members: dict[str, tuple[zipfile.ZipInfo, int, bool]] = {}  # with the length of the header, and the order
         self.forms: dict[str, Form] = {}
         for info in members:
-            with retold(self.name):
+            with reading_file(self.name):
                 self._open(info)
         check_expansion(name, sum(form.nbytes for form in self.forms.values()), size)
 
@@ -58,7 +58,7 @@ class Npz:
         """Read an array from its first row on; a single number counts as one row."""
         info, header, transposed = self._members[key]
         shape, dtype = self.forms[key]
-        with retold(self.name):
+        with reading_file(self.name):
             member: Any = self._archive.open(info)
             file = io.BufferedReader(member, 2**17)
             file.read(header)
@@ -73,7 +73,7 @@ class Npz:
         def read(n: int) -> Array:
             nonlocal left
             left -= n
-            with retold(self.name):
+            with reading_file(self.name):
                 rows = np.empty((n, *shape[1:]), dtype)
                 if left < 0 or file.readinto(rows.reshape(-1).view(np.uint8).data) != rows.nbytes:
                     raise ValueError(f"'{key}' is shorter than it declares")
@@ -86,7 +86,7 @@ class Npz:
         return read
 
     def _check(self, members: list[zipfile.ZipInfo], size: int) -> None:
-        """Refuse what no honest archive of arrays has."""
+        """Refuse what an archive written by NumPy cannot have."""
         if len({info.filename for info in members}) < len(members):
             raise unreadable(self.name, "two of its entries have the same name")
         for info in members:

@@ -1,4 +1,4 @@
-"""OGBench datasets as stores. Their files are read as they are: the package ``ogbench`` need not be installed."""
+"""Reads OGBench datasets. The package ``ogbench`` need not be installed."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ DATASET_ID = re.compile(
 def ogbench_file(dataset_id: str) -> Path:
     """Where ``ogbench.download_datasets`` puts a dataset, whether or not the file exists.
 
-    :param dataset_id: such as ``"pointmaze-medium-navigate-v0"``; with ``-val`` behind it, its validation split
+    :param dataset_id: such as ``"pointmaze-medium-navigate-v0"``; with ``-val`` at the end, its validation split
     """
     return Path(FOLDER, f"{dataset_id}.npz").expanduser()
 
 
 def missing(dataset_id: str) -> ValueError | None:
-    """What to say of a dataset that is not there; None when its name is not like those of OGBench."""
+    """The error for a dataset that does not exist; None if the id is not like those of OGBench."""
     match = DATASET_ID.fullmatch(dataset_id)
     if match is None:
         return None
@@ -65,13 +65,13 @@ def read_ogbench(arrays: Container) -> TrajectoryStore:
     if not len(lasts) or lasts[-1] != n_rows - 1:
         raise ValueError(
             f"{arrays.name} breaks off within a trajectory, since 'terminals' is not 1 in its last row; "
-            f"download it anew, or mark where each trajectory ends."
+            f"download it again, or mark where each trajectory ends."
         )
     return TrajectoryStore.from_episodes(_episodes(arrays, lasts), name=arrays.name, n_slots=n_rows)
 
 
 def _episodes(arrays: Container, lasts: Array) -> Iterator[Episode]:
-    """Cut the rows behind each terminal; the last row of a trajectory holds an observation only."""
+    """Cut the rows after each terminal. The last row of a trajectory holds an observation only."""
     observations, actions = arrays.rows("observations"), arrays.rows("actions")
     for n in np.diff(lasts, prepend=-1).tolist():
         yield Episode({"observation": observations(n)}, actions(n)[:-1], rewards=None)

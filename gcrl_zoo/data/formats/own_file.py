@@ -1,4 +1,4 @@
-"""A store as one file: plain arrays without pickle, written atomically, and read with everything in it checked."""
+"""A store as one file: an ``.npz`` archive without pickle, written atomically and fully checked when it is read."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Saved(NamedTuple):
     episodes: Iterator[Episode]
 
 
-def write(path: str | Path | IO[bytes], store: TrajectoryStore) -> None:
-    """Write a store.
+def save_file(path: str | Path | IO[bytes], store: TrajectoryStore) -> None:
+    """Write a store to a file.
 
     :param path: a file of exactly this name is written, and an old one stays whole until the new one is complete; or
         an open file
@@ -76,8 +76,8 @@ def _write_column(archive: zipfile.ZipFile, entry: str, store: TrajectoryStore, 
 
 
 @contextmanager
-def opened(path: str | Path | IO[bytes]) -> Iterator[Saved]:
-    """Open a file, or a file object from where it stands, that :func:`write` wrote.
+def open_file(path: str | Path | IO[bytes]) -> Iterator[Saved]:
+    """Open a file, or a file object from where it stands, that :func:`save_file` wrote.
 
     :raises ValueError: one sentence that names the file: there is none, or what is wrong with it
     """
@@ -98,7 +98,7 @@ def opened(path: str | Path | IO[bytes]) -> Iterator[Saved]:
 
 
 def _header(archive: Npz) -> dict[str, Any]:
-    """What a store says of itself, checked against the entries that are there."""
+    """The header, checked against the entries of the archive."""
     shape, dtype = archive.forms["header"]
     if shape or dtype.kind != "U":
         raise unreadable(archive.name, "its header is not text")

@@ -33,7 +33,7 @@ from gcrl_zoo.data.columns import PADDING, RESERVED, SLOT, FrameColumn, Table
 from gcrl_zoo.data.columns.array import PACKED
 from gcrl_zoo.data.columns.base import Layout
 from gcrl_zoo.data.columns.frames import Frames
-from gcrl_zoo.data.formats.containers import FACT_TYPES, Form, retold, unreadable
+from gcrl_zoo.data.formats.containers import FACT_TYPES, Form, reading_file, unreadable
 from gcrl_zoo.data.formats.space_json import space_from_json
 
 FORMAT = "gcrl_zoo folder 1"
@@ -93,7 +93,7 @@ def read_header(path: Path) -> dict[str, Any]:
     file = path / HEADER
     if not file.is_file() or file.stat().st_size > LONGEST_HEADER:
         raise unreadable(file, f"it is not a regular file of at most {LONGEST_HEADER:,} bytes")
-    with retold(file):
+    with reading_file(file):
         header = json.loads(file.read_bytes())
         if not isinstance(header, dict) or "format" not in header:
             raise unreadable(file, "it names no format")
@@ -112,7 +112,7 @@ def open_folder(path: Path) -> SavedFolder:
     :raises UnreadableFile: a file is missing, damaged or shorter than it was; the message names it
     """
     content = read_header(path)
-    with retold(path / HEADER):
+    with reading_file(path / HEADER):
         if not DATA_NAME.fullmatch(content["data"]):
             raise ValueError(f"its data folder is {content['data']!r}")
         files = _Files(path / content["data"], content["files"])
@@ -236,7 +236,7 @@ class _Files:
             raise unreadable(path, "there is no such file")
         if path.stat().st_size != size:
             raise unreadable(path, f"it has {path.stat().st_size:,} bytes, but {size:,} were written")
-        with retold(path):
+        with reading_file(path):
             return np.asarray(np.memmap(path, np.uint8, "c")) if size else np.empty(0, np.uint8)
 
     def array(self, name: str, dtype: DType, shape: tuple[int, ...] = ()) -> Array:
@@ -244,7 +244,7 @@ class _Files:
         data = self.map(name)
         if zlib.crc32(data.data) != self._listed[name][1]:
             raise unreadable(self.folder / name, "its checksum does not match")
-        with retold(self.folder / name):
+        with reading_file(self.folder / name):
             array = data.view(dtype).reshape(-1, *shape)
             for field in dtype.names or [...]:
                 _check_values(array[field])

@@ -279,7 +279,7 @@ def test_frames_that_declare_a_huge_image(file_format: str, place: Path) -> None
         assert h5py.check_vlen_dtype(frames.dtype) == np.uint8
         frames[7] = np.frombuffer(file.getvalue(), np.uint8)
     reason = r"'episode_0/observations' is not a JPEG of shape \(40, 36, 3\) at step 7"
-    with pytest.raises(ValueError, match=rf"^{path} cannot be read \({reason}\); download or save it anew\.$"):
+    with pytest.raises(ValueError, match=rf"^{path} cannot be read \({reason}\); download or save it again\.$"):
         open_store(path.parent)
 
 
@@ -323,7 +323,7 @@ def test_files_that_are_none(place: Path) -> None:
     path = d4rl(place)
     path.write_bytes(path.read_bytes()[:700])
     with pytest.raises(
-        ValueError, match=rf"^{path} cannot be read \(Unable to .*truncated.*\); download or save it anew"
+        ValueError, match=rf"^{path} cannot be read \(Unable to .*truncated.*\); download or save it again"
     ):
         open_store(path)
 

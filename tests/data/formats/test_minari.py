@@ -240,7 +240,7 @@ def test_minaris_own_reasons_come_through_in_one_sentence(make: Make) -> None:
     assert open_store("test/box-v0").lengths.tolist() == [4, 6, 1]
     (data / "main_data.hdf5").write_bytes(b"not hdf5")
     with pytest.raises(
-        ValueError, match=r"main_data\.hdf5 cannot be read \(Unable to .*\); download or save it anew\.$"
+        ValueError, match=r"main_data\.hdf5 cannot be read \(Unable to .*\); download or save it again\.$"
     ):
         open_store("test/box-v0")
 

@@ -189,7 +189,7 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert capsys.readouterr().out == f"{ID}: 2 episodes, 13 steps, {folder / 'gcrl_zoo'}\n"
     shutil.rmtree(folder)
     (folder.parent / "file.npz").write_bytes(b"x")
-    for given, sentence in ((ID, "There is no dataset"), (str(folder.parent / "file.npz"), "is no Minari dataset")):
+    for given, sentence in ((ID, "There is no dataset"), (str(folder.parent / "file.npz"), "is not a Minari dataset")):
         with pytest.raises(SystemExit) as left:
             record_command(["--import", given])
         assert left.value.code == 2 and sentence in capsys.readouterr().err

@@ -156,7 +156,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"observations": np.full((14, 2), "a")},
         r"has 'observations' of dtype <U1; give a column of plain numbers",
     ),
-    "pickle": ({"actions": np.array([None] * 14)}, r"cannot be read \(Object arrays.*\); download or save it anew"),
+    "pickle": ({"actions": np.array([None] * 14)}, r"cannot be read \(Object arrays.*\); download or save it again"),
 }
 
 
@@ -189,7 +189,7 @@ def test_broken_files_are_told_from_files_of_another_kind(make: Make, tmp_path: 
         open_store(path)
     middle = whole.index(b"observations.npy") + 100
     path.write_bytes(whole[:middle] + bytes(20) + whole[middle + 20 :])
-    with pytest.raises(ValueError, match=r"^\S*maze\.npz cannot be read \(.*\); download or save it anew\.$"):
+    with pytest.raises(ValueError, match=r"^\S*maze\.npz cannot be read \(.*\); download or save it again\.$"):
         open_store(path)
     (tmp_path / "text").write_text("hello")
     with pytest.raises(ValueError, match="text holds no trajectories"):

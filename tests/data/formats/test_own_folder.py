@@ -201,7 +201,7 @@ def test_forged_headers_are_refused(folder: Path, change: Callable[[Any], Any]) 
     header["content"] = content if isinstance(content, list) else header["content"]
     header["checksum"] = checksum(header["content"])
     (folder / HEADER).write_text(json.dumps(header))
-    with pytest.raises(ValueError, match=rf"^{folder}.* cannot be read \(.*\); download or save it anew\.$"):
+    with pytest.raises(ValueError, match=rf"^{folder}.* cannot be read \(.*\); download or save it again\.$"):
         TrajectoryStore.load(folder)
 
 
