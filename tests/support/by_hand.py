@@ -1,4 +1,4 @@
-"""What policies compute, written once more in plain numpy: the oracle of the tests of losses."""
+"""Reference implementations of policies and losses in plain numpy."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.data import TrajectoryStore
 
-#: (action space, action head) -> all that there is.
+#: All pairs of action space and action head.
 HEADS = (("discrete", "auto"), ("box", "deterministic"), ("box", "gaussian"), ("box", "bins"))
 
 
 def batch_of(model: BaseAlgorithm) -> Any:
-    """A batch of 16 of what the model learns from."""
+    """A batch of 16 from the sampler of labelled data."""
     return to_tensors(model._learner.samplers["labelled"].sample(np.random.default_rng(0), 16), th.device("cpu"))
 
 
 def standardised(store: TrajectoryStore, key: str, values: th.Tensor) -> np.ndarray:
-    """(B, O) by the mean and standard deviation of a column."""
+    """(B, O) values, standardised by the mean and standard deviation of a column."""
     mean, std = store.moments(key)
     return (values.numpy() - mean) / std
 
 
 def layers(module: th.nn.Module, x: np.ndarray) -> np.ndarray:
-    """(B, ...) through linear layers, each with a ReLU behind it."""
+    """(B, ...) through linear layers and ReLUs."""
     for layer in module:
         x = np.maximum(x, 0) if isinstance(layer, th.nn.ReLU) else linear(layer, x)
     return x

@@ -27,7 +27,7 @@ from tests.support.envs import ForSB3, ask_for_goals, make_env, make_store
 @dataclass(frozen=True)
 class Contest:
     """
-    A task on which a method must beat itself with one force taken away.
+    A task on which a method must score better than its ablations.
 
     :param name: of the task
     :param env: makes its environment
@@ -121,7 +121,7 @@ class TrajectoryCase(Case):
 
 
 def policy_for(space: spaces.Space) -> str:
-    """The alias that a user would write."""
+    """The policy alias for an observation space."""
     if isinstance(space, spaces.Dict):
         return "MultiInputPolicy"
     return "CnnPolicy" if is_image_space(space) else "MlpPolicy"
@@ -139,7 +139,7 @@ def trajectory_cases() -> list[TrajectoryCase]:
 
 
 class ShuffledPairs(GoalPairs):
-    """Each step gets the goal of another one: hindsight without the insight."""
+    """Each step gets the goal of another step, so goals carry no information."""
 
     def draw(self, rng, n):  # type: ignore[no-untyped-def]
         index = super().draw(rng, n)
@@ -147,7 +147,7 @@ class ShuffledPairs(GoalPairs):
 
 
 def batches_of(model: BaseAlgorithm, n: int = 16) -> dict[str, Any]:
-    """What an update would see, the same at each call."""
+    """A batch of each sampler, the same at each call."""
     rng, samplers = np.random.default_rng(0), model._learner.samplers
     return {name: to_tensors(sampler.sample(rng, n), model.device) for name, sampler in samplers.items()}
 
@@ -170,12 +170,12 @@ def data_of(source: str, observation: str = "box", action: str = "discrete") -> 
 
 
 def weights_of(model: BaseAlgorithm) -> dict[str, th.Tensor]:
-    """A copy of all that a policy has learned."""
+    """A copy of the parameters and buffers of a policy."""
     return {name: value.clone() for name, value in model.policy.state_dict().items()}
 
 
 def differing(a: Any, b: Any, path: str = "") -> list[str]:
-    """Paths at which two nested structures of tensors and numbers are not equal to the bit."""
+    """Paths at which two nested structures of tensors and numbers differ in any bit."""
     if isinstance(a, Mapping):
         assert a.keys() == b.keys()
         return [each for key in a for each in differing(a[key], b[key], f"{path}/{key}")]

@@ -1,4 +1,4 @@
-"""A task that separates learning by watching from learning by playing, in seconds."""
+"""A task that shows in seconds whether an agent learns from action-free episodes."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LENGTH, STEPS = 10, 20
 
 class Chain(gym.Env):
     """
-    Cells 0 ... 10 in a row, walked left, right, or not at all. An episode starts in the middle and lasts 20 steps;
-    each step at the right end brings 1, so that walking there and staying earns 16. What an action does differs from
-    cell to cell: no action leads anywhere when it is always taken, and nobody can guess it who has not tried.
+    Cells 0 ... 10 in a row; a step goes left, right or nowhere. An episode starts in the middle and lasts 20 steps. The
+    reward is 1 at the right end, so the maximal return is 16. The effect of an action differs from cell to cell: a
+    constant action leads nowhere, and the effects can only be learned by trying them.
     """
 
     observation_space = spaces.Discrete(LENGTH + 1)
@@ -43,12 +43,12 @@ def make_chain(n_envs: int = 4, wrapper: type[gym.Wrapper] | None = None) -> Vec
 
 
 def chain_return(model: BaseAlgorithm, wrapper: type[gym.Wrapper] | None = None) -> float:
-    """Of the greedy policy, the same in every episode."""
+    """Return of the greedy policy, which is the same in every episode."""
     return float(evaluate_policy(model, make_chain(1, wrapper), n_eval_episodes=1)[0])
 
 
 def shown(n_episodes: int = 40, seed: int = 0) -> TrajectoryStore:
-    """Good and bad episodes to watch, without actions: in each, drift to one end with some dawdling."""
+    """Good and bad episodes without actions: each drifts to one end, with some random moves."""
     rng = np.random.default_rng(seed)
     walks = [drifted(rng, 1 if number % 2 else -1)[0] for number in range(n_episodes)]
     episodes = [Episode({"observation": cells}, None, cells[1:] == LENGTH) for cells in walks]
@@ -66,7 +66,7 @@ def mixed(n_episodes: int = 20, good: int = 4, seed: int = 0) -> TrajectoryStore
 
 
 def drifted(rng: np.random.Generator, drift: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cells (T + 1,) and moves (T,) of somebody who dawdles on the way to one end."""
+    """Cells (T + 1,) and moves (T,) of a walk to one end with some random moves."""
     moves = np.where(rng.random(STEPS) < 0.8, drift, rng.integers(-1, 2, STEPS))
     cells = [LENGTH // 2]
     for move in moves:

@@ -1,4 +1,4 @@
-"""A task in which most of what was done on the way to the goal leads away from it."""
+"""A task in which most steps of the data lead away from the goal that they reach later."""
 
 from __future__ import annotations
 
@@ -37,25 +37,25 @@ class Corridor(gym.Env):
 
 
 def moved(cell: int, action: int) -> int:
-    """Where an action leads; nobody leaves the room."""
+    """Return the next cell; an agent cannot leave the room."""
     if cell == ROOM or (action == ENTER and cell == DOOR):
         return ROOM
     return cell if action == ENTER else int(np.clip(cell + (1 if action == RIGHT else -1), 0, END))
 
 
 def make_corridor() -> VecEnv:
-    """Asks to enter the room; each step costs 1, the one that enters it nothing."""
+    """The goal is the room. Each step costs 1, except the one that enters it."""
     task = {"goal": ROOM, "threshold": 0, "goal_reward": True, "terminate": True}
     return DummyVecEnv([lambda: Monitor(FixedGoal(Corridor(), **task))])
 
 
 def corridor_return(model: BaseAlgorithm) -> float:
-    """Of the greedy policy, the same in every episode: at best -3, and -12 if it never enters."""
+    """Return of the greedy policy, the same in every episode: at best -3, and -12 if it never enters."""
     return float(evaluate_policy(model, make_corridor(), n_eval_episodes=1)[0])
 
 
 def walked(n_episodes: int = 20) -> TrajectoryStore:
-    """Half of the walkers go straight to the room, the others walk to the end of the corridor and back, twice."""
+    """Half of the episodes go straight to the room, the others walk to the end of the corridor and back, twice."""
     straight = [RIGHT] * DOOR + [ENTER]
     detour = [RIGHT] * END + ([LEFT] * END + [RIGHT] * END) * 2 + [LEFT] * (END - DOOR) + [ENTER]
     episodes = []

@@ -1,4 +1,4 @@
-"""Small episodes whose numbers say where they come from, for the tests of the data layer."""
+"""Small episodes whose values encode the episode and the step, for tests of the data layer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def told_episode(number: int, length: int, **changes: Any) -> Episode:
 
 
 def told_store(*lengths: int, **arguments: Any) -> TrajectoryStore:
-    """A store of one told episode per length."""
+    """A store with one such episode per length."""
     return TrajectoryStore.from_episodes([told_episode(i, n) for i, n in enumerate(lengths)], **arguments)
 
 

@@ -1,4 +1,4 @@
-"""Small environments made for tests: a point in a square, seen and moved in many ways."""
+"""Small environments for tests: a point in a square, with many observation and action spaces."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ ACTION_SPACES: dict[str, spaces.Space] = {
 
 class PointEnv(gym.Env):
     """
-    A point starts at random and is rewarded for being near (0.5, 0.5), or near the desired goal.
+    A point starts at random; the reward is its negative distance to (0.5, 0.5), or to the desired goal.
 
-    It ends when it is there, and is cut after ``max_steps``: both happen under random play.
+    An episode terminates near that place and is truncated after ``max_steps``. Random play does both.
 
     :param observation: key of ``OBSERVATION_SPACES``
     :param action: key of ``ACTION_SPACES``
@@ -124,7 +124,7 @@ class PointEnv(gym.Env):
 
 
 class AnyGoal(GoalWrapper):
-    """Asks for whatever might be observed, in a ``Dict`` under its first key."""
+    """Samples goals from the observation space; of a ``Dict``, from the space of its first key."""
 
     def __init__(self, env: gym.Env) -> None:
         space = env.observation_space
@@ -136,7 +136,7 @@ class AnyGoal(GoalWrapper):
 
 
 def ask_for_goals(env: gym.Env) -> gym.Env:
-    """An environment that asks for goals: the same one, if it does already."""
+    """Add goals to an environment that has none."""
     return env if Roles.of(env.observation_space).desired_goal else AnyGoal(env)
 
 
@@ -181,7 +181,7 @@ def make_env(
 
 
 def success_rate(model: BaseAlgorithm, n_episodes: int = 60) -> float:
-    """Of the greedy policy on the goal environment."""
+    """Success rate of the greedy policy on the goal environment."""
     action = "discrete" if isinstance(model.action_space, spaces.Discrete) else "box"
     env, successes = make_env("goal", action, n_envs=4), []
     env.seed(5)
@@ -195,7 +195,7 @@ def success_rate(model: BaseAlgorithm, n_episodes: int = 60) -> float:
 
 
 def assert_same_actions(one: BaseAlgorithm, other: BaseAlgorithm, env: VecEnv, n_steps: int = 20) -> None:
-    """To the bit, while the first of them plays."""
+    """Assert that two agents act identically while the first one plays."""
     observation: Any = env.reset()
     for _ in range(n_steps):
         (action, _), (same, _) = (each.predict(observation, deterministic=True) for each in (one, other))
@@ -212,7 +212,7 @@ def make_store(
     rewards: bool = True,
     length: int = 12,
 ) -> TrajectoryStore:
-    """Random play. Images come channel-first, as Stable-Baselines3 shows them to agents; commands are left out."""
+    """Random play. Images are channel-first, as Stable-Baselines3 passes them to agents; commands are left out."""
     env = PointEnv(observation, action, max_steps=length)
     env.action_space.seed(seed)
     episodes = []
@@ -236,7 +236,7 @@ def make_store(
 
 
 def facts(seen: list[Any]) -> dict[str, np.ndarray]:
-    """Columns of observations."""
+    """Stack observations by key, without commands."""
     columns = seen if isinstance(seen[0], dict) else [{"observation": each} for each in seen]
     stacked = {key: np.stack([each[key] for each in columns]) for key in columns[0] if key != "desired_goal"}
     return {key: np.moveaxis(value, -1, 1) if value.ndim == 4 else value for key, value in stacked.items()}

@@ -1,4 +1,4 @@
-"""Memory, counted instead of measured."""
+"""Limits on memory, counted by Python's allocator."""
 
 import tracemalloc
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ MEGABYTE = 2**20
 
 @contextmanager
 def within(most):
-    """Python and numpy ask for no more bytes than that at any time."""
+    """Assert that Python and numpy never allocate more bytes than that at a time."""
     tracemalloc.start()
     try:
         yield

@@ -1,4 +1,4 @@
-"""A device that notices every step back to the CPU, for machines that have no GPU."""
+"""Detect operations that use the CPU or wait for the device, on machines without a GPU."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from torch.utils._pytree import tree_leaves
 from gcrl_zoo.common.optimizers import OptimizedPolicy
 
 META = th.device("meta")
-#: Operations whose result has a size or value that the host must know: on a GPU the host waits for it.
+#: Operations with a result whose size or value the host needs: on a GPU the host waits for it.
 WAITING_TAGS = {th.Tag.data_dependent_output, th.Tag.dynamic_output_shape}
-#: These carry such a tag, but wait only where they are given a mask.
+#: These have such a tag, but wait only if they are given a mask.
 INDEXING = {"aten::index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_", "aten::_unsafe_index"}
 WAITING = {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::_assert_async"}
 
 
 class LeftTheDevice(AssertionError):
-    """Something touched the CPU, or waited for the device."""
+    """An operation used the CPU or waited for the device."""
 
 
 class OnDevice(TorchDispatchMode):
     """
-    Everything happens on the meta device, or raises.
+    Raises if an operation uses another device than the meta device.
 
-    The meta device alone is too lenient: it lets 0-dim CPU tensors take part in arithmetic and CPU tensors be used
-    as indices, each of which is a copy to the GPU at every call.
+    The meta device itself accepts 0-dim CPU tensors in arithmetic and CPU tensors as indices. On a GPU, each of these is
+    a copy from the CPU at every call.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -55,18 +55,18 @@ class OnDevice(TorchDispatchMode):
 
 
 def _send(array: np.ndarray) -> th.Tensor:
-    """What goes through the one door does not wait."""
+    """Stand in for ``from_numpy`` in ``to_tensors``, which does not wait."""
     return th.empty(array.shape, dtype=getattr(th, array.dtype.name), device=META)
 
 
 @contextmanager
 def on_device(policy: OptimizedPolicy) -> Iterator[OnDevice]:
     """
-    Moves a policy to the meta device, gives it optimizers there, and watches.
+    Move a policy to the meta device, with new optimizers there, inside :class:`OnDevice`.
 
-    The default optimizer, fused AdamW, keeps everything on the device, its count of steps included, but has no kernel
-    for meta. AdamW with ``capturable=True`` does the same arithmetic, also with the count on the device, and is made
-    of ordinary operations. It refuses devices that it does not know, so that list is extended.
+    The default optimizer, fused AdamW, keeps its state and step count on the device but has no meta kernel. AdamW with
+    ``capturable=True`` does the same arithmetic in ordinary operations, with the count on the device. It checks a list of
+    supported devices, to which this adds meta.
     """
     stepped = {
         optimizer: {id(p) for group in each.param_groups for p in group["params"]}

@@ -1,4 +1,4 @@
-"""Environments and agents to be recorded, and how to tell that a recording is true."""
+"""Environments and agents for tests of recording, and a check that a recording replays exactly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ gym.register(POINT, entry_point="tests.support.recordings:Point")
 
 
 class Point(PointEnv):
-    """Its choices begin at 0, since PPO knows no other."""
+    """With actions from 0 on, as PPO requires."""
 
     def __init__(self, action: str = "discrete", **kwargs: Any) -> None:
         super().__init__(action=action, **kwargs)
@@ -32,13 +32,13 @@ def untrained(env: str = POINT, algorithm: type = PPO, **env_kwargs: Any) -> Any
 
 
 def episodes(dataset: minari.MinariDataset) -> Iterator[tuple[int, Any]]:
-    """The seed of each episode, and the episode."""
+    """Yield the seed of each episode, and the episode."""
     seeds = [each["seed"] for each in dataset.storage.get_episode_metadata(dataset.episode_indices)]
     return zip(seeds, dataset.iterate_episodes(), strict=True)
 
 
 def assert_replays(dataset: minari.MinariDataset, env: gym.Env) -> None:
-    """The recorded actions, played from the recorded seed, show what was recorded, to the bit."""
+    """Assert that the recorded actions, from the recorded seed, reproduce the episodes bit by bit."""
     for seed, episode in episodes(dataset):
         observation, _ = env.reset(seed=seed)
         seen, came = [observation], []

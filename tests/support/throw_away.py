@@ -28,7 +28,7 @@ default:
 
 
 def add_method(house: Path, name: str = "ninth", source: str = SOURCE, yaml: str = YAML) -> None:
-    """Add a method as CONTRIBUTING says: a folder and a YAML file."""
+    """Add a method: a folder and a YAML file."""
     folder = house / "gcrl_zoo" / "methods" / name
     folder.mkdir()
     (folder / "__init__.py").write_text(source)
