@@ -30,8 +30,8 @@ class OnDevice(TorchDispatchMode):
     """
     Raises if an operation uses another device than the meta device.
 
-    The meta device itself accepts 0-dim CPU tensors in arithmetic and CPU tensors as indices. On a GPU, each of these is
-    a copy from the CPU at every call.
+    The meta device itself accepts 0-dim CPU tensors in arithmetic and CPU tensors as indices. On a GPU, each of these
+    is a copy from the CPU at every call.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -65,8 +65,8 @@ def on_device(policy: OptimizedPolicy) -> Iterator[OnDevice]:
     Move a policy to the meta device, with new optimizers there, inside :class:`OnDevice`.
 
     The default optimizer, fused AdamW, keeps its state and step count on the device but has no meta kernel. AdamW with
-    ``capturable=True`` does the same arithmetic in ordinary operations, with the count on the device. It checks a list of
-    supported devices, to which this adds meta.
+    ``capturable=True`` does the same arithmetic in ordinary operations, with the count on the device. It checks a list
+    of supported devices, to which this adds meta.
     """
     stepped = {
         optimizer: {id(p) for group in each.param_groups for p in group["params"]}
