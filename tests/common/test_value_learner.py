@@ -11,7 +11,7 @@ import torch as th
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.trust import check_agent
-from tests.common import test_conformance, test_device, test_learning_anew, test_resume, test_saving
+from tests.common import test_conformance, test_device, test_final_updates, test_resume, test_saving
 from tests.support.case import TrajectoryCase, data_of, differing
 from tests.support.chain import make_chain
 from tests.support.envs import make_store
@@ -83,11 +83,11 @@ def test_a_resumed_run_ends_with_the_same_bits(tmp_path):
 
 
 def test_networks_begin_anew(monkeypatch):
-    test_learning_anew.test_networks_begin_anew(CASE, monkeypatch)
+    test_final_updates.test_weights_are_drawn_again_and_statistics_are_kept(CASE, monkeypatch)
 
 
 def test_all_optimizers_forget_when_networks_begin_anew(monkeypatch):
-    model = test_learning_anew.make(CASE, final_gradient_steps=2)
+    model = test_final_updates.make(CASE, final_gradient_steps=2)
     remembered, step = [], model.after_update
     monkeypatch.setattr(model, "after_update", lambda: remembered.append(steps_of(model)) or step())
     model.learn(60)

@@ -126,6 +126,9 @@ def test_builder_equals_the_naive_one(n_envs: int, max_episode_steps: int | None
     builder.start(first)
     kinds, finished = set(), 0
     for step in range(400):
+        if n_envs > 1 and step % 37 == 0:  # a builder that loads the state of another continues its episodes
+            state, builder = builder.state_dict(), EpisodeBuilder(n_envs, max_episode_steps)
+            builder.load_state_dict(state)
         following = observe()
         # Rare ends at first, so that the buffers (64 steps at the beginning) must grow.
         dones = rng.random(n_envs) < (0.004 if step < 250 else 0.1)

@@ -1,4 +1,4 @@
-"""Networks that begin anew after own play: what goes, what stays, and what the learning rate does."""
+"""Training from random weights after own play: which state is reset, which is kept, and the learning rate."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ def make(case, **settings):
 
 
 def spied(model, monkeypatch):
-    """The model, and for each update its learning rate, weights and how many numbers the optimizer remembers."""
+    """Record at each update the learning rate, the weights and the size of the optimizer's state."""
     seen, compute = [], model.compute_loss
 
     def spy(batches):
@@ -28,7 +28,7 @@ def spied(model, monkeypatch):
 
 
 @cases
-def test_networks_begin_anew(case, monkeypatch):
+def test_weights_are_drawn_again_and_statistics_are_kept(case, monkeypatch):
     model = make(case, final_gradient_steps=40)
     seen = spied(model, monkeypatch)
     model.learn(60)
@@ -47,7 +47,7 @@ def test_networks_begin_anew(case, monkeypatch):
 
 
 @cases
-def test_all_that_was_played_is_learned_from(case, monkeypatch):
+def test_final_updates_use_all_own_play(case, monkeypatch):
     model = make(case, final_gradient_steps=5)
     compute, known = model.compute_loss, []
     monkeypatch.setattr(model, "compute_loss", lambda b: known.append(model._learner._data[2]) or compute(b))
@@ -56,7 +56,7 @@ def test_all_that_was_played_is_learned_from(case, monkeypatch):
 
 
 @cases
-def test_an_own_warm_up(case, monkeypatch):
+def test_final_updates_have_their_own_warm_up(case, monkeypatch):
     model = make(case, final_gradient_steps=40, warmup_steps=20, learning_rate=1e-2)
     seen = spied(model, monkeypatch)
     model.learn(60)
@@ -66,7 +66,7 @@ def test_an_own_warm_up(case, monkeypatch):
 
 
 @cases
-def test_a_dataset_was_there_all_the_time(case, monkeypatch):
+def test_training_from_a_dataset_has_no_final_updates(case, monkeypatch):
     model = make(case, final_gradient_steps=40, dataset=data_of("dataset")["dataset"])
     seen = spied(model, monkeypatch)
     model.learn(20)
@@ -74,14 +74,14 @@ def test_a_dataset_was_there_all_the_time(case, monkeypatch):
 
 
 @cases
-def test_who_is_stopped_keeps_what_was_learned(case):
+def test_a_stopped_run_has_no_final_updates(case):
     model = make(case, final_gradient_steps=40)
     model.learn(90, callback=lambda *_: model.num_timesteps < 60)
     assert model._n_updates < 90
 
 
 @cases
-def test_the_last_log_line_tells_of_it(case, monkeypatch):
+def test_the_last_log_line_follows_the_final_updates(case, monkeypatch):
     model = make(case, final_gradient_steps=7)
     written = []
     monkeypatch.setattr(model, "dump_logs", lambda dump=model.dump_logs: written.append(model._n_updates) or dump())
@@ -91,12 +91,12 @@ def test_the_last_log_line_tells_of_it(case, monkeypatch):
 
 @cases
 @pytest.mark.parametrize("steps", [-1, 0.5, None, "7"])
-def test_a_number_of_updates(case, steps):
+def test_final_gradient_steps_must_be_a_whole_number(case, steps):
     with pytest.raises(ValueError, match="final_gradient_steps"):
         case.make(case.env(), final_gradient_steps=steps)
 
 
-def test_it_repeats_itself():
+def test_final_updates_are_deterministic():
     (case,) = (case for case in trajectory_cases() if case.name == "gcsl_vicreg")
     a, b = (weights_of(make(case, final_gradient_steps=30).learn(60)) for _ in range(2))
     assert not differing(a, b)
