@@ -180,10 +180,12 @@ class TrajectoryStore(ReadableStore):
         :param folder: write a folder instead, which keeps the spaces and is memory-mapped when it is loaded
         :raises WriteError: the disk is full, the folder is read-only, ...
         """
-        if folder and isinstance(path, (str, Path)):
+        if not folder:
+            own_file.save_file(path, self)
+        elif isinstance(path, (str, Path)):
             own_folder_writer.save_folder(path, self)
         else:
-            own_file.save_file(path, self)
+            raise ValueError(f"{path!r:.80} is a file object; give the path of a folder, or leave out folder=True.")
 
     @classmethod
     def load(cls, path: str | Path | IO[bytes], name: str | None = None) -> TrajectoryStore:

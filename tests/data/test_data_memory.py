@@ -48,6 +48,13 @@ def own(path: Path) -> None:
     TrajectoryStore.from_episodes(episodes, n_slots=N_SLOTS).save(path)
 
 
+def own_folder(path: Path) -> None:
+    own(path)
+    store = TrajectoryStore.load(path)
+    path.unlink()
+    store.save(path, folder=True)
+
+
 def write_npz(path: Path, arrays: dict[str, Any]) -> None:
     with path.open("wb") as file:
         np.savez(file, **arrays)
@@ -115,6 +122,16 @@ def test_opening_images_takes_their_size_once(kind: Callable[[Path], None], tmp_
     taken, store = peak(lambda: open_store(tmp_path / "data"))
     assert store.n_slots >= N_SLOTS
     assert taken < 1.4 * FRAMES
+
+
+@pytest.mark.parametrize(("kind", "most"), [(own_folder, 0.1), (of_minari, 0.4)])
+def test_images_on_disk_take_little_memory(kind: Callable[[Path], None], most: float, tmp_path: Path) -> None:
+    """Importing those of Minari does not take much, either."""
+    kind(tmp_path / "data")
+    taken, store = peak(lambda: open_store(tmp_path / "data"))
+    assert taken < most * FRAMES
+    taken, _ = peak(lambda: open_store(store.copy()))
+    assert taken < 0.1 * FRAMES
 
 
 def test_an_agent_that_sees_images_another_way_round_takes_their_size_once(tmp_path: Path) -> None:
