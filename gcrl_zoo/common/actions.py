@@ -39,11 +39,13 @@ class ToActionSpace:
         assert space.dtype is not None
         self.dtype = space.dtype
         #: Dtype of actions in stores and memories: float32 or int64.
-        self.kept_dtype = action_dtype(space.dtype)
+        self.stored_dtype = action_dtype(space.dtype)
         self.bounds = (space.low, space.high) if isinstance(space, spaces.Box) else None
 
     def __call__(self, actions: np.ndarray) -> np.ndarray:
         """
+        Convert and clip actions.
+
         :param actions: (E, ...) any float dtype (``Box``), or any integers that the space contains (``Discrete``)
         :return: (E, ...) of the dtype of the space, inside it
         """
@@ -52,16 +54,20 @@ class ToActionSpace:
             actions = np.minimum(np.maximum(actions, low), high)  # np.clip takes several times as long
         return actions.astype(self.dtype, copy=False)
 
-    def kept(self, actions: np.ndarray) -> np.ndarray:
+    def stored(self, actions: np.ndarray) -> np.ndarray:
         """
+        Convert actions to the dtype of stores and memories.
+
         :param actions: (E, ...) as an environment got them
-        :return: (E, ...) as a store keeps them
+        :return: (E, ...) float32 or int64
         """
-        return actions.astype(self.kept_dtype, copy=False)
+        return actions.astype(self.stored_dtype, copy=False)
 
 
 def refuse_unbounded(space: spaces.Space) -> None:
     """
+    Refuse action spaces without finite bounds.
+
     :param space: of actions
     :raises ValueError: a ``Box`` without finite float32 bounds, by which networks and noise scale actions
     """
@@ -80,6 +86,8 @@ def refuse_unbounded(space: spaces.Space) -> None:
 
 def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any]) -> type[ActionHead]:
     """
+    Choose the class of an action head, and check its options.
+
     :param space: ``Discrete`` or ``Box`` action space
     :param kind: see :func:`make_action_head`
     :param kwargs: options of that head
@@ -109,6 +117,8 @@ def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any])
 
 def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "auto", **kwargs: Any) -> ActionHead:
     """
+    Make the head that turns a representation into a distribution of actions.
+
     :param space: ``Discrete`` or ``Box`` action space
     :param features_dim: width of the representation
     :param kind: ``"auto"`` (categorical or deterministic), ``"deterministic"``, ``"gaussian"`` or ``"bins"``

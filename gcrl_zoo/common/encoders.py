@@ -1,4 +1,4 @@
-"""Which encoder an entry of the observation space gets, and where its statistics come from."""
+"""Makes the encoders of an observation space, and fits their statistics to the data."""
 
 from __future__ import annotations
 
@@ -29,7 +29,11 @@ MANY_IMAGES = 10_000
 
 
 def is_image_stack(space: spaces.Space) -> bool:
-    """:param space: one entry of the observation space; such as ``FrameStackObservation`` makes of colour images"""
+    """
+    Whether an entry is a stack of images, such as ``FrameStackObservation`` makes of colour images.
+
+    :param space: one entry of the observation space
+    """
     if not isinstance(space, spaces.Box) or len(space.shape) != 4:
         return False
     return is_image_space(spaces.Box(space.low[0], space.high[0], dtype=space.dtype.type))
@@ -37,6 +41,8 @@ def is_image_stack(space: spaces.Space) -> bool:
 
 def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
     """
+    Make the encoder of one entry of the observation.
+
     :param space: one entry of the observation space
     :param image_features: width of an image's encoding
     """
@@ -62,7 +68,7 @@ def make_encoders(
 
     :param facts: the entries to encode
     :param image_features: width of an image's encoding
-    :param extractor_class: network of SB3's form in the place of our encoders; None for ours
+    :param extractor_class: a ``BaseFeaturesExtractor`` that replaces the encoders; None for those of this package
     :param extractor_kwargs: its options
     :raises ValueError: options without a class, or a class that cannot be made for an entry
     """
@@ -80,9 +86,11 @@ def make_extractor(
     key: str, space: spaces.Space, extractor_class: type[BaseFeaturesExtractor], kwargs: Mapping[str, Any]
 ) -> ExtractingEncoder:
     """
+    Make an encoder from a user's ``BaseFeaturesExtractor``.
+
     :param key: of the entry, for messages
     :param space: one entry of the observation space
-    :param extractor_class: a network of SB3's form; it sees what it would see in SB3, but vectors are standardised
+    :param extractor_class: its inputs are those that it has in SB3, except that vectors are standardised
     :param kwargs: options of the class
     :raises ValueError: the class cannot be made for this entry, or does not return what it says
     """
@@ -97,7 +105,7 @@ def make_extractor(
         with th.no_grad():
             found = tuple(extractor(th.zeros(2, *shape)).shape)
         assert found == (2, encoder.features_dim), f"(2, {encoder.features_dim}) features expected, but found {found}"
-    except Exception as error:  # whatever a class of somebody else's raises
+    except Exception as error:  # any error of a user's class
         raise ValueError(
             f"features_extractor_class: {extractor_class.__name__} fails for observation '{key}', {space} "
             f"({cause_of(error)}); it is made once for each entry of the observation, with the space of the entry and "
@@ -119,6 +127,8 @@ def fit_encoders(encoder: DictEncoder, store: TrajectoryStore) -> None:
 
 def fit_encoder(encoder: nn.Module, store: TrajectoryStore, key: str) -> None:
     """
+    Fit the statistics of one encoder.
+
     :param encoder: of one entry of the observation
     :param store: trajectories, of which only this entry is read
     :param key: of the entry

@@ -1,4 +1,4 @@
-"""Checks the observations that ``predict`` gets, and makes a batch of them. Most errors come from a missing wrapper."""
+"""Checks the observations given to ``predict``, and makes batches of them. Most errors come from a missing wrapper."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def is_batch(observation: Any, space: spaces.Space) -> bool:
     """
     Whether an observation needs no conversion, as in each step of a vectorised environment.
 
-    :param observation: whatever ``predict`` got
+    :param observation: the argument of ``predict``
     :param space: of the agent's observations
     """
     if isinstance(space, spaces.Dict):
@@ -51,6 +51,8 @@ def is_batch(observation: Any, space: spaces.Space) -> bool:
 
 def to_batch(observation: Any, space: spaces.Space) -> tuple[Observation, bool]:
     """
+    Check observations, and convert them to a batch of arrays.
+
     :param observation: one observation or a batch of them, as arrays, lists or numbers
     :param space: of the agent's observations
     :return: (B, ...) array, or arrays by key; and whether it was a batch
@@ -80,6 +82,8 @@ def to_batch(observation: Any, space: spaces.Space) -> tuple[Observation, bool]:
 
 def difference(expected: spaces.Space, found: spaces.Space) -> str:
     """
+    Describe how two observation spaces differ.
+
     :param expected: of the agent's observations
     :param found: of an environment, holding other values
     :return: how they differ, and what to do
@@ -127,7 +131,7 @@ def _entry(observation: Any, space: spaces.Space, name: str) -> tuple[np.ndarray
 
 
 def _in_range(array: np.ndarray, space: spaces.Space, name: str) -> np.ndarray:
-    """A category that does not exist has no encoding."""
+    """Return the array; raise a ValueError for a category outside of the space, which has no encoding."""
     if not isinstance(space, (spaces.Discrete, spaces.MultiDiscrete)):
         return array
     limits = bounds(space)

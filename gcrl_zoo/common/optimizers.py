@@ -17,7 +17,7 @@ MAIN = "optimizer"
 
 def metric_of(metric: str, optimizer: str) -> str:
     """
-    Name under which a metric of one optimizer is logged.
+    Return the name under which a metric of one optimizer is logged.
 
     :param metric: such as ``"grad_norm"``
     :param optimizer: attribute of the policy
@@ -76,6 +76,8 @@ class OptimizedPolicy(BasePolicy):
 
     def check_optimizers(self) -> None:
         """
+        Check that each parameter belongs to one optimizer, and that each optimizer has a learning rate.
+
         :raises ValueError: no optimizer, or more than one, steps a parameter; an optimizer has no learning rate
         """
         name = type(self).__name__
@@ -104,9 +106,11 @@ class OptimizedPolicy(BasePolicy):
 
 def optimizer_settings(optimizer_class: type[th.optim.Optimizer], given: Mapping[str, Any] | None) -> dict[str, Any]:
     """
+    Add the defaults of this package to the options of an optimizer.
+
     :param optimizer_class: any optimizer
     :param given: its options
-    :return: its options with our defaults
+    :return: all options
     """
     if optimizer_class is th.optim.AdamW:  # fused keeps its step count on the device
         return {"fused": True, "weight_decay": 1e-4, **(given or {})}
@@ -117,8 +121,8 @@ def check_optimizer(
     optimizer_class: type[th.optim.Optimizer], given: Mapping[str, Any] | None, device: th.device
 ) -> None:
     """
-    Try a step on a small matrix and vector, since optimizers differ in what they need: LBFGS a closure, Muon matrices,
-    SparseAdam sparse gradients.
+    Try a step on a small matrix and vector. Optimizers have different requirements: LBFGS needs a closure, Muon
+    matrices, SparseAdam sparse gradients.
 
     :param optimizer_class: any optimizer
     :param given: its options

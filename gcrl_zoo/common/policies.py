@@ -24,7 +24,7 @@ from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.activations import activation_class
 from gcrl_zoo.nets.encoders import DictEncoder
 
-#: What a policy remembers between two steps of an episode: a NamedTuple that only the policy reads.
+#: Memory of a policy between two steps of an episode: a NamedTuple that only the policy reads.
 Memory = tuple[Any, ...]
 #: Changes what a policy is asked for, given inputs of E environments and (E,) where an episode starts.
 Adjust = Callable[[Inputs, np.ndarray], Inputs]
@@ -36,8 +36,8 @@ class ConditionedPolicy(PortablePolicy):
     :class:`~gcrl_zoo.common.step_policy.StepPolicy`, which acts on one observation, and
     :class:`~gcrl_zoo.common.window_policy.WindowPolicy`, which has a memory.
 
-    All that acting needs travels in its ``state_dict``: the statistics that scale observations, ``return_scale``
-    and ``target_return``. They are fitted once, before the first update, and then frozen, so that a saved agent needs
+    Its ``state_dict`` holds all that acting needs: weights, the statistics that scale observations, ``return_scale``
+    and ``target_return``. Statistics are fitted once, before the first update, and then frozen. A saved agent needs
     neither its data nor a ``VecNormalize``.
 
     :param observation_space: of the environment
@@ -49,8 +49,8 @@ class ConditionedPolicy(PortablePolicy):
     :param image_features: width of an image's encoding
     :param activation_fn: between the layers of the networks that choose actions, model the environment or embed inputs
         (also by name: ``"Tanh"``); convolutions and expanders keep ReLU
-    :param features_extractor_class: network of SB3's form in the place of our encoders, made once for each entry of the
-        observation; None for ours
+    :param features_extractor_class: a ``BaseFeaturesExtractor`` that replaces the encoders, made once for each entry of
+        the observation; None for the encoders of this package
     :param features_extractor_kwargs: its options
     :param optimizer_class: optimizer of all networks
     :param optimizer_kwargs: its options, without the learning rate; ``AdamW`` has ``weight_decay`` 1e-4 by default
@@ -87,7 +87,7 @@ class ConditionedPolicy(PortablePolicy):
         encoders = make_encoders(
             self.roles.facts_space, image_features, features_extractor_class, features_extractor_kwargs
         )
-        # A goal is encoded as the state that it names, with the same weights and statistics.
+        # A goal is encoded like the state, with the same weights and statistics.
         self.encoder = DictEncoder(encoders)
         self.goal_encoder = DictEncoder({key: encoders[key] for key in self.roles.goal_keys})
         self.to_action_space = ToActionSpace(action_space)
@@ -119,11 +119,13 @@ class ConditionedPolicy(PortablePolicy):
 
     @property
     def device(self) -> th.device:
-        """SB3 looks through all parameters for it."""
+        """Device of the networks; SB3 searches all parameters for it."""
         return self.target_return.device
 
     def obs_to_tensor(self, observation: Observation) -> tuple[PyTorchObs, bool]:
         """
+        Check observations and move them to the device.
+
         :param observation: one observation or a batch of them
         :return: (B, ...) on the device, and whether it was a batch
         :raises ValueError: the observation does not fit the space, such as where a wrapper is missing
@@ -134,7 +136,7 @@ class ConditionedPolicy(PortablePolicy):
         return to_tensors(batch, self.device), several
 
     def set_training_mode(self, mode: bool) -> None:
-        """Do nothing if the mode stays: SB3 calls this at each step, and walking all modules takes time."""
+        """Set the mode of all modules, unless it is set already: SB3 calls this method at each step."""
         if mode != self.training:
             super().set_training_mode(mode)
 
@@ -250,9 +252,17 @@ class ConditionedPolicy(PortablePolicy):
         fit_encoders(self.encoder, store)
 
     def set_return_scale(self, scale: float) -> None:
-        """:param scale: returns are divided by it before a network sees them"""
+        """
+        Set the scale of returns.
+
+        :param scale: returns are divided by it before a network sees them
+        """
         self.return_scale.fill_(scale)
 
     def set_target_return(self, target: float) -> None:
-        """:param target: return to ask for when acting, in the environment's units"""
+        """
+        Set the return to ask for when acting.
+
+        :param target: in the environment's units
+        """
         self.target_return.fill_(target)

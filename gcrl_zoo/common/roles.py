@@ -1,4 +1,4 @@
-"""Which key of the observation space plays which part."""
+"""Splits an observation into state and commands, such as a goal or a return-to-go, by its keys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Observation = np.ndarray | dict[str, np.ndarray]
 
 class Inputs(NamedTuple):
     """
-    What a network sees. ``None`` means missing; the policy decides how to encode a missing input.
+    The inputs of a network. ``None`` means missing; the policy decides how to encode a missing input.
 
     ``state``, ``goal`` and ``extras`` are (B, ...) tensors by key, the others (B, 1). ``episode_return`` is constant
     over an episode, ``return_to_go`` falls with each reward. ``extras`` holds further inputs of a method: in acting the
@@ -46,8 +46,8 @@ class Inputs(NamedTuple):
 @dataclass(frozen=True)
 class Roles:
     """
-    The parts that the entries of an observation space play, by their names: ``desired_goal``, ``return_to_go`` and the
-    extra commands of a policy are commands, everything else is fact. Facts are stored; commands are only acted on.
+    The roles of the entries of an observation space. ``desired_goal``, ``return_to_go`` and the extra commands of a
+    policy are commands; all other entries are facts. Facts are stored in trajectories; commands only condition actions.
 
     :param facts_space: the facts; a plain observation is a Dict with the single key ``"observation"``
     :param plain: whether the environment's observation is no Dict
@@ -65,6 +65,8 @@ class Roles:
     @classmethod
     def of(cls, space: spaces.Space, extra_commands: Collection[str] = ()) -> Roles:
         """
+        Assign roles by the names of the entries.
+
         :param space: a Dict of, or a single, Box, Discrete, MultiDiscrete or MultiBinary space
         :param extra_commands: further keys that are commands; each must be an entry of the space
         :raises ValueError: the space holds something else, or an entry has a name that is reserved in a store
@@ -74,11 +76,11 @@ class Roles:
         known = (spaces.Box, spaces.Discrete, spaces.MultiDiscrete, spaces.MultiBinary)
         for key, entry in entries.items():
             if not isinstance(entry, known):
-                # A Graph or Sequence has no fixed size, so that Gymnasium flattens none that contains one to a Box.
+                # Gymnasium cannot flatten a space that contains a Graph or a Sequence to a Box of fixed size.
                 advice = (
                     "flatten it with gymnasium.wrappers.FlattenObservation or another wrapper."
                     if space.is_np_flattenable
-                    else "turn the observation into a Box or a Dict of Boxes of fixed size with a wrapper of your own, "
+                    else "turn the observation into a Box or a Dict of Boxes of fixed size with your own wrapper, "
                     "such as a gymnasium.ObservationWrapper."
                 )
                 raise ValueError(
@@ -123,7 +125,7 @@ class Roles:
 
     def facts(self, observation: Observation) -> dict[str, np.ndarray]:
         """
-        What the store keeps.
+        Select the entries that trajectories store.
 
         :param observation: of a vectorised environment, (E, ...)
         :return: (E, ...) by key
@@ -134,7 +136,7 @@ class Roles:
 
     def inputs(self, observation: Tensor | Mapping[str, Tensor]) -> Inputs:
         """
-        What the network sees when it acts.
+        Make the inputs of a policy that acts.
 
         :param observation: (B, ...) tensor, or tensors by key
         :return: state, and goal, return-to-go and extras where the environment commands them
@@ -144,7 +146,7 @@ class Roles:
         return Inputs(
             state={key: observation[key] for key in self.state_keys},
             goal={ACHIEVED_GOAL: observation[DESIRED_GOAL]} if self.desired_goal else None,
-            # A command meets the target and the networks without an encoder, so it is converted here.
+            # Commands have no encoder, which would convert them.
             return_to_go=observation[RETURN_TO_GO].float() if self.return_to_go else None,
             extras={key: observation[key] for key in self.extra_commands} if self.extra_commands else None,
         )

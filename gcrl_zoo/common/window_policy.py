@@ -75,7 +75,7 @@ class WindowPolicy(ConditionedPolicy):
         :param memory: as returned by ``act`` or ``predict``
         :param actions: (E, ...) as sent to the environments
         """
-        return memory._replace(actions=to_tensors(self.to_action_space.kept(actions), self.device))
+        return memory._replace(actions=to_tensors(self.to_action_space.stored(actions), self.device))
 
     def no_actions(self, n_envs: int) -> Tensor:
         """
@@ -86,7 +86,7 @@ class WindowPolicy(ConditionedPolicy):
         """
         space = self.action_space
         nothing = np.full((n_envs, *(space.shape or ())), getattr(space, "start", 0))
-        return to_tensors(self.to_action_space.kept(nothing), self.device)
+        return to_tensors(self.to_action_space.stored(nothing), self.device)
 
     def exportable_step(self) -> ExportableStep:
         """Make a module for ``torch.export`` and ``torch.jit.trace`` that acts as ``predict`` does."""

@@ -84,7 +84,7 @@ def test_no_head_leaves_a_box(kind, dtype):
                 chosen = head.act(scale * head(th.randn(20, 4)).detach(), deterministic).detach().numpy()
                 sent = to_action_space(chosen)
                 assert_in(space, sent)
-                np.testing.assert_array_equal(to_action_space.kept(sent), chosen)
+                np.testing.assert_array_equal(to_action_space.stored(sent), chosen)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)

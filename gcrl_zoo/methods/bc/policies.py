@@ -1,4 +1,4 @@
-"""State in, representation out."""
+"""The policy of bc: state in, representation out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Returns-to-go, states and actions in, a representation of each state in its context out."""
+"""The policy of the Decision Transformer: returns-to-go, states and actions in, a representation of each state out."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class DTMemory(NamedTuple):
 
 class DTPolicy(WindowPolicy):
     """
-    A causal transformer over the tokens (R_0, s_0, a_0, R_1, ...) of the last ``context_length`` steps. What comes out
-    at a state token leads to its action.
+    A causal transformer over the tokens (R_0, s_0, a_0, R_1, ...) of the last ``context_length`` steps. The action head
+    reads its output at a state token.
 
     :param context_length: number K of steps that the transformer sees
     :param embed_dim: width D of a token
@@ -53,7 +53,7 @@ class DTPolicy(WindowPolicy):
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 
-    #: Whether actions are chosen by what comes out at the return, too.
+    #: Whether the outputs at returns are read, beside those at states.
     reads_returns = False
     #: How many actions are predicted at each step.
     n_actions = 1
@@ -88,6 +88,8 @@ class DTPolicy(WindowPolicy):
 
     def represent_windows(self, batch: Any) -> Tensor:
         """
+        Represent all steps of windows, for training.
+
         :param batch: a :class:`~gcrl_zoo.data.samplers.WindowBatch` of K steps, as tensors; padding is on its right,
             where no step before it can see it
         :return: (B, K, D)
@@ -95,7 +97,7 @@ class DTPolicy(WindowPolicy):
         return self.represent_step(self.outputs(batch))
 
     def outputs(self, batch: Any) -> Tensor:
-        """(B, K, D) or (B, K, 2, D), what the transformer makes of a batch"""
+        """(B, K, D) or (B, K, 2, D), the outputs of the transformer for a batch"""
         n, length = batch.timesteps.shape
         states = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
         before = self.head.encode(batch.actions[:, : length - 1].flatten(0, 1)).unflatten(0, (n, length - 1))
@@ -110,6 +112,8 @@ class DTPolicy(WindowPolicy):
 
     def represent_step(self, outputs: Tensor) -> Tensor:
         """
+        Turn the outputs of the transformer for a step into its representation.
+
         :param outputs: (..., D) at states, or (..., 2, D) at returns and states
         :return: (..., D)
         """
@@ -148,7 +152,7 @@ class DTPolicy(WindowPolicy):
     def respond(self, inputs: Inputs, memory: DTMemory, episode_starts: np.ndarray | Tensor) -> tuple[Tensor, DTMemory]:
         z, memory = self.encode_step(inputs, memory, episode_starts)
         params, predictions = self.predict_actions(z, memory.predictions, episode_starts)
-        return params, memory._replace(predictions=predictions)
+        return params, memory if predictions is None else memory._replace(predictions=predictions)
 
     def encode_step(
         self, inputs: Inputs, memory: DTMemory, episode_starts: np.ndarray | Tensor

@@ -1,4 +1,4 @@
-"""State and goal in, representation out."""
+"""The policy of gcsl: state and goal in, representation out."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gcrl_zoo.nets.mlp import last_width, mlp
 
 class GCSLPolicy(StepPolicy):
     """
-    A multi-layer perceptron over state, goal and, on demand, the number of steps that are left. Beside the action it
-    tells how long the fastest ways to the goal take, which only training uses.
+    A multi-layer perceptron over state, goal and, on demand, the number of steps that are left. A second head predicts
+    the time that fast episodes take to the goal, which only training uses.
 
     :param net_arch: widths of the hidden layers, the last of which the heads see
     :param layer_norm: normalise each hidden layer before its activation
@@ -49,11 +49,11 @@ class GCSLPolicy(StepPolicy):
         parts = [self.encode_state(inputs), self.encode_goal(inputs)]
         if self.horizon:
             assert inputs.horizon is not None
-            parts.append(inputs.horizon.log1p())  # one step more matters less the further away the goal is
+            parts.append(inputs.horizon.log1p())  # one step matters less when the goal is further away
         return self.body(th.cat(parts, dim=1))
 
     def command(self, inputs: Inputs) -> Inputs:
-        """Ask to be there within ``target_horizon`` steps, at every step."""
+        """Ask to reach the goal within ``target_horizon`` steps, at every step."""
         if not self.horizon or inputs.goal is None:
             return inputs
         return inputs._replace(horizon=self.target_horizon.expand(inputs.batch_size, 1))
