@@ -70,7 +70,7 @@ CASE = TrajectoryCase(
             score=score,
             margin=8.0,
             seeds=(1, 2, 0),
-            quick=2,
+            quick=1,
         ),
     ),
 )

@@ -159,7 +159,7 @@ FIXES = (
         "b67b837",
         "an agent from the Hub acts in its own environment only",
         "gcrl_zoo/zoo/download.py",
-        "if not is_id(env_id) and not is_set(TRUST):",
+        "if EnvironmentName(env_id) != env_name:",
         "if False:",
         ("tests/zoo/test_hub.py", "-k", "environment_is_the_agents"),
     ),
