@@ -1,13 +1,13 @@
 """
-The list of methods, made by looking rather than by writing: every folder of :mod:`gcrl_zoo.methods` is a method, and so
-is every entry point of the group ``gcrl_zoo.methods`` in other installed packages.
+Discover the methods: the folders of :mod:`gcrl_zoo.methods`, and the entry points of the group ``gcrl_zoo.methods`` in
+other installed packages.
 
 A method is a module with
 
 - ``ALGORITHM``: its class, a Stable-Baselines3 ``BaseAlgorithm``;
-- ``search_space(trial) -> dict``, optional: draws hyperparameters for ``-optimize``.
+- ``search_space(trial) -> dict`` (optional): samples hyperparameters for ``-optimize``.
 
-Its YAML file ``NAME.yml`` lies in ``hyperparams/`` of this repository or, for an entry point, beside the module.
+Its YAML file ``NAME.yml`` is in ``hyperparams/`` of this repository or, for an entry point, beside the module.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ HYPERPARAMS = Path(__file__).parent / "hyperparams"
 @dataclass(frozen=True)
 class Method:
     """
-    What the rest of the house knows about a method.
+    A method as the rest of the package sees it.
 
     :param name: its name in RL Zoo (``--algo NAME``), in the YAML files and in the docs
     :param algorithm: the class
-    :param search_space: draws hyperparameters from an Optuna trial
+    :param search_space: samples hyperparameters from an Optuna trial
     :param hyperparams: folder of ``NAME.yml`` and ``presets/NAME/``
     """
 
@@ -50,12 +50,12 @@ class Method:
 
     @property
     def yaml(self) -> Path:
-        """File of the default hyperparameters, keyed by environment id."""
+        """Path of the default hyperparameters, by environment id."""
         return self.hyperparams / f"{self.name}.yml"
 
     @property
     def presets(self) -> dict[str, Path]:
-        """The shipped variants, by name: what ``-conf NAME`` accepts."""
+        """Paths of the presets by name, as ``-conf NAME`` takes it."""
         return {path.stem: path for path in sorted((self.hyperparams / "presets" / self.name).glob("*.yml"))}
 
 
@@ -82,7 +82,7 @@ def discover() -> dict[str, Method]:
 
 
 def _candidates() -> Iterator[tuple[str, str, Callable[[], ModuleType]]]:
-    """Name, module path and loader of everything that claims to be a method."""
+    """Yield name, module path and loader of each candidate for a method."""
     for info in pkgutil.iter_modules(methods.__path__):
         if not info.name.startswith("_"):
             path = f"{methods.__name__}.{info.name}"
@@ -92,7 +92,7 @@ def _candidates() -> Iterator[tuple[str, str, Callable[[], ModuleType]]]:
 
 
 def _hyperparams_of(module: ModuleType) -> Path:
-    """Folder of the method's YAML file: ours is one for all, a method from elsewhere carries its own."""
+    """Return the folder of the method's YAML file: ours for methods of this package, else that of the module."""
     if module.__name__.startswith(f"{methods.__name__}."):
         return HYPERPARAMS
     return Path(str(module.__file__)).parent

@@ -1,4 +1,4 @@
-"""Gymnasium wrappers, for RL Zoo's YAML (``env_wrapper: gcrl_zoo.wrappers.ReturnToGo``) or by hand."""
+"""Gymnasium wrappers, for RL Zoo's YAML (``env_wrapper: gcrl_zoo.wrappers.ReturnToGo``) and for Python."""
 
 from gcrl_zoo.wrappers.goal import GoalWrapper
 from gcrl_zoo.wrappers.goal_sources import DatasetGoal, FixedGoal, InfoGoal, LandingPad, SampledGoal, Upright

@@ -1,4 +1,4 @@
-"""Goals for environments that have none: which part of an observation is a goal, and whether it is reached."""
+"""Base class of goal wrappers: selects the goal from an observation and checks whether it is reached."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, SupportsFloat
@@ -10,29 +10,29 @@ from gymnasium import spaces
 
 Array = npt.NDArray[Any]
 
-PLAIN = "observation"  # the key of an observation that is no Dict
+PLAIN = "observation"  # the key of an observation that is not a Dict
 ACHIEVED, DESIRED = "achieved_goal", "desired_goal"
 
 
 class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordConstructorArgs):
     """
-    Adds ``achieved_goal`` and ``desired_goal``, the convention of Stable-Baselines3 and gymnasium-robotics.
+    Adds ``achieved_goal`` and ``desired_goal`` to the observation, as in Stable-Baselines3 and gymnasium-robotics.
 
-    The achieved goal is a part of the observation, so a goal can be anything that was observed. A subclass says by
-    :meth:`sample_goal` what to ask for. Each step sets ``info["is_success"]`` to whether the goal is reached *now*: a
-    goal that was passed and left again is no success at the end of the episode.
+    The achieved goal is a part of the observation, so every observation can serve as a goal. Subclasses choose the
+    desired goal in :meth:`sample_goal`. Each step sets ``info["is_success"]`` to whether the goal is reached at that
+    step. An episode that reaches its goal and leaves it again therefore ends without success.
 
     :param env: any environment without goals; a ``Dict`` observation gets two more keys, any other becomes the key
         ``observation``
-    :param threshold: the distance up to which a goal counts as reached: one number for the Euclidean distance, or one
-        per entry of the goal, all of which must hold (``.inf`` in YAML for an entry that does not matter)
-    :param indices: which entries of a vector are the goal; None: the whole observation, of whatever kind
-    :param key: which key of a ``Dict`` observation it is
+    :param threshold: largest distance at which a goal counts as reached: one number for the Euclidean distance, or one
+        per entry of the goal, all of which must hold (``.inf`` in YAML ignores an entry)
+    :param indices: entries of a vector that form the goal; None for the whole observation, of any kind
+    :param key: key of a ``Dict`` observation that the goal is taken from
     :param goal_reward: replace the environment's reward by :meth:`compute_reward`, as SB3's ``HerReplayBuffer`` needs
     :param terminate: end the episode as soon as the goal is reached
     """
 
-    #: Arguments without a default that the class sets by itself.
+    #: Required arguments that the class sets itself.
     task_arguments: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(
@@ -57,7 +57,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
             )
         if key not in keys:
             raise ValueError(
-                f"{self._name} was to take goals from the key {key!r}, but the observation of {env} has "
+                f"{self._name} got the key {key!r}, but the observation of {env} has the keys "
                 f"{', '.join(map(repr, keys))}; give one of these as key."
             )
         self.key = key
@@ -72,20 +72,20 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
 
     def sample_goal(self, info: dict[str, Any]) -> Array:
         """
-        The goal of the next episode; random choices are made with ``self.np_random``.
+        Choose the goal of the next episode. Draw random numbers from ``self.np_random``.
 
-        :param info: what the environment's ``reset`` returned
+        :param info: info returned by the environment's ``reset``
         :return: (G,)
         """
         raise NotImplementedError
 
     def achieved_goal_of(self, observation: Any) -> Array:
         """
-        What was achieved, here and in data that was recorded without this wrapper.
+        Compute the achieved goals of observations, including data that was recorded without this wrapper.
 
-        :param observation: (..., O) observations of the environment inside, or a mapping with them under ``key``
+        :param observation: (..., O) observations of the inner environment, or a mapping with them under ``key``
         :return: (..., G)
-        :raises ValueError: these are no observations of that environment
+        :raises ValueError: the observations have another shape
         """
         part = observation[self.key] if isinstance(observation, Mapping) else observation
         values = np.asarray(part, dtype=self.goal_space.dtype)
@@ -98,7 +98,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
 
     def reached(self, achieved_goal: Any, desired_goal: Any) -> npt.NDArray[np.bool_]:
         """
-        Whether each goal is reached.
+        Check whether each goal is reached.
 
         :param achieved_goal: (..., G)
         :param desired_goal: (..., G)
@@ -111,7 +111,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
 
     def compute_reward(self, achieved_goal: Any, desired_goal: Any, info: Any) -> Any:
         """
-        Sparse, as in Fetch: 0 where the goal is reached, else -1.
+        Compute the sparse reward of the Fetch environments: 0 if the goal is reached, else -1.
 
         :param achieved_goal: (..., G)
         :param desired_goal: (..., G)
@@ -124,7 +124,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """
-        Start an episode, with a goal of its own.
+        Start an episode with a new goal.
 
         :param seed: seed of the environment, and with it of the goal
         :param options: options of the environment
@@ -136,7 +136,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
 
     def step(self, action: Any) -> tuple[dict[str, Any], SupportsFloat, bool, bool, dict[str, Any]]:
         """
-        Act, and see whether the goal is reached.
+        Take a step and check whether the goal is reached.
 
         :param action: action of the environment
         :return: observation, reward, terminated, truncated and info
@@ -163,7 +163,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
         return {**keys, ACHIEVED: self.achieved_goal_of(inner), DESIRED: self.goal.copy()[()]}
 
     def _remember(self, **kwargs: Any) -> None:
-        """Arguments of the constructor, of which a spec can make JSON."""
+        """Record the constructor's arguments for the spec, in a form that JSON can hold."""
         gym.utils.RecordConstructorArgs.__init__(self, **_plain(kwargs))
 
     @property
@@ -171,12 +171,12 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
         return type(self).__name__
 
     def _part(self, whole: spaces.Space[Any], indices: Sequence[int] | None) -> spaces.Space[Any]:
-        """The space of goals."""
+        """Return the space of goals."""
         if not isinstance(whole, spaces.Box | spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary):
             advice = (
                 "flatten it with gymnasium.wrappers.FlattenObservation."
                 if self.env.observation_space.is_np_flattenable
-                else "turn it into a Box of fixed size with a gymnasium.ObservationWrapper of your own."
+                else "convert it to a Box of fixed size with your own gymnasium.ObservationWrapper."
             )
             raise ValueError(
                 f"{self._name} cannot take goals from an observation that is a {type(whole).__name__} space; {advice}"
@@ -215,7 +215,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
         return values
 
     def _check_goal(self, what: str, value: Any) -> Array:
-        """A goal that a person gave, as an array of the goal space."""
+        """Convert a goal given by the user to an array of the goal space, or raise."""
         goal = self._numbers(what, value)
         if goal.shape != self.goal_space.shape:
             raise ValueError(
@@ -228,7 +228,8 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
                 "choose one that is."
             )
         cast = goal.astype(self.goal_space.dtype)
-        if not self.goal_space.contains(cast) or not np.allclose(cast, goal):  # half a room is none
+        # The cast would round a fraction of a discrete goal.
+        if not self.goal_space.contains(cast) or not np.allclose(cast, goal):
             raise ValueError(
                 f"{self._name} got the {what} {value}, which can never be observed: it is not in {self.goal_space}; "
                 "choose one that is."
@@ -237,7 +238,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
 
 
 def _plain(value: Any) -> Any:
-    """What NumPy holds, and tuples, as Python's numbers and lists."""
+    """Convert NumPy values and tuples to Python's numbers and lists."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Where goals come from: a constant, a box, a dataset, the environment's info, or the task itself."""
+"""Goal wrappers: goals from a constant, a box, a dataset, the environment's info, or the task."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 class FixedGoal(GoalWrapper):
     """
-    Asks for the same goal in every episode.
+    Uses the same goal in every episode.
 
     :param env: see :class:`GoalWrapper`
     :param goal: (G,) the goal
@@ -39,13 +39,13 @@ class FixedGoal(GoalWrapper):
         self._fixed = self._check_goal("goal", goal)
 
     def sample_goal(self, info: dict[str, Any]) -> Array:
-        """The fixed goal."""
+        """Return the fixed goal."""
         return self._fixed
 
 
 class SampledGoal(GoalWrapper):
     """
-    Asks for a goal drawn uniformly from a box, anew in each episode.
+    Draws a new goal uniformly from a box in each episode.
 
     :param env: see :class:`GoalWrapper`
     :param low: lower bound of each entry, or one number for all
@@ -71,18 +71,18 @@ class SampledGoal(GoalWrapper):
             raise ValueError(f"SampledGoal got low {low} above high {high}; exchange them.")
 
     def sample_goal(self, info: dict[str, Any]) -> Array:
-        """A point of the box."""
+        """Draw a point of the box."""
         return self.np_random.uniform(self._low, self._high)
 
 
 class DatasetGoal(GoalWrapper):
     """
-    Asks for what was observed in a dataset: a goal that can be reached, drawn uniformly, anew in each episode.
+    Draws a new goal uniformly from the observations of a dataset in each episode, so that goals are reachable.
 
     :param env: see :class:`GoalWrapper`
     :param dataset: id of a local Minari dataset, a path, or a store (see :func:`gcrl_zoo.data.open_store`)
-    :param final: only what was observed at the end of an episode
-    :param best: only the episodes of highest return, this fraction of all
+    :param final: use only final observations of episodes
+    :param best: use only this fraction of the episodes, those with the highest return
     :param kwargs: of :class:`GoalWrapper`
     """
 
@@ -94,9 +94,9 @@ class DatasetGoal(GoalWrapper):
         best: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        from gcrl_zoo.data import open_store  # here, since no other wrapper needs Minari and h5py
+        from gcrl_zoo.data import open_store  # imported late, because no other wrapper needs Minari and h5py
 
-        dataset = str(dataset) if isinstance(dataset, Path) else dataset  # a spec can become JSON
+        dataset = str(dataset) if isinstance(dataset, Path) else dataset  # so that the spec can become JSON
         self._remember(_disable_deepcopy=True, dataset=dataset, final=final, best=best, **kwargs)
         super().__init__(env, **kwargs)
         store = open_store(dataset)
@@ -110,12 +110,12 @@ class DatasetGoal(GoalWrapper):
         self._draw(0)  # raises if the shapes differ
 
     def sample_goal(self, info: dict[str, Any]) -> Array:
-        """An observation of the dataset."""
+        """Draw an observation of the dataset."""
         store = self._store
         return self._draw(int(self.np_random.integers(store.n_episodes if self._final else store.n_slots)))
 
     def _draw(self, i: int) -> Array:
-        """The i-th goal: final observations come first."""
+        """Return the i-th goal; final observations come first."""
         store = self._store
         slot = store.final_slots[i] if i < store.n_episodes else store.steps[i - store.n_episodes]
         return self.achieved_goal_of(store.take(self.key, np.asarray([slot])))[0]
@@ -123,15 +123,15 @@ class DatasetGoal(GoalWrapper):
 
 class InfoGoal(GoalWrapper):
     """
-    Asks for the goal that the environment names in the info of ``reset``, as OGBench does.
+    Uses the goal that the environment reports in the info of ``reset``, as OGBench does.
 
-    Success is what the environment calls so at this step; the threshold only matters to :meth:`compute_reward`, and
-    where the environment says nothing.
+    Success is the environment's own flag for the step. The threshold is used by :meth:`compute_reward`, and for success
+    if the environment reports none.
 
     :param env: see :class:`GoalWrapper`
-    :param goal_key: where ``reset`` keeps the goal, which looks like an observation
-    :param success_key: where ``step`` keeps the success of this step
-    :param kwargs: of :class:`GoalWrapper`; the default threshold is 0.5, as in OGBench's mazes of ant and humanoid
+    :param goal_key: key of the goal in the info of ``reset``; the goal has the form of an observation
+    :param success_key: key of the success flag in the info of ``step``
+    :param kwargs: of :class:`GoalWrapper`; the default threshold is 0.5, as in OGBench's ant and humanoid mazes
     """
 
     task_arguments = frozenset({"threshold"})
@@ -144,7 +144,7 @@ class InfoGoal(GoalWrapper):
         self._goal_key, self._success_key = goal_key, success_key
 
     def sample_goal(self, info: dict[str, Any]) -> Array:
-        """The goal in the info."""
+        """Return the goal in the info."""
         if self._goal_key not in info:
             raise ValueError(
                 f"InfoGoal found no {self._goal_key!r} in the info that reset returned, only "
@@ -158,11 +158,12 @@ class InfoGoal(GoalWrapper):
 
 class LandingPad(FixedGoal):
     """
-    LunarLander: at rest between the flags, so that success at the last step is a landing on the pad. The goal has both
-    legs down, but success does not ask whether they are.
+    Sets LunarLander's goal to resting between the flags, so that success at the last step is a landing on the pad.
+
+    The goal has both legs on the ground, but success ignores the legs.
 
     :param env: ``LunarLander-v3``, with discrete or continuous actions
-    :param kwargs: of :class:`FixedGoal`, where they are to differ
+    :param kwargs: of :class:`FixedGoal`; they override the defaults of this class
     """
 
     task_arguments = frozenset({"goal", "threshold"})
@@ -170,8 +171,8 @@ class LandingPad(FixedGoal):
     def __init__(self, env: gym.Env[Any, Any], **kwargs: Any) -> None:
         self._remember(**kwargs)
         _check_task(self, env, "LunarLander")
-        # x, y, their speeds, angle, its speed, left and right leg; the flags stand at x = -0.2 and 0.2. Success leaves
-        # the legs out, whose sensors lose touch even on a lander that rests on both.
+        # x, y, their velocities, angle, angular velocity, left and right leg; the flags are at x = -0.2 and 0.2.
+        # Success ignores the legs, because their sensors lose contact even when the lander rests on both.
         rest = [0.2, 0.02, 0.02, 0.02, 0.1, 0.02, math.inf, math.inf]
         task = {"goal": [0, 0, 0, 0, 0, 0, 1, 1], "threshold": rest, "indices": list(range(8))}
         super().__init__(env, **{**task, **kwargs})
@@ -179,10 +180,10 @@ class LandingPad(FixedGoal):
 
 class Upright(FixedGoal):
     """
-    CartPole: centred, upright and at rest. Success is not to have fallen, so that of the last step is to have made it.
+    Sets CartPole's goal to centred, upright and at rest. Success means that the pole has not fallen.
 
     :param env: ``CartPole-v1``
-    :param kwargs: of :class:`FixedGoal`, where they are to differ
+    :param kwargs: of :class:`FixedGoal`; they override the defaults of this class
     """
 
     task_arguments = frozenset({"goal", "threshold"})
@@ -190,14 +191,14 @@ class Upright(FixedGoal):
     def __init__(self, env: gym.Env[Any, Any], **kwargs: Any) -> None:
         self._remember(**kwargs)
         _check_task(self, env, "CartPoleEnv")
-        # position, its speed, angle, its speed; success is within the limits at which CartPole ends the episode
+        # position, velocity, angle, angular velocity; the thresholds are the limits at which CartPole ends the episode
         limits = [2.4, math.inf, math.radians(12), math.inf]
         task = {"goal": [0, 0, 0, 0], "threshold": limits, "indices": list(range(4))}
         super().__init__(env, **{**task, **kwargs})
 
 
 def _check_task(wrapper: GoalWrapper, env: gym.Env[Any, Any], task: str) -> None:
-    """By the name of its class, as importing LunarLander needs Box2D."""
+    """Check the class name of the environment, since importing LunarLander needs Box2D."""
     if task not in (base.__name__ for base in type(env.unwrapped).__mro__):
         raise ValueError(
             f"{type(wrapper).__name__} is for {task}, but got {env}; use FixedGoal for other environments."

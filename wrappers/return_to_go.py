@@ -1,4 +1,4 @@
-"""The return that is still to come, as an observation."""
+"""Wrapper that adds the return-to-go to the observation."""
 
 from typing import Any, SupportsFloat
 
@@ -11,13 +11,14 @@ KEY = "return_to_go"
 
 class ReturnToGo(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordConstructorArgs):
     """
-    Adds ``return_to_go``: the target minus the rewards of the episode so far, unscaled.
+    Adds ``return_to_go`` to the observation: the target minus the rewards of the episode so far, unscaled.
 
-    A policy never sees rewards, so one that is conditioned on the return to go needs it as an observation. The policies
-    of this package add their own saved target and divide by their own fitted scale; leave ``target`` at 0 for them.
+    A policy does not receive rewards, so a policy that is conditioned on the return-to-go needs it in the observation.
+    The policies of this package add their saved target and divide by their fitted scale. Leave ``target`` at 0 for
+    them.
 
     :param env: any environment; a ``Dict`` observation gets one more key, any other becomes the key ``observation``
-    :param target: the return to go at the start of an episode
+    :param target: the return-to-go at the start of an episode
 
     >>> import gymnasium as gym
     >>> from gcrl_zoo.wrappers import ReturnToGo
@@ -46,14 +47,14 @@ class ReturnToGo(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCon
 
     @property
     def compute_reward(self) -> Any:
-        """The environment's, if it has one: Gymnasium's wrappers hide it, and SB3's ``check_env`` asks the wrapper."""
+        """Forward the environment's ``compute_reward``: Gymnasium hides it, and SB3's ``check_env`` needs it here."""
         return self.env.get_wrapper_attr("compute_reward")
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """
-        Start an episode with the full target to go.
+        Start an episode with the full target.
 
         :param seed: seed of the environment
         :param options: options of the environment
@@ -65,7 +66,7 @@ class ReturnToGo(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCon
 
     def step(self, action: Any) -> tuple[dict[str, Any], SupportsFloat, bool, bool, dict[str, Any]]:
         """
-        Act; the reward is taken off the return to go.
+        Take a step and subtract its reward from the return-to-go.
 
         :param action: action of the environment
         :return: observation, reward, terminated, truncated and info
