@@ -1,10 +1,10 @@
 """
-Agents go to the Hugging Face Hub, each with its card, and a table of all of them is written::
+Push agents to the Hugging Face Hub with cards and videos, and write a table of all of them::
 
     python -m gcrl_zoo.publish --organization ORGANISATION -f logs
 
-Like ``rl_zoo3.push_to_hub``, for all agents at once, with what people want to know of them: every training seed, the
-data, what is asked for, and how to train and play it again.
+Unlike ``rl_zoo3.push_to_hub``, it publishes all agents of a log folder. The cards contain the scores of all seeds, the
+data, the target, and the commands to train and run the agent.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ from gcrl_zoo.zoo.agents import Run, load_run, samples_by_default
 @dataclass(frozen=True)
 class Publisher:
     """
-    What holds for all agents of one call.
+    Evaluates and publishes agents with common settings.
 
-    :param organization: or person, to whom the repositories belong; None to push nothing
+    :param organization: organisation or user that owns the repositories; None to push nothing
     :param folder: RL Zoo's log folder
-    :param n_episodes: that each agent is evaluated in
+    :param n_episodes: number of evaluation episodes of each agent
     :param video_steps: length of the videos; 0 for none
-    :param private: whether only the owner may see the repositories
-    :param device: of the agents
+    :param private: create private repositories
+    :param device: device of the agents
     """
 
     organization: str | None
@@ -54,12 +54,12 @@ class Publisher:
     device: str = "auto"
 
     def load(self, training: Training, **env_kwargs: str) -> tuple[BaseAlgorithm, VecEnv]:
-        """An agent, and the environment that all agents are evaluated in."""
+        """Load an agent and its evaluation environment."""
         run = Run(str(self.folder), training.number)
         return load_run(training.algo, training.env_id, run, env_kwargs=env_kwargs, seed=SEED, device=self.device)
 
     def evaluate(self, training: Training) -> Evaluated:
-        """:param training: of the agent"""
+        """Evaluate the agent of a training."""
         agent, env = self.load(training)
         try:
             scores = evaluate(agent, env, self.n_episodes, not samples_by_default(training.env_id))
@@ -69,19 +69,19 @@ class Publisher:
         return Evaluated(training, scores, agent.num_timesteps, target)
 
     def film(self, training: Training, path: Path) -> None:
-        """A video where the environment can be rendered here; else a sentence on why there is none."""
+        """Record a video, or print why the environment cannot be rendered."""
         headless()
         try:
             agent, env = self.load(training, render_mode="rgb_array")
             film(agent, env, path, self.video_steps, not samples_by_default(training.env_id))
         except Exception as error:  # of any graphics library
             print(
-                f"No video: {training.env_id} cannot be drawn here ({type(error).__name__}: {error}); "
-                "without a screen, MuJoCo needs MUJOCO_GL=egl or osmesa."
+                f"No video: {training.env_id} cannot be rendered here ({type(error).__name__}: {error}); "
+                "without a display, MuJoCo needs MUJOCO_GL=egl or osmesa."
             )
 
     def publish(self, entry: Entry) -> Entry:
-        """:return: the same, with its repository"""
+        """Push the published agent of an entry, and return the entry with its repository."""
         assert self.organization is not None
         training, scores = entry.published.training, entry.published.scores
         deterministic = not samples_by_default(training.env_id)
@@ -108,17 +108,17 @@ def publish(
     table: Path = Path("benchmark.md"),
 ) -> list[str]:
     """
-    Evaluate and push the agents of all methods in all environments; one that fails stops no other.
+    Evaluate and push the agents of all methods in all environments. If one fails, the others are still published.
 
-    :param publisher: how
+    :param publisher: common settings
     :param algos: only these methods
     :param env_ids: only these environments
-    :param train_seeds: train first what there is no agent of: each method in each environment that its YAML file has a
-        block for (or in ``env_ids``), with each of these seeds
-    :param train_arguments: for ``rl_zoo3.train``
-    :param table: to write; it is there, and as far as it goes, after each agent
-    :return: what failed, a sentence each
-    :raises ValueError: there is no such method, nothing to publish, or nobody who may
+    :param train_seeds: first train missing agents: each method in each environment that its YAML file has a block for
+        (or in ``env_ids``), with each of these seeds
+    :param train_arguments: arguments of ``rl_zoo3.train``
+    :param table: path of the table, which is written after each agent
+    :return: one sentence per failure
+    :raises ValueError: there is no such method, nothing to publish, or you are not allowed to publish
     :raises WriteError: the table cannot be written
     """
     methods = discover()
@@ -148,23 +148,23 @@ def publish(
                 print(failures[-1], flush=True)
             write_benchmark(table, entries, failures, publisher.n_episodes)
     if not entries and not failures:
-        raise ValueError(f"There is no agent of this kind in {publisher.folder}; train one, or give --train.")
-    write_benchmark(table, entries, failures, publisher.n_episodes)  # trainings may have failed, and nothing else
+        raise ValueError(f"There is no matching agent in {publisher.folder}; train one, or pass --train.")
+    write_benchmark(table, entries, failures, publisher.n_episodes)  # written also if only trainings failed
     return failures
 
 
 def _train(
     folder: Path, method: Method, env_ids: Sequence[str], seeds: Sequence[int], arguments: Sequence[str]
 ) -> list[str]:
-    """:return: what failed"""
+    """Train the missing agents, and return one sentence per failure."""
     failures = []
     for env_id in env_ids or tuned_environments(method):
         try:
-            # Twice: by the first seed that is trained it shows whether those of before have the same settings.
+            # Twice: only after the first training it is known whether earlier seeds have the same settings.
             for seed in (*seeds, *seeds):
                 done = by_environment(find_trainings(folder, method.name)[0], [env_id]).get(env_id, ())
                 if seed not in {each.seed for each in done}:
                     train(folder, method.name, env_id, seed, arguments)
         except ValueError as error:
-            failures.append(str(error))  # other seeds would fail alike
+            failures.append(str(error))  # other seeds would fail too
     return failures

@@ -1,4 +1,4 @@
-"""What people read: the card of an agent, and the table of all of them."""
+"""Write the card of an agent, and the table of all agents."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ PACKAGES = ("gcrl_zoo", "stable-baselines3", "rl_zoo3", "gymnasium", "torch", "n
 @dataclass(frozen=True)
 class Evaluated:
     """
-    An agent that was evaluated.
+    An evaluated agent.
 
-    :param training: that it came from
-    :param scores: of its episodes
-    :param steps: that it was trained for
-    :param asks_for: what it asks itself for when it acts, in words; empty for nothing
+    :param training: its training
+    :param scores: its evaluation
+    :param steps: number of timesteps of its training
+    :param target: its target (goal or return) when acting, in words; empty if it has none
     """
 
     training: Training
     scores: Scores
     steps: int
-    asks_for: str
+    target: str
 
 
 @dataclass(frozen=True)
 class Entry:
     """
-    What a method achieved in an environment.
+    The agents of a method in an environment.
 
-    :param method: of the registry
-    :param agents: that differ in nothing but the training seed
-    :param repo_id: where one of them is published; None for nowhere
-    :param url: of the repository
+    :param method: the method
+    :param agents: agents that differ only in the training seed
+    :param repo_id: repository of the published agent; None if it is not published
+    :param url: address of the repository
     """
 
     method: Method
@@ -61,72 +61,78 @@ class Entry:
 
     @property
     def published(self) -> Evaluated:
-        """The agent of the median training seed; the lower one of two."""
+        """The agent of the median training seed (of two, the lower one)."""
         return sorted(self.agents, key=lambda each: each.scores.rank)[(len(self.agents) - 1) // 2]
 
     @property
     def success(self) -> float | None:
-        """Mean of the seeds; None where the environment knows of no success."""
+        """Mean success rate of the seeds; None if the environment does not report success."""
         rates = [each.scores.success for each in self.agents if each.scores.success is not None]
         return float(np.mean(rates)) if rates else None
 
     @property
     def total(self) -> str:
-        """Mean and spread over seeds; without spread where there is one."""
+        """Mean and standard deviation over seeds; only the mean for a single seed."""
         means = [each.scores.mean for each in self.agents]
         return spread(np.mean(means), np.std(means)) if len(means) > 1 else f"{means[0]:.2f}"
 
     @property
     def data(self) -> str:
-        """What it was learned from."""
-        return learns_from(self.published.training.hyperparams)
+        """Training data, in words."""
+        return training_data(self.published.training.hyperparams)
 
 
 def spread(mean: Any, std: Any) -> str:
-    """As the Hub's leaderboards read it, with a sign of its own."""
+    """Format a mean with its standard deviation."""
     return f"{mean:.2f} ± {std:.2f}"
 
 
-def learns_from(hyperparams: dict[str, Any]) -> str:
-    """:param hyperparams: of the training"""
+def training_data(hyperparams: dict[str, Any]) -> str:
+    """Describe the training data given by the hyperparameters of a training."""
     found = [f"`{hyperparams['stream']}` without actions"] if hyperparams.get("stream") else []
     if hyperparams.get("dataset"):
         found.append(f"`{hyperparams['dataset']}`")
     if not hyperparams.get("dataset") or hyperparams.get("own_play"):
-        found.append("own play")
+        found.append("online interaction")
     return ", ".join(found)
 
 
 def fraction(value: float | None) -> str:
-    """Of episodes; nothing where there is none."""
+    """Format a rate; empty for None."""
     return "" if value is None else f"{value:.2f}"
 
 
 def facts(entry: Entry) -> dict[str, str]:
-    """The table at the top of the card."""
+    """Return the table at the top of the card."""
     agent = entry.published
     environment = agent.training.env_kwargs
     found = {
-        "its arguments": f"`{environment}`" if environment else "",
-        "its wrappers": wrappers(agent.training.hyperparams),
-        "learned from": entry.data,
+        "environment arguments": f"`{environment}`" if environment else "",
+        "wrappers": wrappers(agent.training.hyperparams),
+        "training data": entry.data,
         "steps": f"{agent.steps:,}",
-        "asks for": agent.asks_for,
+        "target": agent.target,
     }
     return {name: value for name, value in found.items() if value}
 
 
 def wrappers(hyperparams: dict[str, Any]) -> str:
-    """:param hyperparams: of the training; wrappers are a name, a mapping from it to arguments, or a list of these"""
+    """
+    List the environment wrappers of a training.
+
+    :param hyperparams: hyperparameters with ``env_wrapper``: a name, a mapping from it to arguments, or a list of these
+    """
     given = hyperparams.get("env_wrapper") or []
     return ", ".join(f"`{each}`" for each in (given if isinstance(given, list) else [given]))
 
 
 def make_card(entry: Entry, n_episodes: int, deterministic: bool) -> ModelCard:
     """
-    :param entry: with the repository
-    :param n_episodes: that each agent was evaluated in
-    :param deterministic: whether those were played with the most likely actions
+    Make the card of the published agent.
+
+    :param entry: the agents and the repository
+    :param n_episodes: number of evaluation episodes of each agent
+    :param deterministic: whether the evaluation used the most likely actions
     """
     agent, repo_id = entry.published, str(entry.repo_id)
     training, scores, algo = agent.training, agent.scores, entry.method.name
@@ -142,7 +148,7 @@ def make_card(entry: Entry, n_episodes: int, deterministic: bool) -> ModelCard:
                 dataset_name=training.env_id,
                 metric_type="mean_reward",
                 metric_name="mean_reward",
-                metric_value=f"{scores.mean:.2f} +/- {scores.std:.2f}",  # the form of the Hub's leaderboards
+                metric_value=f"{scores.mean:.2f} +/- {scores.std:.2f}",  # the format of the Hub's leaderboards
             )
         ],
     )
@@ -180,13 +186,13 @@ def make_card(entry: Entry, n_episodes: int, deterministic: bool) -> ModelCard:
 
 
 def summary(method: Method) -> str:
-    """:param method: whose file says at its top what it is"""
+    """Return the first paragraph of the docstring of the method's module."""
     doc = (sys.modules[method.algorithm.__module__].__doc__ or method.algorithm.__doc__ or method.name).strip()
     return " ".join(doc.split("\n\n")[0].split())
 
 
 def plain(value: Any) -> Any:
-    """What YAML writes without tags."""
+    """Convert a value to types that YAML writes without tags."""
     match value:
         case dict():
             return {key: plain(each) for key, each in value.items()}
@@ -199,10 +205,12 @@ def plain(value: Any) -> Any:
 
 def write_benchmark(path: Path, entries: Sequence[Entry], failures: Sequence[str], n_episodes: int) -> None:
     """
-    :param path: of the table
+    Write the table of all agents.
+
+    :param path: path of the table
     :param entries: its rows
-    :param failures: what is missing, a sentence each
-    :param n_episodes: that each agent was evaluated in
+    :param failures: one sentence per failure
+    :param n_episodes: number of evaluation episodes of each agent
     """
     rows = [
         {

@@ -1,4 +1,4 @@
-"""How good an agent is, and what it looks like."""
+"""Evaluate agents and record videos."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ import numpy as np
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv, VecVideoRecorder
 
-#: Of the environments that agents are evaluated in; training counts from lower ones.
+#: Seed of the evaluation environments; training uses lower seeds.
 SEED = 1000
 
 
 @dataclass(frozen=True)
 class Scores:
     """
-    Of one agent, by episode.
+    Results of one agent, by episode.
 
-    :param returns: sums of rewards
-    :param lengths: in steps
-    :param successes: what the environment says of them in ``is_success``; empty where it says nothing
+    :param returns: returns of the episodes
+    :param lengths: numbers of steps
+    :param successes: ``is_success`` at the end of the episodes; empty if the environment does not report it
     """
 
     returns: Sequence[float]
@@ -35,35 +35,36 @@ class Scores:
 
     @property
     def mean(self) -> float:
-        """Return of an episode."""
+        """Mean return of an episode."""
         return float(np.mean(self.returns))
 
     @property
     def std(self) -> float:
-        """Of the returns."""
+        """Standard deviation of the returns."""
         return float(np.std(self.returns))
 
     @property
     def success(self) -> float | None:
-        """Fraction of the episodes; None where the environment knows of none."""
+        """Success rate; None if the environment does not report success."""
         return float(np.mean(self.successes)) if self.successes else None
 
     @property
     def rank(self) -> tuple[float, float]:
-        """The better, the higher: success counts before return."""
+        """Sort key by quality: success rate first, then return."""
         return self.success or 0.0, self.mean
 
 
 def evaluate(agent: BaseAlgorithm, env: VecEnv, n_episodes: int, deterministic: bool = True) -> Scores:
     """
-    What the environment with all its wrappers says, as ``rl_zoo3.enjoy`` counts it: with the same seed it plays the
-    same episodes. SB3's ``evaluate_policy`` would count what a ``Monitor`` inside of RL Zoo's wrappers records, which
-    misses episodes that a wrapper ends.
+    Evaluate an agent in its environment with all wrappers.
 
-    :param agent: to be evaluated
-    :param env: a single one, freshly seeded
-    :param n_episodes: to play
-    :param deterministic: its most likely actions instead of samples
+    With the same seed, it plays the same episodes as ``rl_zoo3.enjoy``. SB3's ``evaluate_policy`` would use a
+    ``Monitor`` inside RL Zoo's wrappers, which misses episodes that a wrapper ends.
+
+    :param agent: the agent
+    :param env: a single environment, seeded
+    :param n_episodes: number of episodes
+    :param deterministic: use its most likely actions instead of samples
     """
     returns, lengths, successes = [0.0], [0], []
     for reward, done, info in play(agent, env, deterministic):
@@ -82,10 +83,11 @@ def evaluate(agent: BaseAlgorithm, env: VecEnv, n_episodes: int, deterministic: 
 
 def play(agent: BaseAlgorithm, env: VecEnv, deterministic: bool) -> Iterator[tuple[float, bool, dict[str, Any]]]:
     """
-    :param agent: to play
-    :param env: a single one
-    :param deterministic: its most likely actions instead of samples
-    :return: reward, end of the episode, and info of each step, without end
+    Run an agent, and yield reward, end of the episode, and info of each step, without end.
+
+    :param agent: the agent
+    :param env: a single environment
+    :param deterministic: use its most likely actions instead of samples
     """
     observation: Any = env.reset()
     state, starts = None, np.ones(1, dtype=bool)
@@ -97,11 +99,13 @@ def play(agent: BaseAlgorithm, env: VecEnv, deterministic: bool) -> Iterator[tup
 
 def film(agent: BaseAlgorithm, env: VecEnv, path: Path, n_steps: int, deterministic: bool = True) -> None:
     """
-    :param agent: to be seen
-    :param env: a single one, whose ``render_mode`` is ``rgb_array``; it is closed
-    :param path: of the video (H.264 in MP4)
-    :param n_steps: its length
-    :param deterministic: its most likely actions instead of samples
+    Record a video of an agent.
+
+    :param agent: the agent
+    :param env: a single environment with the ``render_mode`` ``rgb_array``; it is closed afterwards
+    :param path: path of the video (H.264 in MP4)
+    :param n_steps: length of the video
+    :param deterministic: use its most likely actions instead of samples
     """
     with tempfile.TemporaryDirectory() as folder:
         recorder = VecVideoRecorder(env, folder, lambda step: step == 0, n_steps)
@@ -114,6 +118,6 @@ def film(agent: BaseAlgorithm, env: VecEnv, path: Path, n_steps: int, determinis
 
 
 def headless() -> None:
-    """Where there is no screen, let pygame draw in memory; it would fail otherwise."""
+    """Let pygame render in memory if there is no display; it would fail otherwise."""
     if not os.environ.get("DISPLAY"):
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")

@@ -1,4 +1,4 @@
-"""From a run in the log folder to a repository on the Hub, in the form that RL Zoo's scripts read."""
+"""Push a run of the log folder to a repository on the Hub, in the format of RL Zoo's scripts."""
 
 from __future__ import annotations
 
@@ -24,21 +24,23 @@ CARD, VIDEO = "README.md", "replay.mp4"
 
 
 class NotPublished(ValueError):
-    """The Hub did not take it."""
+    """The agent could not be pushed to the Hub."""
 
 
 def stage(training: Training, folder: Path) -> None:
     """
-    :param training: to be published
-    :param folder: an empty one, which gets all files but card, video and results
-    :raises Untrusted: nobody could load it
+    Write the files of a repository, except card, video and results.
+
+    :param training: training to publish
+    :param folder: an empty folder
+    :raises Untrusted: the check of downloads would refuse the agent
     """
     name = training.env_name
     settings = training.folder / name
     agent = folder / ModelName(training.algo, name).filename
     shutil.copy(training.folder / f"{name}.zip", agent)
     shutil.copy(settings / "config.yml", folder / "config.yml")
-    # RL Zoo's scripts know of the environment's arguments from here only.
+    # RL Zoo's scripts read the environment's arguments only from this file.
     arguments = {**training.arguments, **dict.fromkeys(PRIVATE), "env_kwargs": training.env_kwargs or None}
     (folder / "args.yml").write_text(yaml.dump(OrderedDict(arguments)))
     (folder / "env_kwargs.yml").write_text(yaml.dump(training.env_kwargs))
@@ -49,17 +51,19 @@ def stage(training: Training, folder: Path) -> None:
             archive.write(path, path.name)
     check_folder(folder, training.algo)
     with zipfile.ZipFile(agent) as archive:
-        archive.extractall(folder / agent.stem)  # the Hub's pages show what is inside
+        archive.extractall(folder / agent.stem)  # the Hub shows the extracted files on its pages
 
 
 def write_results(folder: Path, scores: Scores, deterministic: bool) -> None:
     """
-    :param folder: of the repository
-    :param scores: of its agent
-    :param deterministic: whether it played its most likely actions
+    Write ``results.json``.
+
+    :param folder: folder of the repository
+    :param scores: evaluation of its agent
+    :param deterministic: whether the evaluation used the most likely actions
     """
     results = {
-        # as RL Zoo's own push has them
+        # the keys of RL Zoo's own push
         "mean_reward": scores.mean,
         "std_reward": scores.std,
         "is_deterministic": deterministic,
@@ -73,46 +77,50 @@ def write_results(folder: Path, scores: Scores, deterministic: bool) -> None:
 
 def check_account(organization: str) -> None:
     """
-    :param organization: or person, to whom agents should belong
-    :raises NotPublished: you are not signed in, or may not write there
+    Check that you may publish.
+
+    :param organization: organisation or user that should own the agents
+    :raises NotPublished: you are not signed in, or are not a member
     """
     if get_token() is None:
         raise NotPublished("You are not signed in to the Hub; sign in by `hf auth login`, with a token that may write.")
     try:
         you = HfApi().whoami()
     except HfHubHTTPError as error:
-        raise NotPublished(f"The Hub does not know you ({answer(error)}); sign in by `hf auth login`.") from None
+        raise NotPublished(f"The Hub rejected your token ({answer(error)}); sign in by `hf auth login`.") from None
     except UNREACHABLE:
         raise NotPublished(unreachable()) from None
     yours = [you["name"], *(each["name"] for each in you.get("orgs", ()))]
     if organization not in yours:
-        raise NotPublished(f"You are {you['name']}, and no member of {organization}; choose from {', '.join(yours)}.")
+        raise NotPublished(
+            f"You are {you['name']}, who is not a member of {organization}; choose from {', '.join(yours)}."
+        )
 
 
 def repository_of(organization: str, training: Training) -> str:
-    """The name under which RL Zoo looks for it."""
+    """Return the repository id that RL Zoo expects."""
     return str(ModelRepoId(organization, ModelName(training.algo, training.env_name)))
 
 
 def push(folder: Path, repo_id: str, private: bool, message: str) -> str:
     """
-    Create the repository or update it. Files that we do not write stay as they are.
+    Create or update a repository. Its other files are kept.
 
-    :param folder: with all files
-    :param repo_id: of the repository
-    :param private: whether only the owner may see it
-    :param message: of the commit
+    :param folder: folder with all files
+    :param repo_id: id of the repository
+    :param private: whether the repository must be private
+    :param message: commit message
     :return: address of the repository
-    :raises NotPublished: the Hub refuses, or the repository is there and not private as it should be
+    :raises NotPublished: the Hub refuses, or the existing repository is public although it should be private
     """
     api = HfApi(library_name="gcrl_zoo")
     try:
         url = api.create_repo(repo_id, private=private, exist_ok=True)
         if private and not api.repo_info(repo_id).private:
             raise NotPublished(
-                f"The repository {repo_id} is public already; make it private there, or leave out --private."
+                f"The repository {repo_id} already exists and is public; make it private on the Hub, or omit --private."
             )
-        gone = [VIDEO, STATISTICS, f"{repo_id.split('/')[1]}/*"]  # of an earlier push, where this one has none
+        gone = [VIDEO, STATISTICS, f"{repo_id.split('/')[1]}/*"]  # files of an earlier push that this one may lack
         api.upload_folder(repo_id=repo_id, folder_path=folder, commit_message=message, delete_patterns=gone)
     except HfHubHTTPError as error:
         raise NotPublished(f"{repo_id} was not pushed: {answer(error)}.") from None

@@ -1,4 +1,4 @@
-"""What there is to publish: the trainings in a log folder, and those that are still to be done."""
+"""Find the trainings in a log folder, and run missing ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from huggingface_sb3 import EnvironmentName
 from gcrl_zoo.registry import Method
 from gcrl_zoo.zoo.hyperparams import base_blocks
 
-# What trains again: by its name in args.yml, an option of rl_zoo3.train and its default, which need not be written.
+# Options of rl_zoo3.train to repeat a training, with their defaults, by their names in args.yml.
 OPTIONS: dict[str, tuple[str, Any]] = {
     "gym_packages": ("--gym-packages", []),
     "conf_file": ("-conf", None),
@@ -32,9 +32,9 @@ OPTIONS: dict[str, tuple[str, Any]] = {
     "vec_env": ("--vec-env", "dummy"),
     "num_threads": ("--num-threads", -1),
 }
-# Of these, those that do not change what is learned from a seed, or that the hyperparameters tell of.
+# Options that do not affect the result, or that are contained in the hyperparameters.
 INDIFFERENT = ("vec_env", "num_threads", "gym_packages", "conf_file")
-#: Of a search: where its database is, and what opens it, is nobody's business.
+#: Private options, such as the database of a search.
 PRIVATE = ("storage", "wandb_entity")
 
 
@@ -43,9 +43,9 @@ class Training:
     """
     One run in RL Zoo's log folder that has saved an agent.
 
-    :param folder: of the run, ``LOGS/ALGO/ENVIRONMENT_NUMBER``
-    :param arguments: of ``rl_zoo3.train``
-    :param hyperparams: as RL Zoo saved them, wrappers included
+    :param folder: folder of the run, ``LOGS/ALGO/ENVIRONMENT_NUMBER``
+    :param arguments: arguments of ``rl_zoo3.train``
+    :param hyperparams: hyperparameters saved by RL Zoo, including wrappers
     """
 
     folder: Path
@@ -54,52 +54,52 @@ class Training:
 
     @property
     def algo(self) -> str:
-        """As ``--algo`` takes it."""
+        """Name of the algorithm (``--algo``)."""
         return self.folder.parent.name
 
     @property
     def env_id(self) -> str:
-        """As ``--env`` takes it."""
+        """Id of the environment (``--env``)."""
         return str(self.arguments["env"])
 
     @property
     def env_name(self) -> EnvironmentName:
-        """As files are called."""
+        """Name of the environment in file names."""
         return EnvironmentName(self.env_id)
 
     @property
     def number(self) -> int:
-        """As ``--exp-id`` takes it."""
+        """Number of the run (``--exp-id``)."""
         return int(self.folder.name.rpartition("_")[2])
 
     @property
     def seed(self) -> int:
-        """Of the training."""
+        """Seed of the training."""
         return int(self.arguments["seed"])
 
     @property
     def settings(self) -> str:
-        """What trainings share that differ in nothing but the seed."""
+        """Key that is equal for trainings that differ only in the seed."""
         given = {name: self.arguments.get(name) for name in OPTIONS if name not in INDIFFERENT}
         return yaml.dump([self.algo, self.env_id, self.hyperparams, given])
 
     @property
     def trained_with(self) -> dict[str, Any]:
-        """The hyperparameters, with the number of steps that was given beside them."""
+        """Hyperparameters, with the number of timesteps given on the command line."""
         steps = int(self.arguments.get("n_timesteps") or -1)
         return {**self.hyperparams, **({"n_timesteps": steps} if steps > 0 else {})}
 
     @property
     def env_kwargs(self) -> dict[str, Any]:
-        """For the environment's constructor, as :func:`~gcrl_zoo.zoo.agents.load_run` gives them."""
+        """Arguments of the environment's constructor, as in :func:`~gcrl_zoo.zoo.agents.load_run`."""
         return dict(self.arguments.get("env_kwargs") or self.hyperparams.get("env_kwargs") or {})
 
     @property
     def command(self) -> str:
-        """What trains it again."""
+        """Command that repeats the training."""
         words = ["python", "-m", "rl_zoo3.train", "--algo", self.algo, "--env", self.env_id, "--seed", str(self.seed)]
         given = dict(self.arguments)
-        if given.get("trial_id") is not None:  # of a search that only its owner can look into
+        if given.get("trial_id") is not None:  # of a search whose study is private
             given["hyperparams"] = self.hyperparams
         for name, (option, default) in OPTIONS.items():
             value = given.get(name, default)
@@ -117,9 +117,11 @@ class Training:
 
 def find_trainings(folder: Path, algo: str) -> tuple[list[Training], list[str]]:
     """
+    Find the trainings of a method that have saved an agent.
+
     :param folder: RL Zoo's log folder
-    :param algo: as ``--algo`` takes it
-    :return: those that have saved an agent, in the order of their numbers; and a sentence on each that cannot be read
+    :param algo: name of the method (``--algo``)
+    :return: trainings in the order of their numbers, and one sentence per unreadable training
     """
     found, broken = [], []
     runs = [path for path in (folder / algo).glob("*_*") if re.fullmatch(r".+_\d+", path.name) and path.is_dir()]
@@ -128,7 +130,7 @@ def find_trainings(folder: Path, algo: str) -> tuple[list[Training], list[str]]:
         settings = run / name
         if all(path.is_file() for path in (run / f"{name}.zip", settings / "args.yml", settings / "config.yml")):
             try:
-                # Tags that only RL Zoo's own loader reads. What others made is checked as it is downloaded.
+                # The tags need RL Zoo's own loader. Downloaded files have been checked before.
                 arguments, hyperparams = (
                     dict(yaml.load((settings / file).read_text(), Loader=yaml.UnsafeLoader))
                     for file in ("args.yml", "config.yml")
@@ -140,7 +142,7 @@ def find_trainings(folder: Path, algo: str) -> tuple[list[Training], list[str]]:
 
 
 def written(value: Any) -> str:
-    """:param value: of a hyperparameter, as RL Zoo's command line evaluates it"""
+    """Write the value of a hyperparameter as Python for RL Zoo's command line."""
     match value:
         case dict():
             return "{" + ", ".join(f"{key!r}: {written(each)}" for key, each in value.items()) + "}"
@@ -156,10 +158,12 @@ def written(value: Any) -> str:
     return repr(value)
 
 
-def alike(trainings: Sequence[Training]) -> list[Training]:
+def same_settings(trainings: Sequence[Training]) -> list[Training]:
     """
-    :param trainings: of one method in one environment, in the order of their numbers
-    :return: those that differ from the last one in nothing but the seed, the last of each seed, by seed
+    Select the trainings that differ from the latest one only in the seed.
+
+    :param trainings: trainings of one method in one environment, in the order of their numbers
+    :return: the latest training of each seed, sorted by seed
     """
     found = {each.seed: each for each in trainings if each.settings == trainings[-1].settings}
     return [found[seed] for seed in sorted(found)]
@@ -167,33 +171,38 @@ def alike(trainings: Sequence[Training]) -> list[Training]:
 
 def by_environment(trainings: Iterable[Training], env_ids: Sequence[str]) -> dict[str, list[Training]]:
     """
-    :param trainings: of one method
-    :param env_ids: to keep; empty for all
-    :return: for each environment, those that are alike
+    Group trainings by environment.
+
+    :param trainings: trainings of one method
+    :param env_ids: environments to keep; empty for all
+    :return: for each environment, the trainings with the same settings
     """
     found: dict[str, list[Training]] = {}
     for each in trainings:
         if not env_ids or each.env_id in env_ids:
             found.setdefault(each.env_id, []).append(each)
-    return {env_id: alike(same) for env_id, same in sorted(found.items())}
+    return {env_id: same_settings(same) for env_id, same in sorted(found.items())}
 
 
 def tuned_environments(method: Method) -> list[str]:
     """
-    :param method: of the registry
-    :return: environments that its YAML file has a block for, and that are installed
+    List the installed environments that have a block in the method's YAML file.
+
+    :param method: the method
     """
     return [env_id for env_id in base_blocks(method.yaml) if env_id in gymnasium.registry]
 
 
 def train(folder: Path, algo: str, env_id: str, seed: int, extra: Sequence[str]) -> None:
     """
+    Run ``rl_zoo3.train``.
+
     :param folder: RL Zoo's log folder
-    :param algo: as ``--algo`` takes it
-    :param env_id: of the environment
-    :param seed: of the training
-    :param extra: more arguments of ``rl_zoo3.train``
-    :raises ValueError: it failed; it has told why
+    :param algo: name of the method (``--algo``)
+    :param env_id: id of the environment
+    :param seed: seed of the training
+    :param extra: further arguments of ``rl_zoo3.train``
+    :raises ValueError: the training failed and has printed why
     """
     words = ["rl_zoo3.train", "--algo", algo, "--env", env_id, "--seed", str(seed), "-f", str(folder), *extra]
     print(f"Training: python -m {shlex.join(words)}", flush=True)
@@ -202,6 +211,6 @@ def train(folder: Path, algo: str, env_id: str, seed: int, extra: Sequence[str])
 
 
 def import_packages(trainings: Sequence[Training]) -> None:
-    """:param trainings: whose environments are registered by packages that RL Zoo was told to import"""
+    """Import the packages that register the environments of the trainings (``--gym-packages``)."""
     for package in {name for each in trainings for name in each.arguments.get("gym_packages") or []}:
         importlib.import_module(package)

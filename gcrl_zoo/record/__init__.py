@@ -1,5 +1,5 @@
 """
-An agent plays, and what happens becomes a Minari dataset::
+Record episodes of an agent as a Minari dataset::
 
     python -m gcrl_zoo.record --algo ppo --env CartPole-v1 -f logs --dataset-id cartpole/ppo-v0 --n-episodes 100
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from stable_baselines3.common.type_aliases import PolicyPredictor
     from stable_baselines3.common.vec_env import VecEnv
 
-# Stable-Baselines3 is imported late: `python -m gcrl_zoo.record -h` should not wait seconds for it.
+# Stable-Baselines3 is imported late, so that `python -m gcrl_zoo.record -h` does not wait for it.
 
 
 def record(
@@ -45,31 +45,32 @@ def record(
     progress: bool = False,
 ) -> MinariDataset:
     """
-    Let an agent play, and write what happens as a Minari dataset: the observations and rewards of the environment with
-    its Gymnasium wrappers, without the normalisation and stacking of ``VecEnv`` wrappers, and the actions as executed.
+    Record episodes of an agent as a Minari dataset.
 
-    Episodes are whole, and each has its own seed. The dataset appears when all of them are recorded; a call that fails
-    or is stopped leaves everything as it was. The global random generators are seeded, for policies that sample. An
-    algorithm whose own environment was played begins new episodes there when it goes on to learn.
+    Records the observations and rewards of the environment with its Gymnasium wrappers, without the normalisation and
+    stacking of ``VecEnv`` wrappers, and the actions as executed. Episodes are complete, and each has its own seed. The
+    dataset appears when all episodes are recorded; a call that fails or is stopped leaves existing datasets unchanged.
+    The global random generators are seeded, for stochastic policies. If the agent's own environment is used, training
+    that continues afterwards starts with new episodes.
 
     :param model: the agent; None for uniformly random actions
     :param env: id of an environment, an environment, or a ``DummyVecEnv`` in any ``VecEnv`` wrappers
-    :param dataset_id: such as ``"cartpole/ppo-v0"``
-    :param n_episodes: how many episodes to record; give this or ``n_timesteps``
-    :param n_timesteps: record whole episodes until there are so many steps
-    :param n_envs: how many environments play side by side, where ``env`` is an id
-    :param noise: on the agent's actions: the standard deviation of Gaussian noise as a fraction of half the action
-        range (``Box``), or the probability of a random action (``Discrete``); of several, each episode draws one
-    :param deterministic: play the agent's most likely actions instead of samples
-    :param seed: of everything random
-    :param algorithm_name: for the dataset's metadata; None: the class of the model, or "random"
-    :param author: for the dataset's metadata
-    :param description: for the dataset's metadata; None: how it was recorded
+    :param dataset_id: id of the dataset, such as ``"cartpole/ppo-v0"``
+    :param n_episodes: number of episodes to record; give this or ``n_timesteps``
+    :param n_timesteps: record whole episodes until there are this many steps
+    :param n_envs: number of parallel environments, if ``env`` is an id
+    :param noise: noise on the agent's actions: the standard deviation of Gaussian noise as a fraction of half the
+        action range (``Box``), or the probability of a random action (``Discrete``); each episode draws one of several
+    :param deterministic: use the agent's most likely actions instead of samples
+    :param seed: seed of everything random
+    :param algorithm_name: metadata of the dataset; None for the class of the model, or "random"
+    :param author: metadata of the dataset
+    :param description: metadata of the dataset; None for how it was recorded
     :param append: add the episodes to an existing dataset
     :param force: replace an existing dataset
     :param progress: show a progress bar
-    :return: the dataset, as ``minari.load_dataset`` gives it
-    :raises ValueError: one sentence on what is wrong and what to do
+    :return: the dataset, as ``minari.load_dataset`` returns it
+    :raises ValueError: an argument is invalid
     :raises WriteError: the disk is full, the folder of datasets is read-only, ...
     """
     from minari import load_dataset
@@ -92,10 +93,10 @@ def record(
         bare = innermost(vec_env)
         spec, name = bare.envs[0].spec, algorithm_name or ("random" if model is None else type(model).__name__)
         how = "" if model is None else f", {deterministic=}, {noise=}"
-        told = f"{name} on {spec.id if spec else bare.envs[0]}{how}, {seed=}"
-        about = About(spec, name, author, description or told)
+        summary = f"{name} on {spec.id if spec else bare.envs[0]}{how}, {seed=}"
+        about = About(spec, name, author, description or summary)
         with write_minari(dataset_id, bare.observation_space, bare.action_space, about, append, force) as writer:
-            # What is appended with the same seed is new, too.
+            # Appended episodes differ from the earlier ones, also with the same seed.
             player = Player(model, vec_env, noise, deterministic, np.random.default_rng([seed, writer.n_before]))
             with interrupted(model, bare), recorded(bare, Recording(seed, writer.n_before)) as recording:
                 play(player, recording, writer, n_episodes, n_timesteps, progress)

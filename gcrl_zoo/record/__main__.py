@@ -17,13 +17,15 @@ from gcrl_zoo.data.open import import_images
 from gcrl_zoo.record import record
 from gcrl_zoo.zoo.command_line import count, fail
 
-# Arguments that choose an agent there.
+# Options that select an agent in a log folder.
 LOG_FOLDER = ("folder", "exp_id", "load_best", "load_checkpoint", "load_last_checkpoint")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """
-    :param arguments: of the command line; None: those that Python was started with
+    Run the command.
+
+    :param arguments: command-line arguments; None for those of the process
     """
     parser = _parser()
     args = parser.parse_args(arguments)
@@ -41,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _record(args: argparse.Namespace) -> None:
     check_target(args.dataset_id, args.append, args.force)
 
-    # Imported late: -h should not wait seconds for RL Zoo.
+    # Imported late, so that -h does not wait for RL Zoo.
     from gcrl_zoo.record.player import make_env
     from gcrl_zoo.zoo import agents
 
@@ -96,27 +98,27 @@ class _Import(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    """What the command takes, in the words of ``rl_zoo3.enjoy`` where it has them."""
+    """Create the parser; shared options have the names of ``rl_zoo3.enjoy``."""
     parser = argparse.ArgumentParser(
         prog="python -m gcrl_zoo.record",
-        description="Let an agent play, and write what happens as a Minari dataset.",
+        description="Record episodes of an agent as a Minari dataset.",
     )
     parser.add_argument("--import", action=_Import, metavar="ID", help="import a Minari dataset with images, and exit")
-    parser.add_argument("--dataset-id", required=True, help="such as cartpole/ppo-v0 (MINARI_DATASETS_PATH says where)")
+    parser.add_argument("--dataset-id", required=True, help="such as cartpole/ppo-v0 (stored in MINARI_DATASETS_PATH)")
     parser.add_argument("--env", required=True, help="environment ID")
-    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="for its constructor")
-    parser.add_argument("--gym-packages", nargs="+", default=[], help="packages to import, which register environments")
+    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="arguments of its constructor")
+    parser.add_argument("--gym-packages", nargs="+", default=[], help="packages to import that register environments")
 
     agent = parser.add_argument_group("agent")
     who = agent.add_mutually_exclusive_group(required=True)
-    who.add_argument("--algo", help="RL algorithm, any that RL Zoo knows")
+    who.add_argument("--algo", help="RL algorithm of RL Zoo")
     who.add_argument("--random", action="store_true", help="uniformly random actions instead of an agent")
-    agent.add_argument("--model", help="zip of an agent that is in no log folder, and needs no VecNormalize")
+    agent.add_argument("--model", help="zip of an agent outside a log folder, without VecNormalize")
     agent.add_argument("-f", "--folder", help="log folder (default: logs)")
     agent.add_argument("--exp-id", type=int, help="experiment ID (default: 0: latest, -1: no exp folder)")
     which = agent.add_mutually_exclusive_group()
-    which.add_argument("--load-best", action="store_true", help="the best agent instead of the last one")
-    which.add_argument("--load-checkpoint", metavar="STEPS", help="the agent after so many steps")
+    which.add_argument("--load-best", action="store_true", help="the best agent instead of the final one")
+    which.add_argument("--load-checkpoint", metavar="STEPS", help="the checkpoint after that many steps")
     which.add_argument("--load-last-checkpoint", action="store_true", help="the last checkpoint")
     agent.add_argument("--device", default="auto", help="PyTorch device")
 
@@ -134,13 +136,13 @@ def _parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[0.0],
         help="Box: standard deviation of Gaussian noise, as a fraction of half the action range; Discrete: "
-        "probability of a random action; of several, each episode draws one",
+        "probability of a random action; each episode draws one of several",
     )
     play.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
 
     dataset = parser.add_argument_group("dataset")
-    dataset.add_argument("--author", help="who records")
-    dataset.add_argument("--description", help="what is in it; default: how it was recorded")
+    dataset.add_argument("--author", help="author of the dataset")
+    dataset.add_argument("--description", help="description of the dataset (default: how it was recorded)")
     exists = dataset.add_mutually_exclusive_group()
     exists.add_argument("--append", action="store_true", help="add to an existing dataset")
     exists.add_argument("--force", action="store_true", help="replace an existing dataset")
@@ -148,6 +150,6 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    # Like Ctrl-C: what was begun is cleared away.
+    # Cleans up as after Ctrl-C.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     main()

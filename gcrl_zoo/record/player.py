@@ -1,4 +1,4 @@
-"""Agents in their environments, with recorders around these."""
+"""Run an agent in environments that are wrapped in recorders."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from gcrl_zoo.data.spaces import same_values
 
 class Player:
     """
-    An agent in its environments.
+    Steps an agent in E environments.
 
-    :param model: None for random actions
+    :param model: the agent; None for random actions
     :param env: E environments
     :param noise: see :func:`gcrl_zoo.record.record`
     :param deterministic: see :func:`gcrl_zoo.record.record`
-    :param rng: source of all randomness but the environments'
+    :param rng: source of all randomness except the environments'
     """
 
     def __init__(
@@ -50,35 +50,37 @@ class Player:
         self.space.seed(int(rng.integers(2**31)))
         set_random_seed(int(rng.integers(2**31)))
         self.noise: NoiseLevels | None = None
-        played = getattr(model, "action_space", self.space)
-        if not same_values(played, self.space):
-            raise ValueError(f"The agent plays {played}, but the environment takes {self.space}; give it its own one.")
+        acting = getattr(model, "action_space", self.space)
+        if not same_values(acting, self.space):
+            raise ValueError(
+                f"The agent acts in {acting}, but the environment has {self.space}; use its own environment."
+            )
         seen = getattr(model, "observation_space", env.observation_space)
         if not _same_form(seen, env.observation_space):
             raise ValueError(
-                f"The agent observes {seen}, but the environment shows {env.observation_space}; give it its own one, "
-                f"wrappers included."
+                f"The agent observes {seen}, but the environment has {env.observation_space}; use its own environment, "
+                f"including wrappers."
             )
         if np.any(noise):
             bounded = isinstance(self.space, spaces.Box) and self.space.is_bounded()
             if model is None or not (bounded or isinstance(self.space, spaces.Discrete)):
-                where = "random play" if model is None else str(self.space)
+                where = "random actions" if model is None else str(self.space)
                 raise ValueError(
                     f"noise is for an agent's Discrete or bounded Box actions, not for {where}; leave it out."
                 )
             try:
                 self.noise = NoiseLevels(self.space, rng, noise)
-            except ValueError as error:  # which names the hyperparameter of our algorithms
+            except ValueError as error:  # its message has the name of our hyperparameter
                 raise ValueError(str(error).replace("noise_levels", "noise", 1)) from None
 
     def start(self) -> None:
-        """Begin an episode in each environment."""
+        """Start an episode in each environment."""
         self.observation: Any = self.env.reset()
         self.episode_starts = np.ones(self.env.num_envs, dtype=bool)
         self.memory: tuple[np.ndarray, ...] | None = None
 
     def step(self) -> None:
-        """One step in each environment."""
+        """Take one step in each environment."""
         self.observation, _, self.episode_starts, _ = self.env.step(self._act())
 
     def _act(self) -> np.ndarray:
@@ -97,7 +99,7 @@ class Player:
 
 
 def _same_form(a: spaces.Space[Any], b: spaces.Space[Any]) -> bool:
-    """Whether a policy for one can see the other. Bounds of Boxes may differ, as between Gymnasium's versions."""
+    """Whether a policy for space ``a`` can observe ``b``. Bounds may differ, as between versions of Gymnasium."""
     if isinstance(a, spaces.Dict) and isinstance(b, spaces.Dict):
         return a.spaces.keys() == b.spaces.keys() and all(_same_form(a[key], b[key]) for key in a.spaces)
     if isinstance(a, spaces.Box) and isinstance(b, spaces.Box):
@@ -106,7 +108,7 @@ def _same_form(a: spaces.Space[Any], b: spaces.Space[Any]) -> bool:
 
 
 def _shape(space: spaces.Box) -> tuple[int, ...]:
-    if is_image_space(space) and not is_image_space_channels_first(space):  # SB3 transposes those by itself
+    if is_image_space(space) and not is_image_space_channels_first(space):  # SB3 transposes these
         return *space.shape[2:], *space.shape[:2]
     return space.shape
 
@@ -119,7 +121,7 @@ def play(
     n_timesteps: int | None,
     progress: bool,
 ) -> None:
-    """Record whole episodes, in the order in which they began, until there are enough."""
+    """Record whole episodes, in the order in which they started, until there are enough."""
     goal = n_episodes or n_timesteps or 0
     with tqdm(total=goal, unit="episode" if n_episodes else "step", disable=not progress) as bar:
         player.start()
@@ -135,16 +137,16 @@ def play(
 
 def make_env(env_id: str, n_envs: int = 1, env_kwargs: dict[str, Any] | None = None) -> VecEnv:
     """
-    The environment as it is registered.
+    Create the environments of an id.
 
-    :param env_id: of the environment
-    :param n_envs: how many of them play side by side
-    :param env_kwargs: for its constructor
+    :param env_id: id of the environment
+    :param n_envs: number of parallel environments
+    :param env_kwargs: arguments of its constructor
     :raises ValueError: its observations or actions cannot be recorded
     """
     spec = gym.spec(env_id)
 
-    # Of the id alone, SB3 would make one that renders.
+    # SB3 would enable rendering for an id.
     def make(**kwargs: Any) -> gym.Env[Any, Any]:
         env = spec.make(**kwargs)
         check_spaces(env_id, env.observation_space, env.action_space)  # SB3 cannot vectorise all of them
@@ -155,7 +157,7 @@ def make_env(env_id: str, n_envs: int = 1, env_kwargs: dict[str, Any] | None = N
 
 @contextmanager
 def vectorised(env: str | gym.Env[Any, Any] | VecEnv, n_envs: int) -> Iterator[VecEnv]:
-    """The environments, of which those made here are closed at the end; statistics of a user's stay as they are."""
+    """Provide vectorised environments: close those created here, and freeze the statistics of the user's."""
     if isinstance(env, str):
         made = make_env(env, n_envs)
         try:
@@ -176,7 +178,7 @@ def vectorised(env: str | gym.Env[Any, Any] | VecEnv, n_envs: int) -> Iterator[V
 
 @contextmanager
 def recorded(env: DummyVecEnv, recording: Recording) -> Iterator[Recording]:
-    """Recorders around its environments, inside of all that a ``VecEnv`` adds."""
+    """Wrap the environments in recorders, inside all ``VecEnv`` wrappers."""
     bare = env.envs
     env.envs = [Recorder(each, recording) for each in bare]
     try:
@@ -187,22 +189,22 @@ def recorded(env: DummyVecEnv, recording: Recording) -> Iterator[Recording]:
 
 @contextmanager
 def interrupted(model: PolicyPredictor | None, played: DummyVecEnv) -> Iterator[None]:
-    """An algorithm does not go on with the episodes that it had begun, when its own environments are played."""
+    """Drop the unfinished episodes of an algorithm whose own environments are used."""
     try:
         yield
     finally:
         own = getattr(getattr(model, "env", None), "unwrapped", None)
         if {id(each.unwrapped) for each in getattr(own, "envs", ())} & {id(each.unwrapped) for each in played.envs}:
-            model._last_obs = None  # type: ignore[union-attr]  # `learn` then resets them
+            model._last_obs = None  # type: ignore[union-attr]  # so that `learn` resets them
             buffer = getattr(model, "replay_buffer", None)
             if isinstance(buffer, HerReplayBuffer):
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # of just that
+                    warnings.simplefilter("ignore")  # the warning about exactly this
                     buffer.truncate_last_trajectory()
 
 
 def _layers(env: VecEnv) -> Iterator[VecEnv]:
-    """An environment, what it wraps, what that wraps, and so on."""
+    """Yield an environment and all environments that it wraps, from the outside in."""
     yield env
     while isinstance(env, VecEnvWrapper):
         env = env.venv
@@ -213,7 +215,7 @@ def innermost(env: VecEnv) -> DummyVecEnv:
     *_, innermost = _layers(env)
     if not isinstance(innermost, DummyVecEnv):
         raise ValueError(
-            f"Environments are recorded in this process, which those of a {type(innermost).__name__} are not; "
+            f"Recording needs environments in this process, but those of a {type(innermost).__name__} are in others; "
             f"give a DummyVecEnv."
         )
     return innermost

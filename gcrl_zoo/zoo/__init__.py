@@ -1,16 +1,16 @@
 """
-The room that extends RL Zoo. :mod:`~gcrl_zoo.zoo.hook` runs our code right after seven upstream modules load:
+Extensions of RL Zoo. :mod:`~gcrl_zoo.zoo.hook` runs our code right after seven upstream modules are imported:
 
-- ``gymnasium``: :mod:`~gcrl_zoo.zoo.wrapped` registers our ids;
-- ``rl_zoo3.utils``: :mod:`~gcrl_zoo.zoo.scripts` adds our algorithms, and explains values that cannot be evaluated;
+- ``gymnasium``: :mod:`~gcrl_zoo.zoo.wrapped` registers our environment ids;
+- ``rl_zoo3.utils``: :mod:`~gcrl_zoo.zoo.scripts` adds our algorithms and explains invalid values of ``-params``;
 - ``rl_zoo3.hyperparams_opt``: :mod:`~gcrl_zoo.zoo.register` adds our search spaces;
 - ``rl_zoo3.exp_manager``: :mod:`~gcrl_zoo.zoo.experiment` finds our YAML and presets, and registers environments. It
-  uses :mod:`~gcrl_zoo.zoo.spaces` to refuse observations that no network here can read, :mod:`~gcrl_zoo.zoo.monitor`
-  to write success rates to monitor files, and :mod:`~gcrl_zoo.zoo.estimate` to print how long a run will take;
+  uses :mod:`~gcrl_zoo.zoo.spaces` to refuse unsupported observations, :mod:`~gcrl_zoo.zoo.monitor` to write success to
+  monitor files, and :mod:`~gcrl_zoo.zoo.estimate` to print the estimated duration of a run;
 - ``huggingface_sb3.push_to_hub``: :mod:`~gcrl_zoo.zoo.hub` restores a name that rl_zoo3 imports;
-- ``huggingface_sb3``: :mod:`~gcrl_zoo.zoo.hub` checks what is downloaded instead of refusing it;
-- ``rl_zoo3.load_from_hub``: :mod:`~gcrl_zoo.zoo.hub` tells ``enjoy`` where our agents are.
+- ``huggingface_sb3``: :mod:`~gcrl_zoo.zoo.hub` checks downloads instead of refusing them;
+- ``rl_zoo3.load_from_hub``: :mod:`~gcrl_zoo.zoo.hub` lets ``enjoy`` find our agents.
 
-The ledger of what upstream lacks is in ``docs/architecture.md``. Each of its lines has a test in
-``tests/zoo/test_ledger.py`` that fails once upstream is fixed, so that no patch outlives its reason.
+``docs/architecture.md`` lists the upstream issues that these patches work around. Each has a test in
+``tests/zoo/test_ledger.py`` that fails once upstream is fixed. Then remove the patch.
 """

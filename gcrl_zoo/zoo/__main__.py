@@ -1,5 +1,5 @@
 """
-RL Zoo's scripts where startup files do not run (``python -S``, a bare ``PYTHONPATH``, a policy against them)::
+Run RL Zoo's scripts if startup files are disabled (``python -S``, a bare ``PYTHONPATH``, a security policy)::
 
     python -m gcrl_zoo.zoo enjoy --algo gcsl_vicreg -f logs
 """
@@ -14,7 +14,7 @@ SCRIPTS = ("train", "enjoy", "push_to_hub", "load_from_hub", "record_video", "re
 
 def run(script: str) -> None:
     """
-    Do what ``python -m rl_zoo3.SCRIPT`` does in an environment with our startup file.
+    Run ``python -m rl_zoo3.SCRIPT`` with our patches.
 
     :param script: name of the script
     """

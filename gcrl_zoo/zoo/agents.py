@@ -1,4 +1,4 @@
-"""Agents as RL Zoo saved them, with the environment that they were trained in; what ``rl_zoo3.enjoy`` does first."""
+"""Load agents from RL Zoo's log folder, with their training environment, as ``rl_zoo3.enjoy`` does."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from gcrl_zoo.common.wording import suggestion
 
 class Run(NamedTuple):
     """
-    A run in RL Zoo's log folder, in the words of its scripts.
+    A run in RL Zoo's log folder, with the options of its scripts.
 
     :param folder: log folder
-    :param exp_id: number of the run; 0 for the latest, -1 for no folder of its own
-    :param load_best: the best agent of its evaluations instead of the last one
-    :param load_checkpoint: the agent after that many steps
-    :param load_last_checkpoint: the last of these
+    :param exp_id: number of the run; 0 for the latest, -1 if the agent is not in a numbered folder
+    :param load_best: load the best agent of the evaluations instead of the final agent
+    :param load_checkpoint: load the checkpoint after that many steps
+    :param load_last_checkpoint: load the last checkpoint
     """
 
     folder: str
@@ -38,7 +38,11 @@ class Run(NamedTuple):
 
 
 def keyword_arguments(given: Sequence[str]) -> dict[str, Any]:
-    """:param given: ``KEY:VALUE``, the value in Python, as the scripts take ``--env-kwargs``"""
+    """
+    Parse keyword arguments as the scripts parse ``--env-kwargs``.
+
+    :param given: ``KEY:VALUE``, with the value in Python
+    """
     namespace = Namespace()
     StoreDict([], "kwargs")(ArgumentParser(), namespace, given)
     return namespace.kwargs
@@ -46,8 +50,10 @@ def keyword_arguments(given: Sequence[str]) -> dict[str, Any]:
 
 def algorithm(name: str) -> type[BaseAlgorithm]:
     """
-    :param name: as ``--algo`` takes it
-    :raises ValueError: RL Zoo knows no such algorithm
+    Return an algorithm class.
+
+    :param name: name of the algorithm (``--algo``)
+    :raises ValueError: RL Zoo has no such algorithm
     """
     if name not in ALGOS:
         raise ValueError(f"There is no algorithm '{name}'; {suggestion(name, ALGOS)}")
@@ -55,7 +61,7 @@ def algorithm(name: str) -> type[BaseAlgorithm]:
 
 
 def samples_by_default(env_id: str) -> bool:
-    """Whether RL Zoo plays the policy's samples instead of its most likely actions (Atari and MiniGrid)."""
+    """Whether RL Zoo uses stochastic actions by default in this environment (Atari and MiniGrid)."""
     return ExperimentManager.is_atari(env_id) or ExperimentManager.is_minigrid(env_id)
 
 
@@ -69,15 +75,15 @@ def load_run(
     device: str = "auto",
 ) -> tuple[BaseAlgorithm, VecEnv]:
     """
-    An agent, and its environment with all wrappers and statistics of the run.
+    Load an agent and its environment, with all wrappers and statistics of the run.
 
-    :param algo: as ``--algo`` takes it
-    :param env_id: of the environment
-    :param run: where it was saved
-    :param n_envs: how many environments play side by side
-    :param env_kwargs: for the environment's constructor, beyond those of the run
-    :param seed: of the agent
-    :param device: of the agent
+    :param algo: name of the algorithm (``--algo``)
+    :param env_id: id of the environment
+    :param run: where the agent was saved
+    :param n_envs: number of parallel environments
+    :param env_kwargs: additional arguments of the environment's constructor
+    :param seed: seed of the agent
+    :param device: device of the agent
     :raises ValueError: there is no such agent
     """
     algorithm(algo)
@@ -90,7 +96,7 @@ def load_run(
     hyperparams, statistics = get_saved_hyperparams(str(settings), test_mode=True)
     kwargs = hyperparams.pop("env_kwargs", None) or {}
     arguments = settings / "args.yml"
-    if arguments.is_file():  # its tags need the loader that RL Zoo itself uses
+    if arguments.is_file():  # its YAML tags need the loader that RL Zoo uses
         kwargs = yaml.load(arguments.read_text(), Loader=yaml.UnsafeLoader)["env_kwargs"] or kwargs
     env = create_test_env(
         env_id,
@@ -107,9 +113,11 @@ def load_run(
 
 def refuse_statistics(path: str, env_id: str) -> None:
     """
-    :param path: of a zip
-    :param env_id: of its environment
-    :raises ValueError: statistics lie where RL Zoo puts them, so that the agent alone would not play as it was trained
+    Refuse a zip whose agent needs the ``VecNormalize`` statistics beside it.
+
+    :param path: path of the zip
+    :param env_id: id of its environment
+    :raises ValueError: RL Zoo saved statistics for this agent
     """
     folder = Path(path).parent
     for statistics in (folder / EnvironmentName(env_id) / "vecnormalize.pkl", folder / "vecnormalize.pkl"):
@@ -122,21 +130,21 @@ def refuse_statistics(path: str, env_id: str) -> None:
 
 def load_zip(algo: str, path: str, seed: int = 0, device: str = "auto") -> BaseAlgorithm:
     """
-    An agent to be played, not to be trained.
+    Load an agent for acting only.
 
-    :param algo: as ``--algo`` takes it
-    :param path: of the zip
-    :param seed: of the agent
-    :param device: of the agent
+    :param algo: name of the algorithm (``--algo``)
+    :param path: path of the zip
+    :param seed: seed of the agent
+    :param device: device of the agent
     :raises ValueError: there is no such file
     """
     cls = algorithm(algo)
     if not Path(path).is_file():
         raise ValueError(f"There is no file {path}; give the zip that the agent was saved to.")
     kwargs: dict[str, Any] = {}
-    if issubclass(cls, OffPolicyAlgorithm):  # no memory for a replay buffer that will not be used, no env for HER's
+    if issubclass(cls, OffPolicyAlgorithm):  # avoids allocating an unused replay buffer; HER's would need an env
         kwargs = {"buffer_size": 1, "optimize_memory_usage": False, "n_steps": 1}
         kwargs |= {"replay_buffer_class": None, "replay_buffer_kwargs": {}}
-    # Schedules of another Python version cannot be unpickled, and are not needed.
+    # Schedules pickled by another Python version cannot be loaded, and are not needed.
     unused = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
     return cls.load(path, device=device, custom_objects=unused, seed=seed, **kwargs)

@@ -1,4 +1,4 @@
-"""What the commands of ours share; loads nothing heavy, since ``-h`` should not wait for RL Zoo."""
+"""Helpers of our commands. Imports nothing heavy, so that ``-h`` does not wait for RL Zoo."""
 
 import argparse
 from typing import NoReturn
@@ -6,8 +6,10 @@ from typing import NoReturn
 
 def count(text: str) -> int:
     """
-    :param text: of an argument
-    :raises ArgumentTypeError: it is no whole number of at least 1
+    Parse an argument that is a count.
+
+    :param text: text of the argument
+    :raises ArgumentTypeError: it is not a whole number of at least 1
     """
     number = int(text)
     if number < 1:
@@ -17,9 +19,9 @@ def count(text: str) -> int:
 
 def fail(parser: argparse.ArgumentParser, error: Exception) -> NoReturn:
     """
-    Exit with status 2 and an error on a single line; spaces of Gymnasium, for example, break lines.
+    Print an error on a single line and exit with status 2. (The text of a Gymnasium space may contain line breaks.)
 
-    :param parser: of the command
-    :param error: to print
+    :param parser: parser of the command
+    :param error: error to print
     """
     parser.exit(2, f"{parser.prog}: error: {' '.join(str(error).split())}\n")

@@ -1,4 +1,4 @@
-"""Agents from the Hugging Face Hub, checked before anything of them is loaded."""
+"""Download agents from the Hugging Face Hub and check them before they are loaded."""
 
 from __future__ import annotations
 
@@ -38,25 +38,31 @@ from gcrl_zoo.zoo.trust.settings import NO_ID, is_id
 CHECK = "GCRL_ZOO_CHECK"
 TRUST = "TRUST_REMOTE_CODE"
 STATISTICS = "vec_normalize.pkl"
-#: What RL Zoo pushes beside the agent and needs to play it.
+#: Files that RL Zoo pushes with the agent and needs to run it.
 SETTINGS = ("args.yml", "config.yml", "env_kwargs.yml")
-#: Of the client's own HTTP library, whichever that is.
+#: Connection errors of the client's HTTP library.
 UNREACHABLE: tuple[type[Any], ...] = (HfHubHTTPError.__mro__[1], OfflineModeIsEnabled)
 
 
 class NotOnHub(ValueError):
-    """What was asked for is not there, or not for you."""
+    """The repository or file does not exist, or you have no access."""
 
 
 def is_set(name: str) -> bool:
-    """:param name: of an environment variable that is a switch, read as RL Zoo reads its own"""
+    """
+    Whether an environment variable is switched on, by RL Zoo's rules.
+
+    :param name: name of the variable
+    """
     return os.environ.get(name, "").lower() in ("y", "yes", "t", "true", "on", "1")
 
 
 def algorithm_of(filename: str) -> str | None:
     """
-    :param filename: of an agent, ``ALGO-ENVIRONMENT.zip``
-    :return: the algorithm; None where the name is not of this form
+    Return the algorithm of an agent's file name.
+
+    :param filename: ``ALGO-ENVIRONMENT.zip``
+    :return: the algorithm, or None if the name does not have this form
     """
     names = [name for name in ALGOS if filename.startswith(f"{name}-") and filename.endswith(".zip")]
     return max(names, key=len, default=None)
@@ -64,17 +70,17 @@ def algorithm_of(filename: str) -> str | None:
 
 def fetch(repo_id: str, filename: str, revision: str | None = None, token: str | None = None) -> Path:
     """
-    Download a file, and check what arrived, unless ``TRUST_REMOTE_CODE`` is set.
+    Download a file and check it, unless ``TRUST_REMOTE_CODE`` is set.
 
-    :param repo_id: of the repository
-    :param filename: in it
-    :param revision: branch, tag or commit; None for the newest
-    :param token: of your account; None for the one that you are signed in with
-    :return: where it is now
-    :raises NotOnHub: there is no such repository or file, or not for you
-    :raises Untrusted: it is not what the Hub announced, or loading it would run code
+    :param repo_id: id of the repository
+    :param filename: name of the file in the repository
+    :param revision: branch, tag or commit; None for the latest
+    :param token: token of your account; None for the one that you are signed in with
+    :return: path of the downloaded file
+    :raises NotOnHub: the repository or file does not exist, or you have no access
+    :raises Untrusted: the file differs from what the Hub announced, or loading it could run code
     """
-    with _told(repo_id, filename):
+    with _one_sentence(repo_id, filename):
         metadata = get_hf_file_metadata(hf_hub_url(repo_id, filename, revision=revision), token=token)
         if (metadata.size or 0) > MAX_BYTES:
             refuse(f"{repo_id}/{filename}", f"has {metadata.size} bytes, which exceeds the limit of {MAX_BYTES}")
@@ -82,15 +88,15 @@ def fetch(repo_id: str, filename: str, revision: str | None = None, token: str |
     _check_content(path, metadata.etag, f"{repo_id}/{filename}")
     if not is_set(TRUST):
         try:
-            check_file(path, algorithm_of(filename) or "")  # which only agents are asked for
-        except Untrusted as refusal:  # names the file in the cache, where its user does not know it
+            check_file(path, algorithm_of(filename) or "")  # only the check of agents uses it
+        except Untrusted as refusal:  # its message has the path in the cache, which the user does not know
             raise Untrusted(str(refusal).replace(str(path), f"{repo_id}/{filename}")) from None
     return path
 
 
 @contextmanager
-def _told(repo_id: str, filename: str) -> Iterator[None]:
-    """Errors of the client, in one sentence."""
+def _one_sentence(repo_id: str, filename: str) -> Iterator[None]:
+    """Convert errors of the client to one sentence."""
     try:
         yield
     except HFValidationError:
@@ -111,17 +117,21 @@ def _told(repo_id: str, filename: str) -> Iterator[None]:
 
 
 def answer(error: HfHubHTTPError) -> str:
-    """:param error: of the Hub; what it said, in a line and without an end"""
+    """
+    Return the message of the Hub on one line, without a full stop.
+
+    :param error: error of the client
+    """
     return one_line(error.server_message or error)
 
 
 def unreachable() -> str:
-    """What to do without a network."""
+    """Return the message for a missing connection."""
     return f"{constants.ENDPOINT} cannot be reached; check the network, HF_ENDPOINT and HF_HUB_OFFLINE."
 
 
 def _check_content(path: Path, announced: str | None, name: str) -> None:
-    """The Hub names large files by their SHA-256 and small ones as git does. The client compares sizes only."""
+    """Compare the hash of a file with the announced one (SHA-256, or git's for small files); the client does not."""
     digest = hashlib.sha256()
     if len(announced or "") != 2 * digest.digest_size:
         digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
@@ -134,17 +144,17 @@ def _check_content(path: Path, announced: str | None, name: str) -> None:
 
 def fetch_for_scripts(repo_id: str, filename: str, upstream: Callable[[str, str], str]) -> str:
     """
-    ``load_from_hub`` as RL Zoo's scripts call it, agent first.
+    Download a file for RL Zoo's scripts, which call this as ``load_from_hub``, first for the agent.
 
-    :param repo_id: of the repository
-    :param filename: in it
-    :param upstream: what downloads agents that are not ours
-    :raises HTTPError: there are no statistics, which is how the scripts are told so
+    :param repo_id: id of the repository
+    :param filename: name of the file in the repository
+    :param upstream: function that downloads agents of other algorithms
+    :raises HTTPError: the repository has no statistics; the scripts expect this error
     """
     algo = algorithm_of(filename)
     checked = algo is None or algo in discover() or is_set(CHECK)
     if not checked and not is_set(TRUST):
-        return upstream(repo_id, filename)  # which refuses it in a few words
+        return upstream(repo_id, filename)  # which refuses it
     try:
         return str(fetch(repo_id, filename))
     except NotOnHub as error:
@@ -163,21 +173,21 @@ def load_from_hub(
     device: str = "auto",
 ) -> tuple[BaseAlgorithm, VecEnv]:
     """
-    A pretrained agent and its environment, with all wrappers, from a repository that RL Zoo pushed.
+    Load a pretrained agent and its environment, with all wrappers, from a repository in RL Zoo's format.
 
-    :param repo_id: of the repository
-    :param revision: branch, tag or commit; None for the newest
-    :param token: of your account; None for the one that you are signed in with
-    :param n_envs: how many environments play side by side
-    :param env_kwargs: for the environment's constructor, beyond those of the run
-    :param seed: of the agent
-    :param device: of the agent
+    :param repo_id: id of the repository
+    :param revision: branch, tag or commit; None for the latest
+    :param token: token of your account; None for the one that you are signed in with
+    :param n_envs: number of parallel environments
+    :param env_kwargs: additional arguments of the environment's constructor
+    :param seed: seed of the agent
+    :param device: device of the agent
     :raises NotOnHub: there is no such repository, or no agent in it
-    :raises Untrusted: loading what arrived would run code, and ``TRUST_REMOTE_CODE`` is not set
+    :raises Untrusted: loading the files could run code, and ``TRUST_REMOTE_CODE`` is not set
     :raises WriteError: the disk is full, ...
     """
-    config = fetch(repo_id, "config.yml", revision, token)  # also tells that the repository is there
-    with _told(repo_id, "list of files"):
+    config = fetch(repo_id, "config.yml", revision, token)  # fails first if there is no such repository
+    with _one_sentence(repo_id, "list of files"):
         files = HfApi(token=token).list_repo_files(repo_id, revision=revision)
     agents = {name: algo for name in files if "/" not in name and (algo := algorithm_of(name))}
     if len(agents) != 1:
@@ -205,7 +215,7 @@ def load_from_hub(
 
 
 def _check_environment(env_id: str, env_name: str, repo_id: str) -> None:
-    """The arguments name the environment, and Gymnasium imports what stands before a colon."""
+    """Check the environment id in the arguments, since Gymnasium imports the part before a colon."""
     if not is_id(env_id) and not is_set(TRUST):
         refuse(
             f"{repo_id}/args.yml",

@@ -1,5 +1,5 @@
 """
-The environments of installed extras, known to every script without ``--gym-packages``.
+Register the environments of installed extras, so that scripts do not need ``--gym-packages``.
 
 RL Zoo imports a fixed list of packages, and Gymnasium 1.x loads no plugins.
 """
@@ -12,7 +12,7 @@ EXTRAS = ("gymnasium_robotics", "ogbench")  # importing one registers its enviro
 
 
 def register_extras() -> None:
-    """Import what is installed. A broken extra costs a warning, since most runs need none of them."""
+    """Import the installed extras. A broken extra is only a warning, since most runs do not need it."""
     for package in EXTRAS:
         if importlib.util.find_spec(package) is None:
             continue
@@ -28,7 +28,7 @@ def register_extras() -> None:
 
 
 def _silence_notice(package: str) -> None:
-    """Drop the notice that Farama packages print when imported: the user of CartPole did not ask for them."""
+    """Drop the notice that Farama packages print when imported, which is unrelated to the run."""
     try:
         from farama_notifications import notifications
     except ImportError:

@@ -1,29 +1,31 @@
-"""Prints how long a run will take, soon after it begins."""
+"""Print the estimated duration of a run soon after it starts."""
 
 import time
 from collections.abc import Callable
 
 from stable_baselines3.common.callbacks import BaseCallback
 
-WORTH_TELLING = 60
+MIN_SECONDS = 60
 LONG = 15 * 60
 ENOUGH = 5
 SHORTER = (
-    "What shortens it: a smaller network, a smaller batch_size, fewer gradient_steps in a round, or fewer timesteps "
+    "To shorten it, use a smaller network, a smaller batch_size, fewer gradient_steps in a round, or fewer timesteps "
     "(-n)."
 )
 
 
 class TimeEstimate(BaseCallback):
     """
-    Print once how long the rest of a run takes, if it is more than a minute; beyond ``LONG`` seconds, what shortens it.
+    Print the remaining duration of a run once, if it is more than a minute; beyond ``LONG`` seconds, also how to
+    shorten it.
 
-    Own play alternates with updates, so whole rounds are measured: from the end of the first updates to that of later
-    ones, after ``enough`` seconds. Updates after the last timestep (``final_gradient_steps``) are not included.
+    Online, collecting alternates with updates, so whole rounds are measured: from the end of the first updates to the
+    end of later updates, for at least ``enough`` seconds. The updates after the last timestep
+    (``final_gradient_steps``) are not included.
 
     :param verbose: 0 prints nothing
-    :param clock: returns seconds
-    :param enough: seconds to measure
+    :param clock: function that returns seconds
+    :param enough: minimum number of seconds to measure
     """
 
     def __init__(self, verbose: int = 1, clock: Callable[[], float] = time.monotonic, enough: float = ENOUGH) -> None:
@@ -49,15 +51,16 @@ class TimeEstimate(BaseCallback):
         if elapsed < self.enough or not steps:
             return
         self.measured_at, self.seconds = now, (self.model._total_timesteps - timesteps) * elapsed / steps
-        if self.verbose and self.seconds > WORTH_TELLING:
+        if self.verbose and self.seconds > MIN_SECONDS:
             advice = f" {SHORTER}" if self.seconds > LONG else ""
             print(f"At this speed the run takes about {duration(self.seconds)} more.{advice}")
 
 
 def duration(seconds: float) -> str:
     """
-    :param seconds: how long something takes
-    :return: in minutes, hours or days, whichever reads best
+    Format a duration in minutes, hours or days, depending on its length.
+
+    :param seconds: the duration
     """
     minutes, hours = round(seconds / 60), round(seconds / 3600)
     return f"{minutes} minutes" if minutes < 100 else f"{hours} hours" if hours < 48 else f"{round(hours / 24)} days"

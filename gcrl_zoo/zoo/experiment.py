@@ -1,6 +1,7 @@
 """
-Extends RL Zoo's ExperimentManager for our algorithms: hyperparameters, environments, an estimate of the time. It treats
-other algorithms exactly as before.
+Extend RL Zoo's ExperimentManager for our algorithms: hyperparameters, environments and an estimate of the duration.
+
+Other algorithms are unaffected.
 """
 
 import functools
@@ -27,8 +28,7 @@ from gcrl_zoo.zoo.wrapper_arguments import check_wrappers
 
 def patch(exp_manager: ModuleType) -> None:
     """
-    Wrap ``read_hyperparameters``, ``learn`` and ``create_envs``, and register environments of installed extras while
-    no script has looked yet.
+    Wrap ``read_hyperparameters``, ``learn`` and ``create_envs``, and register the environments of installed extras.
 
     :param exp_manager: ``rl_zoo3.exp_manager``
     """
@@ -44,7 +44,7 @@ def patch(exp_manager: ModuleType) -> None:
             return stock(self)
         if self.trial_id == 0:
             self.trial_id = _TrialZero()
-        default = Path(self.config) == stock_folder / f"{self.algo}.yml"  # what it becomes without -conf
+        default = Path(self.config) == stock_folder / f"{self.algo}.yml"  # its value without -conf
         preset = None if default else find_preset(method, self.config)
         if default or preset:
             given = _sources(self)
@@ -58,7 +58,7 @@ def patch(exp_manager: ModuleType) -> None:
         check_keys(method, hyperparams)
         check_wrappers(hyperparams.get("env_wrapper"))
         if self._eval_env_kwargs_args is None:
-            # Stock evaluates in another environment than it trains in where the YAML has env_kwargs.
+            # RL Zoo does not pass the env_kwargs of the YAML to the evaluation environment.
             self.eval_env_kwargs = hyperparams.get("env_kwargs", self.env_kwargs)
         return hyperparams, saved
 
@@ -89,23 +89,22 @@ def patch(exp_manager: ModuleType) -> None:
 
 
 def _sources(manager: Any) -> set[str]:
-    """Which of dataset and stream the run learns from: given by ``-params``, or saved in the agent of ``-i``."""
-    remembered: dict[str, Any] = {}
+    """Return which of dataset and stream are given by ``-params`` or saved in the agent of ``-i``."""
+    saved: dict[str, Any] = {}
     if manager.continue_training:
-        with (
-            suppress(BadZipFile, KeyError, ValueError),
-            ZipFile(manager.trained_agent) as agent,
-        ):  # SB3 says what is wrong
-            remembered = json.loads(agent.read("data"))
-    told = {**remembered, **(manager.custom_hyperparams or {})}
-    return {source for source in SOURCES if told.get(source) is not None}
+        # Damaged zips are reported by SB3.
+        with suppress(BadZipFile, KeyError, ValueError), ZipFile(manager.trained_agent) as agent:
+            saved = json.loads(agent.read("data"))
+    arguments = {**saved, **(manager.custom_hyperparams or {})}
+    return {source for source in SOURCES if arguments.get(source) is not None}
 
 
 @contextmanager
 def _importable(name: str, hyperparams: dict[str, Block]) -> Iterator[None]:
     """
-    Hand hyperparameters to RL Zoo through its own door: ``config`` may name a module with a dict ``hyperparams``. What
-    follows in ``read_hyperparameters`` (trials, ``-params``, ``env_kwargs``) then stays upstream's.
+    Provide hyperparameters to RL Zoo as a module, since ``config`` may name a module with a dict ``hyperparams``.
+
+    The rest of ``read_hyperparameters`` (trials, ``-params``, ``env_kwargs``) is then RL Zoo's own code.
 
     :param name: name of the module, which RL Zoo prints as the source
     :param hyperparams: blocks by environment id
@@ -120,7 +119,9 @@ def _importable(name: str, hyperparams: dict[str, Block]) -> Iterator[None]:
 
 
 class _TrialZero(int):
-    """Trial 0, but true: RL Zoo tests ``if ... and self.trial_id`` and so ignores ``--trial-id 0``."""
+    """
+    The number 0 with a true truth value: RL Zoo tests ``if ... and self.trial_id``, which ignores ``--trial-id 0``.
+    """
 
     def __bool__(self) -> bool:
         return True

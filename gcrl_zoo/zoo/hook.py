@@ -1,14 +1,14 @@
 """
-Extend RL Zoo and Gymnasium as they load, without touching their files and at no cost to programs that never load them.
+Patch RL Zoo and Gymnasium when they are imported. Their files stay unchanged, and other programs are unaffected.
 
 RL Zoo has no plugins, and ``--algo`` is checked before ``--gym-packages`` are imported. So a startup file
 (``gcrl_zoo.pth``; from Python 3.15 on ``gcrl_zoo.start``, PEP 829) calls :func:`install` in every interpreter of the
-environment. It puts one finder on ``sys.meta_path``, which waits for the modules in ``PATCHES`` and lets our code run
-right after theirs. Only ``os`` and ``sys``, which Python has loaded anyway, may be imported at the top of this file.
+environment. It adds one finder to ``sys.meta_path``, which runs our code right after the import of a module in
+``PATCHES``. Only ``os`` and ``sys``, which Python has loaded anyway, may be imported at the top of this file.
 
 Where startup files do not run, ``import gcrl_zoo`` does the same, and ``python -m gcrl_zoo.train`` starts RL Zoo.
-``GCRL_ZOO_DISABLE=1`` leaves RL Zoo as it is. Gymnasium gets our ids all the same: an explicit ``import gcrl_zoo`` asks
-for them, and cannot be told from that of the startup file.
+``GCRL_ZOO_DISABLE=1`` disables the patches of RL Zoo. Our ids are still registered with Gymnasium: an explicit ``import
+gcrl_zoo`` requires them, and it cannot be distinguished from the import by the startup file.
 """
 
 import os
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 SWITCH = "GCRL_ZOO_DISABLE"
 
-# upstream module -> our module and the function in it that takes the loaded upstream module
+# upstream module -> our module and its function that takes the imported upstream module
 PATCHES = {
     "gymnasium": ("gcrl_zoo.zoo.wrapped", "register"),
     "rl_zoo3.utils": ("gcrl_zoo.zoo.scripts", "patch"),
@@ -35,7 +35,7 @@ PATCHES = {
 
 
 class PatchingFinder:
-    """Leaves the finding to the other finders, and adds a step to the loading of the modules in ``PATCHES``."""
+    """Delegates to the other finders, and runs our code after the import of the modules in ``PATCHES``."""
 
     @classmethod
     def find_spec(
@@ -50,7 +50,7 @@ class PatchingFinder:
 
             def exec_module(module: "ModuleType") -> None:
                 execute(module)
-                if module.__name__ == name:  # a zip archive has one loader for all its modules
+                if module.__name__ == name:  # a zip archive has one loader for all of its modules
                     apply(module)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
@@ -59,19 +59,21 @@ class PatchingFinder:
 
 def waits_for(name: str) -> bool:
     """
-    Whether a module is to be extended.
+    Whether a module is to be patched.
 
-    :param name: of the module
+    :param name: name of the module
     """
     return name in PATCHES and (name == "gymnasium" or os.environ.get(SWITCH, "0") in ("", "0"))
 
 
 def apply(module: "ModuleType") -> None:
     """
-    Run our patch of an upstream module. A failure must not look like one of the user or of RL Zoo, nor be swallowed
-    as an ``ImportError`` (RL Zoo swallows some), so it becomes a ``RuntimeError`` that names us and the off-switch.
+    Run our patch of an upstream module.
 
-    :param module: the upstream module, just executed
+    A failure becomes a ``RuntimeError`` that names gcrl_zoo and the switch that disables it. RL Zoo would suppress an
+    ``ImportError`` in some places.
+
+    :param module: the upstream module, after its import
     """
     import importlib
 
@@ -85,10 +87,10 @@ def apply(module: "ModuleType") -> None:
 
 
 def install() -> None:
-    """Wait for the modules in ``PATCHES``. Calling it again changes nothing (Python 3.15 may call it twice)."""
+    """Install the finder. Calling it again has no effect (Python 3.15 may call it twice)."""
     if PatchingFinder in sys.meta_path:
         return
     sys.meta_path.insert(0, PatchingFinder)
-    for name in PATCHES:  # empty at interpreter start; matters to who calls us later
+    for name in PATCHES:  # none at interpreter start; some if called later
         if name in sys.modules and waits_for(name):
             apply(sys.modules[name])

@@ -1,18 +1,19 @@
-"""What RL Zoo's Hugging Face scripts need to work with the packages that they install today."""
+"""Patches of RL Zoo's Hugging Face scripts."""
 
 import os
 from types import ModuleType
 from typing import Any
 
-#: Where ``rl_zoo3.enjoy`` looks for agents of ours that are not on disk.
+#: Names the organisation in which ``rl_zoo3.enjoy`` looks for our agents that are not on disk.
 ORGANIZATION = "GCRL_ZOO_ORGANIZATION"
 DEFAULT_ORGANIZATION = "gcrl-zoo"
 
 
 def patch(push_to_hub: ModuleType) -> None:
     """
-    ``rl_zoo3.push_to_hub`` imports ``generate_metadata``, which sb3-team-hf-integration calls ``_generate_metadata``
-    since 3.2, and writes what it returns to a card, which takes a dict.
+    Restore ``generate_metadata`` for ``rl_zoo3.push_to_hub``, which expects it to return a dict.
+
+    sb3-team-hf-integration calls it ``_generate_metadata`` since 3.2.
 
     :param push_to_hub: the module ``huggingface_sb3.push_to_hub`` (the package attribute of this name is a function)
     """
@@ -26,10 +27,12 @@ def patch(push_to_hub: ModuleType) -> None:
 
 def patch_package(huggingface_sb3: ModuleType) -> None:
     """
-    What ``rl_zoo3.load_from_hub`` downloads by is checked instead of refused, for agents of ours; those of others are
-    left to upstream, which refuses them unless ``TRUST_REMOTE_CODE`` is set. ``GCRL_ZOO_CHECK=1`` checks them, too.
+    Check downloads of our agents instead of refusing them.
 
-    :param huggingface_sb3: the package, of which RL Zoo takes ``load_from_hub``
+    Agents of other algorithms are left to upstream, which refuses them unless ``TRUST_REMOTE_CODE`` is set.
+    ``GCRL_ZOO_CHECK=1`` checks them, too.
+
+    :param huggingface_sb3: the package from which RL Zoo imports ``load_from_hub``
     """
     upstream = huggingface_sb3.load_from_hub
 
@@ -43,7 +46,7 @@ def patch_package(huggingface_sb3: ModuleType) -> None:
 
 def patch_downloads(module: ModuleType) -> None:
     """
-    ``rl_zoo3.enjoy`` asks the organisation ``sb3`` for every agent that it does not find; ours are elsewhere.
+    Let ``rl_zoo3.enjoy`` download our agents from another organisation than ``sb3``.
 
     :param module: ``rl_zoo3.load_from_hub``, as a module and not as a script
     """
@@ -54,7 +57,7 @@ def patch_downloads(module: ModuleType) -> None:
 
         if algo in discover() and organization == "sb3":
             organization = os.environ.get(ORGANIZATION, DEFAULT_ORGANIZATION)
-            print(f"Agents of gcrl_zoo are looked for in {organization} ({ORGANIZATION} names another organisation)")
+            print(f"Looking for agents of gcrl_zoo in {organization} (set {ORGANIZATION} for another organisation)")
         upstream(algo, *args, organization=organization, **kwargs)
 
     vars(module)["download_from_hub"] = download_from_hub

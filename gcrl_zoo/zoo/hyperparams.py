@@ -1,18 +1,19 @@
 """
-Which hyperparameters a run gets: our YAML files, the presets laid over them, and a check of every key.
+Select the hyperparameters of a run from our YAML files and presets, and check every key.
 
-A block is named after its environment, or ``default``. A block whose numbers only fit learning from a dataset is called
-``Hopper-v5 with dataset``; it is used only if a ``dataset`` is given, and then before the block ``Hopper-v5``. The same
-holds for ``stream``.
+A block is named after its environment, or ``default``. A block for training from a dataset is called ``Hopper-v5 with
+dataset``. It is used only if a ``dataset`` is given, and then takes precedence over the block ``Hopper-v5``. The same
+applies to ``stream``.
 
 A method's file may begin with ``extends: METHOD``. It then starts from the blocks of that method's file; a block of the
 same name is merged into the one there, and ``NAME: null`` removes it.
 
 A preset is a delta. ``-conf exp6`` starts from the block of the environment in ``NAME.yml`` (else its ``default``) and
-lays over it the preset's ``default`` block, then its block of the environment. A preset may begin with
-``extends: OTHER``, or a list of others: those are laid first, in their order. Mappings are merged key by key; any other
-value, ``null`` included, replaces what was there. An id of ours, such as ``gcrl_zoo/PointMaze_UMaze-v3``, takes
-the block of the environment inside if it has no block itself, without the wrapper, which it brings.
+merges the preset's ``default`` block into it, then the preset's block of the environment. A preset may begin with
+``extends: OTHER`` or a list of others, which are merged first, in their order. Mappings are merged key by key; any
+other value, including ``null``, replaces the previous value. One of our ids, such as ``gcrl_zoo/PointMaze_UMaze-v3``,
+uses the block of the inner environment if it has no block itself, without the wrapper, since the id already includes
+it.
 """
 
 import functools
@@ -31,23 +32,23 @@ from gcrl_zoo.zoo.wrapped import WRAPPED
 
 Block = dict[str, Any]
 
-# What RL Zoo takes out of a block before it builds the model, and what it gives to the constructor by itself.
+# Keys that RL Zoo removes from a block before it builds the model, and arguments that it passes to the constructor.
 ZOO_KEYS = frozenset(
     "n_timesteps n_envs normalize env_wrapper vec_env_wrapper frame_stack callback monitor_kwargs env_kwargs".split()
 )
 ZOO_ARGUMENTS = frozenset("env tensorboard_log seed verbose device _init_setup_model".split())
 REQUIRED = ("policy", "n_timesteps")
 EXTENDS = "extends"
-SOURCES = ("dataset", "stream")  # arguments that a block may depend on, by the end of its name
+SOURCES = ("dataset", "stream")  # a block may require these arguments by the end of its name
 WITH = " with "
 
 
 def find_preset(method: Method, conf: str) -> Path | None:
     """
-    What ``-conf CONF`` means. A bare name is a preset of ours unless the user has something of that name.
+    Resolve ``-conf CONF``. A bare name is one of our presets, unless the user has a file or module of that name.
 
-    :param method: the method that is being run
-    :param conf: the value given
+    :param method: the method of the run
+    :param conf: value of ``-conf``
     :return: the preset's file, or None for a file or module of the user
     """
     if not re.fullmatch(r"[\w-]+", conf) or own_file(conf) is not None or _is_own_module(conf):
@@ -62,17 +63,17 @@ def find_preset(method: Method, conf: str) -> Path | None:
 
 
 def own_file(conf: str) -> Path | None:
-    """The user's ``CONF.yml`` or ``CONF.yaml`` in the current folder, if there is one."""
+    """Return the user's ``CONF.yml`` or ``CONF.yaml`` in the current folder, if it exists."""
     return next((path for path in (Path(f"{conf}.yml"), Path(f"{conf}.yaml")) if path.is_file()), None)
 
 
 def _is_own_module(name: str) -> bool:
-    """Whether RL Zoo could take hyperparameters from a module of this name; a folder by chance does not count."""
+    """Whether the user has a module of this name with ``hyperparams`` (a folder of that name does not count)."""
     try:
         return hasattr(importlib.import_module(name), "hyperparams")
     except ModuleNotFoundError as error:
         if error.name != name:
-            raise  # the user's module is there, and misses another one
+            raise  # the user's module exists, but another import fails
         return False
 
 
@@ -80,15 +81,15 @@ def compose(
     method: Method, preset: Path | None, env_id: str, *, atari: bool = False, given: Collection[str] = ()
 ) -> tuple[str, Block]:
     """
-    The block of one environment.
+    Compose the hyperparameters of one environment.
 
-    :param method: whose YAML file to read
-    :param preset: file of the delta to lay over it
-    :param env_id: the environment
-    :param atari: whether a block called ``atari`` comes before ``default``, as in RL Zoo
-    :param given: those of ``SOURCES`` that the user gives
-    :return: where it came from, for people; and the block
-    :raises ValueError: no block of the file, or of the preset, is for this run
+    :param method: method whose YAML file to read
+    :param preset: file of a preset to merge into it
+    :param env_id: id of the environment
+    :param atari: whether a block called ``atari`` precedes ``default``, as in RL Zoo
+    :param given: those of ``SOURCES`` that the user passes
+    :return: a description of the files and blocks used, and the hyperparameters
+    :raises ValueError: no block of the file, or of the preset, fits this run
     """
     base, names = base_blocks(method.yaml), _names(env_id)
     files = [(layer, read_blocks(layer)) for layer in (layers(method, preset) if preset is not None else [])]
@@ -99,7 +100,7 @@ def compose(
     ]
     if preset is not None and not changes:
         others = ", ".join(key for _, delta in files for key in delta)
-        needed = [told for _, delta in files for told in _needed(delta, ("default", *names), given)]
+        needed = [text for _, delta in files for text in _needed(delta, ("default", *names), given)]
         raise ValueError(
             f"The preset {preset.stem} of {method.name} is for {others}, not for {env_id}" + "".join(needed[:1]) + "."
         )
@@ -118,12 +119,12 @@ def compose(
 
 
 def _names(env_id: str) -> tuple[str, ...]:
-    """The environments whose blocks fit: an id of ours takes that of the environment inside if it has none itself."""
+    """Return the ids whose blocks may be used: one of our ids also uses the block of the inner environment."""
     return (env_id, WRAPPED[env_id].inside) if env_id in WRAPPED else (env_id,)
 
 
 def _fitting(blocks: dict[str, Block], names: Collection[str], given: Collection[str]) -> list[str]:
-    """The keys of the first name that has any which fit the run; those that depend on what is given come first."""
+    """Return the keys of the first name with blocks that fit the run; blocks for the given sources come first."""
     endings = (*(f"{WITH}{source}" for source in SOURCES if source in given), "")
     for name in names:
         if keys := [name + ending for ending in endings if name + ending in blocks]:
@@ -132,7 +133,7 @@ def _fitting(blocks: dict[str, Block], names: Collection[str], given: Collection
 
 
 def _needed(blocks: dict[str, Block], names: Collection[str], given: Collection[str]) -> list[str]:
-    """For people: which blocks do not fit only because the user gives no dataset or stream."""
+    """Describe blocks that are unused only because the user passes no dataset or stream."""
     return [
         f" (the block '{name}{WITH}{source}' needs a {source}: -params {source}:\"'ID'\")"
         for name in names
@@ -143,12 +144,12 @@ def _needed(blocks: dict[str, Block], names: Collection[str], given: Collection[
 
 def layers(method: Method, preset: Path, within: tuple[str, ...] = ()) -> list[Path]:
     """
-    The files to lay over a block, in this order: what a preset extends, then the preset.
+    Return the files to merge into a block, in this order: the presets that a preset extends, then the preset.
 
-    :param method: the method that is being run
+    :param method: the method of the run
     :param preset: file of the preset
-    :param within: for messages: the presets that led here
-    :raises ValueError: a preset extends itself, or one that there is not
+    :param within: presets that extend this one
+    :raises ValueError: a preset extends itself or an unknown preset
     """
     extended = (yaml.safe_load(preset.read_text(encoding="utf-8")) or {}).get(EXTENDS, [])
     found: list[Path] = []
@@ -163,7 +164,7 @@ def layers(method: Method, preset: Path, within: tuple[str, ...] = ()) -> list[P
 
 
 def _read(path: Path, blocks: dict[str, Block], key: str, env_id: str) -> tuple[str, Block]:
-    """Where a block came from, and the block: without what an id of ours has already, if it is of the one inside."""
+    """Return the source of a block and the block, without wrapper and kwargs that one of our ids already includes."""
     block = blocks[key]
     if env_id in WRAPPED and key.partition(WITH)[0] == WRAPPED[env_id].inside:
         block = {name: value for name, value in block.items() if name not in ("env_wrapper", "env_kwargs")}
@@ -175,9 +176,9 @@ def base_blocks(path: Path, within: tuple[str, ...] = ()) -> dict[str, Block]:
     Read a method's YAML file, with the blocks of the method that it extends.
 
     :param path: the file
-    :param within: methods whose files led here
+    :param within: methods that extend this one
     :return: blocks by environment id
-    :raises ValueError: there is no such file, or it extends itself or an unknown method
+    :raises ValueError: the file is missing, or it extends itself or an unknown method
     """
     content, name = _content(path), path.stem
     parent = content.pop(EXTENDS, None)
@@ -212,10 +213,10 @@ def _content(path: Path) -> dict[str, Any]:
 
 def merge(base: Block, delta: Block) -> Block:
     """
-    Lay one mapping over another, on a copy.
+    Merge one mapping into a copy of another.
 
-    :param base: the values to start from
-    :param delta: the values that win
+    :param base: original values
+    :param delta: values that take precedence
     :return: the merged mapping
     """
     merged = dict(base)
@@ -227,19 +228,19 @@ def merge(base: Block, delta: Block) -> Block:
 
 def accepted_keys(algorithm: type) -> set[str]:
     """
-    The keys that a block may have.
+    Return the keys that a block may have.
 
-    :param algorithm: the class that the block is for
-    :return: its constructor's arguments but for those that RL Zoo gives, and RL Zoo's own keys
+    :param algorithm: class of the algorithm
+    :return: its constructor's arguments except those that RL Zoo passes, and RL Zoo's own keys
     """
     return (accepted_arguments(algorithm) - ZOO_ARGUMENTS) | ZOO_KEYS
 
 
 def check_keys(method: Method, block: Block) -> None:
     """
-    Refuse a block that the constructor would refuse, in a sentence that helps.
+    Check the keys of a block before the constructor does, with a helpful message.
 
-    :param method: the method that is being run
+    :param method: the method of the run
     :param block: its hyperparameters, after all overrides
     """
     accepted = accepted_keys(method.algorithm)

@@ -1,4 +1,4 @@
-"""Which success rates RL Zoo's monitor files hold, for ``rl_zoo3.plots.plot_train -y success``."""
+"""Write success to RL Zoo's monitor files, for ``rl_zoo3.plots.plot_train -y success``."""
 
 import re
 from collections.abc import Callable
@@ -6,17 +6,18 @@ from typing import Any
 
 from stable_baselines3.common.monitor import Monitor
 
-#: Environments that say ``is_success`` themselves. RL Zoo knows the package by its old name, ``gym.envs.robotics``.
+#: Environments that report ``is_success``. RL Zoo looks for the package by its old name, ``gym.envs.robotics``.
 GOAL_ENVS = re.compile(r"gymnasium_robotics\.envs\.(fetch|shadow_dexterous_hand)\b")
 
 
 def record_success(manager: Any) -> Callable[[Any], Any] | None:
     """
-    Set ``monitor_kwargs`` so that monitor files of Fetch and Hand environments hold ``is_success``. The
-    ``info_keywords`` of ``monitor_kwargs`` may come from the ``env_wrapper``, which then goes inside the monitor.
+    Set ``monitor_kwargs`` such that monitor files of Fetch and Hand environments contain ``is_success``.
+
+    The ``env_wrapper`` may provide the ``info_keywords`` of ``monitor_kwargs``. It is then applied inside the monitor.
 
     :param manager: RL Zoo's ``ExperimentManager``
-    :return: its ``env_wrapper``, changed where ``info_keywords`` are given
+    :return: its ``env_wrapper``, changed if ``info_keywords`` are given
     """
     if not manager.monitor_kwargs and GOAL_ENVS.match(manager.entry_point(manager.env_name.gym_id)):
         manager.monitor_kwargs = {"info_keywords": ("is_success",)}
@@ -29,8 +30,10 @@ def record_success(manager: Any) -> Callable[[Any], Any] | None:
 
 def inside_monitor(wrapper: Callable[..., Any]) -> Callable[[Any], Any]:
     """
-    :param wrapper: of environments
-    :return: the same, but around the environment that a Monitor is around
+    Apply a wrapper inside of a Monitor.
+
+    :param wrapper: function that wraps an environment
+    :return: function that wraps the environment inside of a Monitor
     """
 
     def wrap(env: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Our methods in RL Zoo's three tables: algorithms, hyperparameter samplers, hyperparameter converters."""
+"""Add our methods to RL Zoo's tables of algorithms, hyperparameter samplers and hyperparameter converters."""
 
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 def add_algorithms(utils: ModuleType) -> None:
     """
-    Make ``--algo NAME`` known to every script.
+    Add our algorithms to ``--algo`` of every script.
 
     :param utils: ``rl_zoo3.utils``, which all scripts import before they build their parsers
     """
@@ -22,8 +22,10 @@ def add_algorithms(utils: ModuleType) -> None:
 
 def add_search_spaces(hyperparams_opt: ModuleType) -> None:
     """
-    Make ``-optimize`` and ``--trial-id`` work. RL Zoo wants a sampler and its inverse, a converter from the parameters
-    stored in a study to hyperparameters; ours is the same function, replayed with a fixed trial.
+    Add our search spaces to ``-optimize`` and ``--trial-id``.
+
+    RL Zoo needs a sampler, and a converter from the parameters stored in a study to hyperparameters. Our converter is
+    the sampler, replayed with a fixed trial.
 
     :param hyperparams_opt: ``rl_zoo3.hyperparams_opt``
     """
@@ -33,7 +35,7 @@ def add_search_spaces(hyperparams_opt: ModuleType) -> None:
 
 
 class _Sampler:
-    """A method's ``search_space`` behind the signature of RL Zoo's samplers."""
+    """Adapts a method's ``search_space`` to the signature of RL Zoo's samplers."""
 
     def __init__(self, method: Method) -> None:
         self.method = method

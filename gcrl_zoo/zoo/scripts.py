@@ -1,4 +1,4 @@
-"""What all of RL Zoo's scripts share: the algorithms they know, and how they read ``-params KEY:VALUE``."""
+"""Patches of all RL Zoo scripts: their algorithms, and errors of ``-params KEY:VALUE``."""
 
 import argparse
 import functools
@@ -9,12 +9,14 @@ from typing import Any
 
 from gcrl_zoo.zoo.register import add_algorithms
 
-#: What YAML and other languages call Python's constants.
+#: Python's constants by their names in YAML and other languages.
 CONSTANTS = {"true": "True", "false": "False", "null": "None", "none": "None"}
 
 
 def patch(utils: ModuleType) -> None:
     """
+    Add our algorithms, and explain values that cannot be evaluated.
+
     :param utils: ``rl_zoo3.utils``, which all scripts import before they build their parsers
     """
     add_algorithms(utils)
@@ -23,8 +25,9 @@ def patch(utils: ModuleType) -> None:
 
 def explain_values(action: type[argparse.Action]) -> None:
     """
-    RL Zoo evaluates each VALUE of ``-params``, ``--env-kwargs`` and ``--eval-env-kwargs`` as Python. One that cannot be
-    evaluated ends the script with a sentence that shows how to write it, instead of a traceback of ``eval``.
+    Replace the traceback of an invalid VALUE by one sentence that shows how to write it.
+
+    RL Zoo evaluates each VALUE of ``-params``, ``--env-kwargs`` and ``--eval-env-kwargs`` as Python.
 
     :param action: ``rl_zoo3.utils.StoreDict``
     """

@@ -1,7 +1,7 @@
 """
-Environments under ids of ours, with goals and success as our methods want them: ``gcrl_zoo/CartPoleUpright-v1``.
+Environment ids with wrappers for goals and success, such as ``gcrl_zoo/CartPoleUpright-v1``.
 
-They are registered as Gymnasium loads, by names alone: nothing else is imported before ``gymnasium.make``.
+They are registered when Gymnasium is imported, by name only: nothing else is imported before ``gymnasium.make``.
 """
 
 from __future__ import annotations
@@ -15,21 +15,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import gymnasium as gym
 
-# Gymnasium is imported late: as it loads it calls us, who would be half loaded if it were us who load it.
+# Gymnasium is imported late, because its import calls this module, which would be incomplete otherwise.
 
-PACKAGES = {"robotics": "gymnasium_robotics", "ogbench": "ogbench"}  # extra -> what registers the environments inside
+#: By extra: the package that registers its environments.
+PACKAGES = {"robotics": "gymnasium_robotics", "ogbench": "ogbench"}
 
 
 class Wrapped(NamedTuple):
     """
-    What an id stands for.
+    An environment id with a wrapper.
 
-    :param inside: id of the environment inside
-    :param extra: the extra of gcrl_zoo that it needs, or ""
-    :param steps: its time limit; what is registered cannot ask, since the extra may be missing
+    :param inside: id of the inner environment
+    :param extra: extra of gcrl_zoo that it needs, or ""
+    :param steps: time limit; repeated here because the extra may be missing when the id is registered
     :param wrapper: our wrapper around it
-    :param arguments: of the environment inside
-    :param options: of the wrapper
+    :param arguments: arguments of the inner environment
+    :param options: arguments of the wrapper
     """
 
     inside: str
@@ -40,8 +41,8 @@ class Wrapped(NamedTuple):
     options: dict[str, Any]
 
 
-EPISODIC = {"continuing_task": False}  # ends at the goal, instead of going on to the time limit
-XY = [0.5, 0.5, *[math.inf] * 27]  # of an ant, its place
+EPISODIC = {"continuing_task": False}  # the episode ends at the goal
+XY = [0.5, 0.5, *[math.inf] * 27]  # compares only the position of the ant
 
 WRAPPED = {
     "gcrl_zoo/CartPoleUpright-v1": Wrapped("CartPole-v1", "", 500, "Upright", {}, {}),
@@ -61,7 +62,7 @@ WRAPPED = {
 
 def register(gymnasium: ModuleType) -> None:
     """
-    Make the ids known. A failure costs a warning: it must not take Gymnasium along, which most use without us.
+    Register the ids. A failure is only a warning, because it must not break the import of Gymnasium.
 
     :param gymnasium: the loaded package
     """
@@ -83,11 +84,11 @@ def register(gymnasium: ModuleType) -> None:
 
 def bare(inside: str, extra: str, **kwargs: Any) -> gym.Env[Any, Any]:
     """
-    The entry point of all our ids: an environment of another package without its wrappers, which ``make`` puts on.
+    Create the inner environment without its wrappers, which ``gymnasium.make`` adds. The entry point of all our ids.
 
-    :param inside: its id
-    :param extra: the extra of gcrl_zoo that it needs, or ""
-    :param kwargs: of the environment
+    :param inside: id of the inner environment
+    :param extra: extra of gcrl_zoo that it needs, or ""
+    :param kwargs: arguments of the environment
     :raises gymnasium.error.DependencyNotInstalled: the extra is missing
     """
     import gymnasium as gym

@@ -1,4 +1,4 @@
-"""Checks the arguments of our wrappers in ``env_wrapper`` before RL Zoo makes an environment with them."""
+"""Check the arguments of our wrappers in ``env_wrapper`` before RL Zoo creates an environment."""
 
 import importlib
 import inspect
@@ -8,18 +8,17 @@ from typing import Any
 from gcrl_zoo.common.arguments import arguments, refuse_unknown
 from gcrl_zoo.common.wording import suggestion
 
-OURS = "gcrl_zoo.wrappers"  # by name, as RL Zoo finds it
-#: Values of arguments without a default, for messages.
+OURS = "gcrl_zoo.wrappers"  # imported by name, as RL Zoo does
+#: Example values of required arguments, for messages.
 EXAMPLES = {"goal": [0.45], "threshold": 0.05, "low": [-1.0], "high": [1.0], "dataset": "cartpole/ppo-v0"}
 
 
 def check_wrappers(given: Any) -> None:
     """
-    Refuse wrappers of ours that are misspelt, or whose arguments are missing or unknown. Wrappers of others are not
-    looked at.
+    Refuse unknown wrappers of ours, and missing or unknown arguments. Other wrappers are not checked.
 
     :param given: ``env_wrapper``: the name of a class, a mapping from it to its arguments, or a list of these
-    :raises ValueError: one sentence, with an example
+    :raises ValueError: what is wrong, with an example
     """
     for each in given if isinstance(given, list | tuple) else [given]:
         entries = each.items() if isinstance(each, Mapping) else [(each, {})]
@@ -51,7 +50,7 @@ def _check_wrapper(name: str, options: Mapping[str, Any]) -> None:
 
 
 def _example(name: str, needed: list[str], has_indices: bool) -> str:
-    """For the command line, quoted for the shell."""
+    """Return an example for the command line, quoted for the shell."""
     if not needed:
         return f"-params \"env_wrapper:'{OURS}.{name}'\""
     options = {each: EXAMPLES[each] for each in needed} | ({"indices": [0]} if has_indices else {})

@@ -21,7 +21,7 @@ import gcrl_zoo
 from gcrl_zoo.publish.__main__ import main
 from gcrl_zoo.publish.card import plain
 from gcrl_zoo.publish.evaluation import evaluate
-from gcrl_zoo.publish.trainings import Training, alike, find_trainings, tuned_environments
+from gcrl_zoo.publish.trainings import Training, find_trainings, same_settings, tuned_environments
 from gcrl_zoo.registry import discover
 from gcrl_zoo.zoo.download import UNREACHABLE
 from gcrl_zoo.zoo.hyperparams import compose
@@ -86,7 +86,7 @@ def test_it_comes_back_as_the_table_says(algo, hub, house):
     returns, _ = evaluate_policy(agent, env, 5, return_episode_rewards=True)
     assert told["its score"] == f"{np.mean(returns):.2f} ± {np.std(returns):.2f}"
     assert told["published agent"] == f"[{repository(algo)}]({hub.endpoint}/{repository(algo)})"
-    assert (told["steps"], told["environment"], told["learns from"]) == ("600", ENV, "own play")
+    assert (told["steps"], told["environment"], told["training data"]) == ("600", ENV, "online interaction")
     results = json.loads(Path(hf_hub_download(repository(algo), "results.json")).read_text())
     assert results["returns"] == returns and results["mean_reward"] == np.mean(returns)
     assert {f"{algo}-{ENV}.zip", "replay.mp4"} <= hub.lfs_paths(repository(algo))
@@ -110,7 +110,7 @@ def test_the_card_says_what_it_is(algo, house):
     assert f"| 1 (this one) | {told['its score']} |" in card.text
     assert f"gcrl_zoo {gcrl_zoo.__version__}" in card.text and "@software{gcrl_zoo," in card.text
     agent = agent_of(house, algo)
-    assert bool(agent.policy.target_description) == (f"| asks for | {agent.policy.target_description} |" in card.text)
+    assert bool(agent.policy.target_description) == (f"| target | {agent.policy.target_description} |" in card.text)
     block = yaml.safe_load(re.search(r"^```yaml\n(.*?)^```$", card.text, re.MULTILINE | re.DOTALL)[1])
     ((training,), _) = find_trainings(house / "logs", algo)
     assert block == plain({**training.hyperparams, "n_timesteps": 600})
@@ -121,10 +121,8 @@ def test_the_card_says_what_it_is(algo, house):
 
 def test_what_is_asked_for_is_told(house):
     target = agent_of(house, "gcsl_vicreg").policy.target_return.item()
-    assert (
-        f"| asks for | a return of {target:,.6g} from each step on |" in ModelCard.load(repository("gcsl_vicreg")).text
-    )
-    assert "| asks for | the environment's goal |" in ModelCard.load(repository("gcsl")).text
+    assert f"| target | a return of {target:,.6g} from each step on |" in ModelCard.load(repository("gcsl_vicreg")).text
+    assert "| target | the environment's goal |" in ModelCard.load(repository("gcsl")).text
 
 
 def test_the_video_is_one(house, tmp_path):
@@ -177,7 +175,10 @@ def test_more_seeds_go_to_the_same_repository(hub, house, tmp_path):
     assert "note.txt" in files and not {"vec_normalize.pkl", "replay.mp4"} & files
     card = ModelCard.load(repository("bc")).text
     this = means.index(float(np.median(means))) + 1
-    assert f"| {this} (this one) | {told['its score']} |" in card and f"is that of seed {this}, the median" in card
+    assert (
+        f"| {this} (this one) | {told['its score']} |" in card
+        and f"contains the agent of seed {this}, the median" in card
+    )
 
 
 UPRIGHT = "env_wrapper:[{'gcrl_zoo.wrappers.Upright': dict(terminate=True, goal_reward=True, threshold=0.5)}]"
@@ -209,7 +210,7 @@ def test_the_environment_with_its_wrappers_is_what_counts(algo, env, words, wrap
     scores = evaluate(agent, vec_env, 5)
     assert (f"{scores.mean:.2f}", f"{scores.success:.2f}") == (told["its score"].split()[0], told["success"])
     card = ModelCard.load(repo_id).text
-    assert f"| {told['success']} |" in card and "| asks for | the environment's goal |" in card
+    assert f"| {told['success']} |" in card and "| target | the environment's goal |" in card
     assert (wrapper is None) or re.search(rf"\| its wrappers \| .*Upright.*{wrapper}", card)
     assert ("-conf consistency" if wrapper is None else "'goal_reward': True") in card
 
@@ -230,8 +231,8 @@ def test_only_the_seed_may_differ():
         training(4, 0, vec_env="subproc"),
         training(5, 3),
     )
-    assert alike([first, other, longer, again, last]) == [again, last]
-    assert alike([first, other]) == [other]
+    assert same_settings([first, other, longer, again, last]) == [again, last]
+    assert same_settings([first, other]) == [other]
 
 
 def test_the_command_names_all_that_was_given():
@@ -278,7 +279,7 @@ def refused(capsys, *words, **more):
 
 
 def test_who_may_not_is_told_first(hub, alone, capsys):
-    assert "no member of others; choose from tester, zoo" in refused(capsys, "--organization", "others")
+    assert "not a member of others; choose from tester, zoo" in refused(capsys, "--organization", "others")
     with signed_in(None):
         assert "not signed in" in refused(capsys, "--organization", "zoo")
     with signed_in("hf_wrong"):
@@ -380,13 +381,13 @@ def test_private_is_private(hub, alone, capsys):
     assert HfApi().repo_info("tester/bc-CartPole-v1").private
     with pytest.raises(SystemExit):
         main([*PUBLISH, "--private", "--no-video"])
-    assert "is public already" in capsys.readouterr().err
+    assert "already exists and is public" in capsys.readouterr().err
 
 
 def test_no_picture_no_video(alone, capsys, monkeypatch):
     monkeypatch.setattr("gcrl_zoo.publish.film", lambda *_: 1 / 0)
     main(["-orga", "tester", "--n-episodes", "2"])
-    assert "No video: CartPole-v1 cannot be drawn here (ZeroDivisionError" in capsys.readouterr().out
+    assert "No video: CartPole-v1 cannot be rendered here (ZeroDivisionError" in capsys.readouterr().out
     assert not HfApi().file_exists("tester/bc-CartPole-v1", "replay.mp4")
 
 

@@ -351,8 +351,14 @@ def make(name="Walk-v0"):
         (lambda: FixedGoal(make(), [1], indices=0, threshold=1), r"indices 0, .*; give a list of some of these"),
         (lambda: FixedGoal(make(), [1, 1], indices=[0, 1], threshold=-1), "threshold -1; give one number"),
         (lambda: FixedGoal(make(), [1, 1], indices=[0, 1], threshold=[1] * 3), r"one for each entry.*shape is \(2,\)"),
-        (lambda: FixedGoal(make(), [1, 1], key="place", **XY), "'place', but the observation of .* has 'observation'"),
-        (lambda: FixedGoal(make("Rooms-v0"), [1, 1], **XY), "'observation', but .* has 'place', 'room'; give one"),
+        (
+            lambda: FixedGoal(make(), [1, 1], key="place", **XY),
+            "'place', but the observation of .* has the keys 'observation'",
+        ),
+        (
+            lambda: FixedGoal(make("Rooms-v0"), [1, 1], **XY),
+            "'observation', but .* has the keys 'place', 'room'; give one",
+        ),
         (
             lambda: FixedGoal(make("Rooms-v0"), 1, threshold=0, indices=[0], key="room"),
             r"Discrete\(3\); leave them out",

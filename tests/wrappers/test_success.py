@@ -68,7 +68,7 @@ def test_the_info_of_the_environment_is_left_alone():
 
 @pytest.mark.parametrize(("info", "message"), [({}, "only nothing"), ({"won": 1, "x": 2}, "only 'won', 'x'")])
 def test_an_environment_that_does_not_say(info, message):
-    with pytest.raises(ValueError, match=f"LiftSuccess found no 'success' in the info of .*, {message}; give the name"):
+    with pytest.raises(ValueError, match=f"LiftSuccess found no 'success' in the info of .*, {message}; give its name"):
         lift([info])
 
 

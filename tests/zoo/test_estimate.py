@@ -47,14 +47,14 @@ def test_own_play_is_told_after_the_first_rounds_of_updates(capsys):
     seconds, told, whole = run(100_000, 250, 1000, 87, plays=True)
     assert told == 1500
     assert seconds == pytest.approx(whole, rel=0.02)
-    assert capsys.readouterr().out.count("about 10 hours more. What shortens it") == 1
+    assert capsys.readouterr().out.count("about 10 hours more. To shorten it") == 1
 
 
 def test_offline_is_told_after_a_few_seconds(capsys):
     seconds, told, whole = run(10_000, 1, 0, 0.35, plays=False)
     assert told * 0.35 == pytest.approx(ENOUGH, abs=1)
     assert seconds == pytest.approx(whole, rel=0.02)
-    assert capsys.readouterr().out.count("about 58 minutes more. What shortens it") == 1
+    assert capsys.readouterr().out.count("about 58 minutes more. To shorten it") == 1
 
 
 @pytest.mark.parametrize("plays", [True, False])
