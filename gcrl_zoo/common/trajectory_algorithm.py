@@ -44,42 +44,43 @@ class TrajectoryAlgorithm(MethodHooks):
     """
     Supervised learning from whole trajectories, as a Stable-Baselines3 algorithm.
 
-    A method is a subclass with three functions (``make_samplers``, ``compute_loss``, and ``phase`` where not every
-    sampler feeds every update) and a policy. The data decides how it learns: with a ``dataset`` offline, one
-    gradient step a timestep; without one from its own play; with both when ``own_play`` is set, own play starting
-    from the dataset's episodes.
+    A method is a subclass with a policy and the functions ``make_samplers`` and ``compute_loss`` (and ``phase`` if not
+    every sampler is used in every update). With a ``dataset`` it trains offline, with one gradient step per timestep.
+    Without one it trains online. With a ``dataset`` and ``own_play=True`` it trains online, and the replay buffer
+    starts with the episodes of the dataset.
 
     :param policy: name or class of a policy
     :param env: environment or its id; None only to load an agent that acts
     :param dataset: trajectories with actions: the id of a Minari or OGBench dataset, a path, a store or a
         ``minari.MinariDataset``
-    :param stream: trajectories whose actions are not read; default: those of the dataset or of own play
-    :param own_play: whether the agent learns from its own play; default: only without a dataset
+    :param stream: unlabelled trajectories, whose actions are not read; default: those of the dataset or of online
+        interaction
+    :param own_play: whether the agent collects data by online interaction; default: only without a dataset
     :param learning_rate: number, or function from the remaining progress (1 to 0) to a number
     :param warmup_steps: updates over which the learning rate rises from zero to its schedule
-    :param batch_size: rows that each sampler draws for an update
-    :param buffer_size: observations of own play to keep; beyond it the oldest episodes are dropped
-    :param learning_starts: steps of uniformly random play at first
+    :param batch_size: number of rows that each sampler draws for an update
+    :param buffer_size: number of observations in the replay buffer; beyond it the oldest episodes are dropped
+    :param learning_starts: number of initial steps with uniformly random actions
     :param train_freq: steps of each environment between two rounds of training, or a pair of a number and
         ``"step"`` or ``"episode"``: ``(1, "episode")`` trains after each episode
-    :param gradient_steps: updates in a round of training; -1 for one per environment step of the round
-    :param final_gradient_steps: updates after own play, of networks that start again from random weights and learn
-        from all of it; the learning rate runs through its schedule once more. Networks hold on to what they learned
-        first from little data (the primacy bias of Nikishin et al. 2022)
-    :param max_grad_norm: clips gradients to this norm; None for no clipping
-    :param noise_levels: each episode of own play has one of these levels of noise, see
-        :class:`~gcrl_zoo.common.explorers.NoiseLevels`; a number is a list of one
-    :param noise_hold: mean number of steps for which a random action, or the noise on an action, stays the same
-    :param max_episode_steps: cuts longer episodes of own play; None for no limit
-    :param target_return: return that acting asks for; default: the highest in the data
-    :param return_scale: returns are divided by it; default: the largest in the data
+    :param gradient_steps: number of updates in a round of training; -1 for one per environment step of the round
+    :param final_gradient_steps: number of updates after the last online step, on all data, of networks with new random
+        weights. The learning rate runs through its schedule again. This avoids the primacy bias of networks that
+        first trained on little data (Nikishin et al. 2022)
+    :param max_grad_norm: maximum norm of the gradient; None for no clipping
+    :param noise_levels: levels of exploration noise; each online episode uses one of them, see
+        :class:`~gcrl_zoo.common.explorers.NoiseLevels`. A number is a list of one
+    :param noise_hold: mean number of steps for which a random action, or the noise on an action, is repeated
+    :param max_episode_steps: truncates longer online episodes; None for no limit
+    :param target_return: target return for acting; default: the highest return in the data
+    :param return_scale: divisor of returns; default: the largest return in the data
     :param resume: continue the loaded checkpoint up to the same total number of timesteps
     :param policy_kwargs: arguments of the policy
-    :param stats_window_size: episodes that the means under ``rollout/`` cover
+    :param stats_window_size: number of episodes in the means under ``rollout/``
     :param tensorboard_log: folder for TensorBoard; None for no logs
     :param verbose: 0 for no output, 1 for information, 2 for debugging
-    :param seed: of all random numbers
-    :param device: of the networks; ``"auto"`` is CUDA where there is a GPU
+    :param seed: seed of all random numbers
+    :param device: device of the networks; ``"auto"`` is CUDA if there is a GPU
     :raises ValueError: a value that is not allowed, or data or an environment that the method cannot learn from
     :raises TypeError: unknown argument, with the nearest known one
     """

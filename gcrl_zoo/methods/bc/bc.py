@@ -21,9 +21,9 @@ class BC(TrajectoryAlgorithm):
     et al. 2021 with ``top_fraction=0.1``). Without a dataset it clones the best episodes of own play, which makes it a
     cross-entropy method over episodes.
 
-    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (names of one class)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
-    :param top_fraction: clone only this fraction of the episodes, those of highest return; below 1 it needs rewards
+    :param top_fraction: clone only this fraction of the episodes, those with the highest return; below 1 needs rewards
     """
 
     needs: ClassVar[Needs] = Needs(without_rewards="set top_fraction to 1, which clones all episodes")

@@ -22,7 +22,7 @@ class BCO(BC):
     actions of the unlabelled trajectories, and a policy clones its predictions. Acting needs neither a goal nor a
     target return.
 
-    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (names of one class)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
     :param top_fraction: clone only this fraction of the unlabelled episodes, those of highest return; below 1 it needs
         rewards

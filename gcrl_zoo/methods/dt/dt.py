@@ -24,13 +24,13 @@ class DT(TrajectoryAlgorithm):
     from the past and the return-to-go; acting asks for a high return. It learns from a dataset or from own play, whose
     returns are known in hindsight.
 
-    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
-    :param env: in a ``gcrl_zoo.wrappers.ReturnToGo``, since a policy sees no rewards; for the other arguments see
-        :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`
-    :param top_fraction: learn only from this fraction of the episodes, those of highest return
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (names of one class)
+    :param env: environment in a ``gcrl_zoo.wrappers.ReturnToGo``, because a policy receives no rewards; for the other
+        arguments see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`
+    :param top_fraction: train only on this fraction of the episodes, those with the highest return
     :param bf16: compute in bfloat16 where torch's autocast considers it safe; weights stay float32
-    :param target_return: return that acting asks for; default: the highest in the data, in own play one standard
-        deviation more
+    :param target_return: target return for acting; default: the highest return in the data, online plus one standard
+        deviation of the returns
     """
 
     needs: ClassVar[Needs] = Needs(rewards=True, return_to_go=True)

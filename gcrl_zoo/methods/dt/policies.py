@@ -42,14 +42,14 @@ class DTPolicy(WindowPolicy):
     A causal transformer over the tokens (R_0, s_0, a_0, R_1, ...) of the last ``context_length`` steps. The action head
     reads its output at a state token.
 
-    :param context_length: number K of steps that the transformer sees
+    :param context_length: number K of steps in the context of the transformer
     :param embed_dim: width D of a token
     :param n_layers: number of layers of the transformer
-    :param n_heads: attention heads of each layer; they share the width of a token
-    :param dropout: probability with which dropout zeroes a unit of the transformer
-    :param max_timesteps: number of embeddings of time; later steps of an episode share the last one
-    :param attention: ``"window"``: acting computes the whole window again at each step. ``"banded"``: each layer sees
-        so few steps that all layers together see K; acting computes the new step only and caches the rest, exactly
+    :param n_heads: number of attention heads of each layer; they share the width of a token
+    :param dropout: dropout probability in the transformer
+    :param max_timesteps: number of timestep embeddings; later steps of an episode share the last one
+    :param attention: ``"window"``: acting recomputes the whole window at each step. ``"banded"``: each layer attends to
+        fewer steps, so that all layers together cover K; acting computes only the new step and caches the rest
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 

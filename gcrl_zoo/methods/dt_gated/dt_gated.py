@@ -19,7 +19,7 @@ class GatedDT(DT):
     The policy predicts the next n actions at each step and executes the first. A gate adds the transformer's output at
     the return token to its output at the state token. See :class:`~gcrl_zoo.methods.dt.DT` for all else.
 
-    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (names of one class)
     """
 
     policy: GatedDTPolicy

@@ -40,10 +40,10 @@ class Gate(nn.Module):
 
 class GatedDTPolicy(DTPolicy):
     """
-    :param n_actions: number n of actions that are predicted at each step
+    :param n_actions: number n of actions predicted at each step
     :param gate: whether the return reaches the action heads through a gate
-    :param ensemble: acting averages all predictions of an action; the weight of each is this fraction of the weight of
-        the one made a step later. None for the newest prediction alone
+    :param ensemble: acting averages all predictions of an action; a prediction made one step earlier has this fraction
+        of the weight. None uses only the newest prediction
     :param kwargs: of :class:`~gcrl_zoo.methods.dt.policies.DTPolicy`
     """
 

@@ -20,9 +20,9 @@ class DTVICReg(DT):
     Adds VICReg (Bardes et al. 2022) on expanded representations of consecutive states to the loss on actions. See
     :class:`~gcrl_zoo.methods.dt.DT` for all else.
 
-    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
-    :param action_weight: of the loss on actions
-    :param vicreg_weight: of the VICReg loss
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (names of one class)
+    :param action_weight: weight of the action loss
+    :param vicreg_weight: weight of the VICReg loss
     :param vicreg: weights ``invariance``, ``variance``, ``covariance`` and ``gamma`` inside the VICReg loss
     """
 

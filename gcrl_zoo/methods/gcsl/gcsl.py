@@ -24,19 +24,18 @@ class GCSL(TrajectoryAlgorithm):
     Goal-conditioned supervised learning (Ghosh et al. 2021, `arXiv:1912.06088 <https://arxiv.org/abs/1912.06088>`_):
     each step demonstrates how to reach the states that came after it. Rewards are not used.
 
-    :param policy: ``"MultiInputPolicy"`` (or ``"MlpPolicy"``, ``"CnnPolicy"``: one class; it looks at the spaces)
-    :param env: an environment that asks for goals; see
+    :param policy: ``"MultiInputPolicy"`` (or ``"MlpPolicy"``, ``"CnnPolicy"``: names of one class)
+    :param env: an environment with goals; see
         :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
-    :param goal_strategy: where the goal of a step lies in hindsight: ``"future"``, ``"final"``, ``"episode"``,
+    :param goal_strategy: how to relabel the goal of a step: ``"future"``, ``"final"``, ``"episode"``,
         ``"geometric"`` or ``"random"``, see :class:`~gcrl_zoo.data.samplers.GoalPairs`
     :param max_horizon: largest distance of ``future`` and ``geometric`` goals; None for no limit
-    :param discount: of ``geometric`` goals, which lie 1 / (1 - discount) steps ahead in the mean
-    :param detour_penalty: down-weights steps that reached their goal later than the fastest trajectories from there: by
-        exp(-detour_penalty) for each mean horizon of delay. 0 gives all steps the same weight, as in the paper. Only
-        for policies that do not see the ``horizon``
+    :param discount: discount of ``geometric`` goals, whose mean distance is 1 / (1 - discount) steps
+    :param detour_penalty: down-weights steps that reached their goal later than the fastest trajectories from the same
+        state: by exp(-detour_penalty) per mean horizon of delay. 0 gives all steps the same weight, as in the paper.
+        Cannot be combined with policies that see the ``horizon``
     :param expectile: expectile of the time from a state to a goal that counts as fast
-    :param target_horizon: number of steps within which acting asks to reach the goal, where the policy sees the
-        ``horizon``
+    :param target_horizon: number of steps to the goal that acting is conditioned on, if the policy sees the ``horizon``
     """
 
     needs: ClassVar[Needs] = Needs(actions=True, goals=True)

@@ -21,7 +21,7 @@ class GCSLPolicy(StepPolicy):
 
     :param net_arch: widths of the hidden layers, the last of which the heads see
     :param layer_norm: normalise each hidden layer before its activation
-    :param horizon: whether the policy also sees the number of steps to the goal; acting asks for ``target_horizon``
+    :param horizon: whether the policy also sees the number of steps to the goal; acting uses ``target_horizon``
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """
 

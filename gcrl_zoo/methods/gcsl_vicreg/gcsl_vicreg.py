@@ -66,22 +66,22 @@ class GCSLVICReg(TrajectoryAlgorithm):
     unlabelled data, ``inverse`` and ``forward`` on labelled data. The agent acts without a goal, on a target return;
     where the environment asks for a goal, it acts towards that.
 
-    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (one class; it looks at the spaces)
+    :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (names of one class)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
     :param terms: weights of terms that replace the defaults: 1 for ``align`` and ``inverse``, 0 for all others. A term
         of weight 0 is not computed
     :param vicreg: weights ``invariance``, ``variance``, ``covariance`` and ``gamma`` inside the VICReg term
     :param max_horizon: largest distance of a goal; None for anywhere in the rest of the episode
-    :param goal_discount: discount of the geometric distribution of the distance of goals in the stream, where the
-        environment asks for goals; ``max_horizon`` does not limit it
-    :param top_fraction: learn only from this fraction of the stream's episodes, those of highest return
-    :param disturbance: distance from the states of the stream at which ``consistency`` starts, in usual differences of
-        consecutive states
-    :param phases: number of updates from each source in turn, ``unlabelled`` and ``labelled``; None for both in
-        each update
-    :param unlabelled_first: updates at first that learn from the stream alone
-    :param target_return: return that acting asks for; default: that of the best episode of the stream, or, where the
-        policy sees the return-to-go and no wrapper counts it down, one that lay ahead of most of its steps
+    :param goal_discount: in environments with goals: discount of the geometric distribution of goal distances in the
+        stream; ``max_horizon`` does not limit it
+    :param top_fraction: use only this fraction of the stream's episodes, those with the highest return
+    :param disturbance: perturbation of the states of the stream for ``consistency``, in units of the typical difference
+        of consecutive states
+    :param phases: number of updates with ``unlabelled`` and with ``labelled`` data, alternately; None uses both in each
+        update
+    :param unlabelled_first: number of initial updates with unlabelled data only
+    :param target_return: target return for acting; default: the return of the best episode of the stream. If the policy
+        sees the return-to-go and no wrapper counts it down: a quantile of the returns-to-go of that episode
     """
 
     needs: ClassVar[Needs] = Needs(

@@ -27,15 +27,15 @@ class GCSLVICRegPolicy(StepPolicy):
     :param representation_dim: width D of the representation
     :param embedding_dim: width of the embedding of each input; None concatenates the raw inputs
     :param missing: replacement of a missing input: ``"null"``, a learned vector, or ``"noise"`` (the notes)
-    :param return_token: return that f is conditioned on: ``"return_to_go"`` separates the good steps of an episode from
-        its bad ones, ``"episode_return"`` (the notes) is the same for all steps of an episode
-    :param goal_with_return: whether f sees the return beside a goal; if not, the inverse model cannot use the return
-        as a sign of how good the play is that it learns from
-    :param goal_only_with_return: whether the goal-only side of VICReg sees the return beside the goal
-    :param change: whether f also sees the difference between state and goal, of vector entries only: one step apart
-        they differ by little, and that little holds the effect of an action
-    :param n_tokens: number of learned tokens of the bottleneck, attention over which is the representation; None for
-        no bottleneck
+    :param return_token: return that f is conditioned on: ``"return_to_go"``, which differs between the steps of an
+        episode, or ``"episode_return"`` (the notes), which is the same for all of its steps
+    :param goal_with_return: whether f sees the return in addition to a goal. If not, the inverse model cannot use it to
+        identify the quality of its training data
+    :param goal_only_with_return: whether the goal side of VICReg sees the return in addition to the goal
+    :param change: whether f also sees the difference between state and goal (vector entries only). Consecutive states
+        differ little, and this difference contains the effect of the action
+    :param n_tokens: number of learned tokens of the bottleneck, whose attention is the representation; None for no
+        bottleneck
     :param temperature: temperature of the softmax of that attention
     :param predictor_dim: width of the hidden layer of the predictor, which the term ``predict`` needs; None for none
     :param expander_dim: width of the expander
