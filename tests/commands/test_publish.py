@@ -283,14 +283,14 @@ def test_who_may_not_is_told_first(hub, alone, capsys):
     with signed_in(None):
         assert "not signed in" in refused(capsys, "--organization", "zoo")
     with signed_in("hf_wrong"):
-        assert "does not know you" in refused(capsys, "--organization", "zoo")
+        assert "rejected your token" in refused(capsys, "--organization", "zoo")
     assert not Path("benchmark.md").exists()
 
 
 def test_what_is_not_there_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "is not a method of gcrl_zoo; choose from bc" in refused(capsys, "--no-push", "--algo", "ppo")
-    assert "no agent of this kind in logs" in refused(capsys, "--no-push")
+    assert "no matching agent in logs" in refused(capsys, "--no-push")
     assert "needs --train" in refused(capsys, "--no-push", "--", "-n", "1")
 
 

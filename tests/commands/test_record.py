@@ -394,7 +394,7 @@ BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "both": (PointEnv, {"n_timesteps": 5}, r"n_episodes is 3 and n_timesteps is 5; give one of them"),
     "zero": (PointEnv, {"n_episodes": 0}, r"n_episodes is 0 and n_timesteps is None; give one of them, at least 1"),
     "n_envs": (PointEnv, {"n_envs": 0}, r"n_envs is 0; give at least 1"),
-    "random": (PointEnv, {"noise": 0.1}, r"noise is for an agent's .* actions, not for random play; leave it out"),
+    "random": (PointEnv, {"noise": 0.1}, r"noise is for an agent's .* actions, not for random actions; leave it out"),
     "many": (
         lambda: PointEnv(action="multi_discrete"),
         {"noise": 0.1, "model": Counter()},
@@ -404,12 +404,12 @@ BAD: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "agent": (
         PointEnv,
         {"model": untrained("CartPole-v1")},
-        r"The agent plays Discrete\(2\), but the environment takes",
+        r"The agent acts in Discrete\(2\), but the environment has",
     ),
     "observer": (
         lambda: PointEnv("dict", "box"),
         {"model": untrained(action="box")},
-        r"The agent observes Box\(.*, but the environment shows Dict\(.*; give it its own one, wrappers included",
+        r"The agent observes Box\(.*, but the environment has Dict\(.*; use its own environment, including wrappers",
     ),
     "tuple": (lambda: Tupled(), {}, r"In test/play-v0 the observation space is a Tuple \(nested\); use one whose"),
     "nan": (
@@ -437,7 +437,7 @@ def test_what_is_refused_is_named_and_leaves_nothing(datasets: Path, bad: str) -
 
 def test_environments_of_other_processes_and_folders_of_others_are_refused(datasets: Path) -> None:
     env = SubprocVecEnv([PointEnv])
-    with pytest.raises(ValueError, match=r"which those of a SubprocVecEnv are not; give a DummyVecEnv\.$"):
+    with pytest.raises(ValueError, match=r"but those of a SubprocVecEnv are in others; give a DummyVecEnv\.$"):
         record(None, env, ID, n_episodes=1)
     env.close()
     record(None, PointEnv(), "test-v0/play-v0", n_episodes=1)

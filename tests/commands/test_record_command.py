@@ -87,7 +87,7 @@ def test_what_is_refused_is_one_sentence(capsys: pytest.CaptureFixture[str], dat
         (["--algo", "pppo", "--force"], r"There is no algorithm 'pppo'; did you mean 'ppo'\?"),
         (["--algo", "ppo", "--force"], "The logs/ppo folder was not found; give the log folder .*"),
         (["--algo", "ppo", "--force", "--model", "none.zip"], "There is no file none.zip; give the zip .*"),
-        (["--algo", "ppo", "--force", "--model", "frozen.zip"], "The agent plays .*; give it its own one."),
+        (["--algo", "ppo", "--force", "--model", "frozen.zip"], "The agent acts in .*; use its own environment."),
         (
             ["--algo", "ppo", "--force", "--model", "timed.zip"],
             "The agent observes .*; give it its own one, wrappers .*",
