@@ -90,7 +90,7 @@ def test_what_is_refused_is_one_sentence(capsys: pytest.CaptureFixture[str], dat
         (["--algo", "ppo", "--force", "--model", "frozen.zip"], "The agent acts in .*; use its own environment."),
         (
             ["--algo", "ppo", "--force", "--model", "timed.zip"],
-            "The agent observes .*; give it its own one, wrappers .*",
+            "The agent observes .*; use its own environment, including wrappers.",
         ),
         (["--algo", "ppo", "--force", "--model", "normalised/agent.zip"], "The agent .* by -f instead of --model."),
         (["--random", "--force", "--env", "Cart-v7"], "Environment `Cart` doesn't exist.*"),
