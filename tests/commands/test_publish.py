@@ -291,7 +291,7 @@ def test_what_is_not_there_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "is not a method of gcrl_zoo; choose from bc" in refused(capsys, "--no-push", "--algo", "ppo")
     assert "no matching agent in logs" in refused(capsys, "--no-push")
-    assert "needs --train" in refused(capsys, "--no-push", "--", "-n", "1")
+    assert "need --train" in refused(capsys, "--no-push", "--", "-n", "1")
 
 
 def test_one_that_fails_stops_no_other(hub, house, alone, capsys):
