@@ -1,4 +1,4 @@
-"""`dt` in the setting of `dt_setting.py`."""
+"""Build `dt` with the sizes of `dt_setting.py`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gcrl_zoo.wrappers import ReturnToGo
 
 
 class Nowhere(gym.Env[np.ndarray, np.ndarray]):
-    """Never stepped."""
+    """Provides spaces; it is never stepped."""
 
     observation_space = spaces.Box(-np.inf, np.inf, (OBS,), np.float32)
     action_space = spaces.Box(-1, 1, (ACTION,), np.float32)
@@ -31,7 +31,7 @@ def make_store(episodes: Iterable[Arrays]) -> TrajectoryStore:
 
 
 def dt_model(episodes: Iterable[Arrays], attention: str = "window", **kwargs: Any) -> DT:
-    """Ready for ``train``, by the defaults where they are those of the setting."""
+    """Build a model that is ready for ``train``. Its other arguments are the defaults, which match the setting."""
     model = DT(
         "MultiInputPolicy",
         ReturnToGo(Nowhere()),

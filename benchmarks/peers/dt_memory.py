@@ -1,10 +1,10 @@
 """
-How much memory `dt` takes at most, beside d3rlpy's Decision Transformer: a million steps of data, some gradient steps.
+Measure the peak memory of `dt` and of d3rlpy's Decision Transformer: a million steps of data and some gradient steps.
 
     bench/bin/python benchmarks/peers/dt_memory.py
 
-Each in a process of its own, with its own imports; the figure is the peak of its resident memory. Episodes are handed
-over one at a time. Install the peer as `dt_peers.py` says.
+Each runs in a separate process. The result is the peak of its resident memory. Episodes are passed one at a time.
+Install d3rlpy as described in `dt_peers.py`.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """
-How well d3rlpy's Decision Transformer plays: the peer of `dt` with equal network, data, batch and gradient steps.
+Train and evaluate d3rlpy's Decision Transformer with the network, data, batch size and gradient steps of `dt`.
 
     export MINARI_DATASETS_PATH=...
     bench/bin/python benchmarks/peers/dt_peer_score.py --seed 0 --output docs/results/dt_d3rlpy.csv
 
-Install d3rlpy as `dt_peers.py` says. Its network, optimizer and scale are those of its own reproduction of the paper.
-The target is fixed beforehand, the score that after the last update.
+Install d3rlpy as described in `dt_peers.py`. Network, optimizer and return scale are those of d3rlpy's own reproduction
+of the paper. The target return is fixed before training. The score is that after the last update.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     args = parser.parse_args()
     torch.set_num_threads(1)
-    torch.set_float32_matmul_precision("medium")  # on this CPU just as exact, and a tenth faster
+    torch.set_float32_matmul_precision("medium")  # equally exact on this CPU, and a tenth faster
     d3rlpy.seed(args.seed)
     store = open_store(args.dataset)
     whole = [store.episode(i) for i in range(store.n_episodes)]

@@ -1,4 +1,4 @@
-"""The task and the network that `dt` and its peers are compared in: of Hopper's size, with random data."""
+"""The data and sizes that `dt` and its peers are compared with: random data of Hopper's size."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OBS, ACTION, K, BATCH = 11, 3, 20, 64
 
 
 class Arrays(NamedTuple):
-    """Of an episode of T steps."""
+    """Arrays of an episode of T steps."""
 
     observations: np.ndarray  # (T + 1, OBS)
     actions: np.ndarray  # (T, ACTION)
@@ -19,7 +19,7 @@ class Arrays(NamedTuple):
 
 
 def make_episodes(n_steps: int, seed: int = 0) -> Iterator[Arrays]:
-    """Random episodes of 200 to 1,000 steps."""
+    """Make random episodes of 200 to 1,000 steps."""
     rng = np.random.default_rng(seed)
     while n_steps > 0:
         length = min(int(rng.integers(200, 1001)), n_steps)

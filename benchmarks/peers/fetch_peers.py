@@ -1,10 +1,10 @@
 """
-Sample use on a goal-reaching task: gcsl beside sb3-contrib's TQC with hindsight experience replay.
+Compare gcsl with sb3-contrib's TQC with hindsight experience replay on a goal-reaching task.
 
     python benchmarks/peers/fetch_peers.py --seeds 0 1 2 --output docs/results/fetch.csv --figure docs/results/fetch.png
 
-Both are trained by stock ``rl_zoo3.train`` and evaluated by its callback; TQC with RL Zoo's own hyperparameters for
-FetchReach-v1, on the same version of the environment as ours. Prints the rate of success by environment steps.
+Both are trained by ``rl_zoo3.train`` and evaluated by its callback. TQC uses RL Zoo's hyperparameters for
+FetchReach-v1, on the same version of the environment as gcsl. Prints the success rate by environment steps.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import pandas as pd
 import yaml
 
 ENV = "FetchReach-v4"
-TQC_BLOCK = "FetchReach-v1"  # RL Zoo has tuned no later version
+TQC_BLOCK = "FetchReach-v1"  # RL Zoo has no hyperparameters for later versions
 
 
 def train(algo: str, seed: int, every: int, episodes: int, folder: Path) -> pd.DataFrame:
-    """One run; success at each evaluation."""
+    """Train once, and return the success rate at each evaluation."""
     command = [sys.executable, "-m", "rl_zoo3.train", "--algo", algo, "--env", ENV, "--seed", str(seed), "-f", folder]
     command += ["--eval-freq", str(every), "--eval-episodes", str(episodes), "--num-threads", "1", "--verbose", "0"]
     if algo == "tqc":
@@ -40,7 +40,7 @@ def train(algo: str, seed: int, every: int, episodes: int, folder: Path) -> pd.D
 
 
 def draw(curves: pd.DataFrame, path: Path) -> None:
-    """Mean over seeds, and the worst and the best of them."""
+    """Plot the mean over seeds, and their range."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6, 3.5), layout="constrained")
@@ -59,8 +59,8 @@ def main() -> None:
     parser.add_argument("--algos", nargs="+", default=["gcsl", "tqc"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--every", type=int, default=1000, help="environment steps between two evaluations")
-    parser.add_argument("--episodes", type=int, default=20, help="of an evaluation")
-    parser.add_argument("--output", type=Path, help="table; runs that it has are not run again")
+    parser.add_argument("--episodes", type=int, default=20, help="episodes per evaluation")
+    parser.add_argument("--output", type=Path, help="table; its runs are not repeated")
     parser.add_argument("--figure", type=Path)
     args = parser.parse_args()
     exists = args.output is not None and args.output.exists()

@@ -1,7 +1,7 @@
 """
-d3rlpy's Decision Transformer as d3rlpy's own reproduction of the paper sets it: network, optimizer, scale of returns.
+Build d3rlpy's Decision Transformer with the network, optimizer and return scale of d3rlpy's reproduction of the paper.
 
-It is no dependency; `dt_peers.py` tells how to install it.
+d3rlpy is not a dependency; `dt_peers.py` describes how to install it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ except ImportError:
 
 
 def d3rlpy_agent(mean: np.ndarray, std: np.ndarray) -> Any:
-    """:param mean: and ``std``, of the observations"""
+    """Build the algorithm for observations with this mean and standard deviation."""
     return d3rlpy.algos.DecisionTransformerConfig(
         batch_size=BATCH,
         learning_rate=1e-4,

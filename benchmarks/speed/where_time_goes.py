@@ -1,11 +1,11 @@
 """
-Where the time of a training goes: the network's arithmetic, the environment, and all the rest, which is ours.
+Profile a training: the shares of the networks, the environment, sampling, and the rest, which is our overhead.
 
     OMP_NUM_THREADS=1 python benchmarks/speed/where_time_goes.py --algo gcsl_vicreg --env Hopper-v5 \\
         --stream gcrl/hopper/mixed-v0 --timesteps 30000
 
-Trains by the block of the YAML on one thread and prints a Markdown table of CPU time. The network's arithmetic is loss,
-backward pass, optimizer and, in own play, acting; sampling is from drawing slots to tensors on the device.
+Trains with the YAML block on one thread and prints a Markdown table of CPU time. The share of the networks is loss,
+backward pass, optimizer and, online, acting. Sampling is everything from drawing slots to tensors on the device.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ PARTS = {"network": "the network's arithmetic", "environment": "the environment"
 
 
 class Clock:
-    """Adds up the CPU time of functions; where one calls another, the inner one's time is its own."""
+    """Sums the CPU time of functions, without the time of other timed functions that they call."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
         self._inside = 0.0
 
     def timed(self, part: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The same function, its time counted as that of a part."""
+        """Wrap a function such that its time counts for a part."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             outside, self._inside = self._inside, 0.0
@@ -53,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algo", required=True)
     parser.add_argument("--env", required=True)
-    parser.add_argument("--stream", help="dataset to watch")
+    parser.add_argument("--stream", help="dataset for the unlabelled stream")
     parser.add_argument("--timesteps", type=int, default=30_000)
     args = parser.parse_args()
     th.set_num_threads(1)

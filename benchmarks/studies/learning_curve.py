@@ -1,5 +1,5 @@
 """
-Draw the learning curve of one run of RL Zoo.
+Plot the learning curve of one run of RL Zoo.
 
     python benchmarks/studies/learning_curve.py logs/gcsl_vicreg/CartPole-v1_1 --output logs/learning_curve.png
 """
@@ -20,7 +20,9 @@ from stable_baselines3.common.monitor import load_results
 
 def draw(folder: Path, output: Path) -> None:
     """
-    :param folder: of a run: ``*.monitor.csv`` of own play, and ``evaluations.npz`` where it was evaluated
+    Plot training episodes (``*.monitor.csv``) and evaluations (``evaluations.npz``), if there are any.
+
+    :param folder: folder of the run
     :param output: PNG to write
     """
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
@@ -28,7 +30,7 @@ def draw(folder: Path, output: Path) -> None:
         play = load_results(str(folder))
         steps = play["l"].cumsum()
         window = max(1, len(play) // 50)
-        axes.plot(steps, play["r"], ".", color="0.8", markersize=3, label="own play, each episode")
+        axes.plot(steps, play["r"], ".", color="0.8", markersize=3, label="training, each episode")
         axes.plot(steps, play["r"].rolling(window, min_periods=1).mean(), color="C0", label=f"mean of {window}")
     if (folder / "evaluations.npz").exists():
         evaluations = np.load(folder / "evaluations.npz")
@@ -46,7 +48,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path, default=Path("learning_curve.png"))
     args = parser.parse_args()
     if not args.folder.is_dir():
-        parser.error(f"There is no folder {args.folder}; train first, or name the folder of a run.")
+        parser.error(f"There is no folder {args.folder}; train first, or pass the folder of a run.")
     draw(args.folder, args.output)
     print(f"Learning curve: {args.output}")
 

@@ -1,6 +1,6 @@
 """
-How much an agent of the Decision Transformer's family heeds the return: what becomes of its actions on its data when it
-is told that there is so much more or less to come, beside the error that it makes.
+Measure how sensitive a Decision Transformer is to the return-to-go: the mean change of its actions on its training data
+when the return-to-go is raised or lowered, compared with its prediction error.
 
     python benchmarks/studies/obedience.py --algo dt_gated --dataset gcrl/hopper/mixed-v0 agent.zip
 """
@@ -21,7 +21,7 @@ WINDOWS, SEED = 2000, 0
 
 
 def measure(algo: str, agent: Path, dataset: str, shifts: list[float]) -> str:
-    """The agent's error at the last step of windows of its data, and the mean change of its actions; a line."""
+    """Return a line with the agent's error at the last step of windows, and the mean change of its actions."""
     model = discover()[algo].algorithm.load(agent, device="cpu")
     policy = model.policy
     policy.set_training_mode(False)

@@ -1,11 +1,11 @@
 """
-Train by stock RL Zoo over seeds, play the final zip by stock ``enjoy``, and add a row for each seed to a table.
+Train with RL Zoo over seeds, evaluate the final agents with ``enjoy``, and add a row per seed to a table.
 
     python benchmarks/studies/runs.py --algo gcsl_vicreg --env CartPole-v1 --seeds 0 1 2 3 4 --episodes 20 \\
         --name gcsl_vicreg --output docs/results/own_play.csv -- --num-threads 1 --eval-freq -1
 
-What follows ``--`` goes to ``rl_zoo3.train`` as it is. Rows that the table has already are skipped, so that a run that
-was stopped can be taken up again.
+Arguments after ``--`` are passed to ``rl_zoo3.train``. Rows that exist in the table are skipped, so a stopped run can
+be resumed.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "success", "minutes"
 
 
 def train_words(algo: str, env: str, seed: int | str, extra: list[str]) -> list[str]:
-    """What Python is called with to train one seed; the folder of the agent comes behind it."""
+    """Return the arguments of Python that train one seed, without the log folder."""
     return ["-m", "rl_zoo3.train", "--algo", algo, "--env", env, "--seed", str(seed), *extra]
 
 
 def execute(words: list[str], capture: bool) -> str | None:
-    """Run Python with these words, and return what it prints or leave it to the terminal."""
+    """Run Python with these arguments, and return its output if ``capture`` is set."""
     output = subprocess.PIPE if capture else None
     return subprocess.run([sys.executable, *words], check=True, stdout=output, stderr=output, text=True).stdout
 
@@ -47,13 +47,13 @@ def run(
     extra: list[str],
     execute: Callable[[list[str], bool], str | None] = execute,
 ) -> dict[str, str]:
-    """Train and play one seed; the agent is thrown away. ``returns`` are those of the single episodes."""
+    """Train and evaluate one seed, then delete the agent. ``returns`` holds the returns of the single episodes."""
     with tempfile.TemporaryDirectory() as folder:
         train = train_words(algo, env, seed, extra)
         start = time.monotonic()
         execute([*train, "-f", folder], False)
         minutes = (time.monotonic() - start) / 60
-        # enjoy counts steps, not episodes: play enough for all of them, then read the first ones.
+        # enjoy counts steps, not episodes: run enough steps for all of them, then use the first ones.
         enjoy = ["-m", "rl_zoo3.enjoy", "--algo", algo, "--env", env, "-f", folder, "--no-render", "--num-threads", "1"]
         played = execute([*enjoy, "-n", str(episodes * max_steps), "--seed", "1000"], True) or ""
     returns = [float(value) for value in re.findall(r"Episode Reward: (-?[\d.]+)", played)][:episodes]
@@ -73,7 +73,7 @@ def run(
 
 
 def add_row(table: Path, row: dict[str, Any]) -> None:
-    """Append a row to a CSV file, which begins with the names of its columns."""
+    """Append a row to a CSV file, with a header if the file is new."""
     with writing(table):
         table.parent.mkdir(parents=True, exist_ok=True)
         with table.open("a", newline="") as file:
@@ -89,8 +89,8 @@ def main() -> None:
     parser.add_argument("--env", required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--episodes", type=int, default=20)
-    parser.add_argument("--max-steps", type=int, default=1000, help="of an episode")
-    parser.add_argument("--name", required=True, help="of the variant, first column of the table")
+    parser.add_argument("--max-steps", type=int, default=1000, help="maximum length of an episode")
+    parser.add_argument("--name", required=True, help="name of the variant, the first column of the table")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("extra", nargs="*", help="arguments of rl_zoo3.train, after --")
     args = parser.parse_args()

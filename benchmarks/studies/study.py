@@ -1,12 +1,12 @@
 """
-Run a whole study, many variants over seeds, and write the page that tells what came of it.
+Run a study of many variants over seeds, and write a page with its results.
 
     python benchmarks/studies/study.py run benchmarks/studies/exp6.yml --jobs 2
     python benchmarks/studies/study.py page benchmarks/studies/exp6.yml
 
-A study is a YAML file: variants in sections, with what they share at the top. ``run`` trains and plays what the study's
-table does not have yet and writes each row as soon as it is there, so that it can be stopped at any time and taken up
-again. ``page`` needs the extra ``study``.
+A study is a YAML file with variants in sections and their common settings at the top. ``run`` trains and evaluates the
+variants that the study's table lacks, and writes each row when it is finished, so it can be stopped at any time and
+resumed. ``page`` needs the extra ``study``.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Row:
     """
     One variant, trained over seeds.
 
-    :param arguments: of ``rl_zoo3.train``, those that all rows share included
-    :param notes: the research notes' verdict
-    :param says: what we read from its result
+    :param arguments: arguments of ``rl_zoo3.train``, including the common ones
+    :param notes: verdict of the research notes
+    :param says: our conclusion from the result
     """
 
     name: str
@@ -58,11 +58,11 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str]:
-        """With a seed, what makes a row of the table that one and no other."""
+        """Identify a row of the table, together with a seed."""
         return self.name, self.env
 
     def command(self, seed: int | str) -> str:
-        """As the table has it."""
+        """Return the training command as the table stores it."""
         return shlex.join(runs.train_words(self.algo, self.env, seed, self.arguments))
 
 
@@ -71,7 +71,7 @@ class Section:
     """
     Rows that belong together.
 
-    :param references: by environment, what the rows are compared with
+    :param references: by environment, the row that the others are compared with
     """
 
     title: str
@@ -81,7 +81,7 @@ class Section:
     references: dict[str, Row]
 
     def shown(self) -> list[Row]:
-        """Its rows, and before them their references, if these stand in another section."""
+        """Return the rows, preceded by their references if these are in another section."""
         envs = {row.env for row in self.rows}
         elsewhere = [row for env, row in self.references.items() if env in envs and row not in self.rows]
         return [*elsewhere, *self.rows]
@@ -89,7 +89,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Study:
-    """What the YAML file says; paths are relative to where it is run."""
+    """The content of the YAML file; paths are relative to the working directory."""
 
     path: Path
     title: str
@@ -114,8 +114,9 @@ REQUIRED = {"title", "table", "page", "env", "episodes", "seeds", "sections"}
 
 def read_study(path: Path) -> Study:
     """
+    Read and check a study.
+
     :param path: YAML file
-    :return: the study, checked
     """
     blocks = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     _check_keys(blocks, REQUIRED, {"introduction", *SHARED}, str(path))
@@ -170,7 +171,7 @@ def _check_keys(block: dict[str, Any], required: set[str], optional: set[str], w
 
 
 def read_table(study: Study) -> list[dict[str, str]]:
-    """The rows so far; one that the study would make in another way now is refused, since a table must not mix them."""
+    """Read the rows so far. Refuses rows made by another command than the study's, since a table must not mix them."""
     if not study.table.exists():
         return []
     with study.table.open(newline="") as file:
@@ -192,7 +193,7 @@ def read_table(study: Study) -> list[dict[str, str]]:
 
 
 def add_row(study: Study, logs: Path, row: dict[str, object]) -> None:
-    """Write the table anew with one row more; at any moment the file is whole."""
+    """Add a row to the table. The file is replaced atomically."""
     # Read again under the lock: another job, or another process that runs the study too, may have written.
     with writing(study.table), (logs / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -213,7 +214,7 @@ def add_row(study: Study, logs: Path, row: dict[str, object]) -> None:
 
 
 class Children:
-    """The processes that jobs are waiting for, to end them when the study is stopped."""
+    """The running child processes, which are ended when the study is stopped."""
 
     def __init__(self) -> None:
         self._running: set[subprocess.Popen[str]] = set()
@@ -221,13 +222,13 @@ class Children:
         self._stopped = False
 
     def execute(self, log: Path, words: list[str], capture: bool) -> str | None:
-        """As in ``runs.py``, but what is printed goes to a file."""
+        """Run Python as in ``runs.py``, with the output in a file."""
         with log.open("a") as file:
             with self._lock:
                 if self._stopped:
                     raise RuntimeError("the study was stopped")
-                # A session of its own: Ctrl-C must not reach RL Zoo, which would save a half-trained agent and end as
-                # if all were well.
+                # In a separate session: Ctrl-C must not reach RL Zoo, which would save a half-trained agent and exit
+                # without an error.
                 child = subprocess.Popen(
                     [sys.executable, *words],
                     stdout=subprocess.PIPE if capture else file,
@@ -245,7 +246,7 @@ class Children:
         return printed
 
     def stop(self) -> None:
-        """End what is running; nothing new starts."""
+        """End the running processes and start no others."""
         with self._lock:
             self._stopped = True
             for child in self._running:
@@ -254,9 +255,11 @@ class Children:
 
 def pending(study: Study, only: str | None = None, seeds: list[int] | None = None) -> list[tuple[Row, int]]:
     """
-    :param only: regular expression that is searched for in names
-    :param seeds: of those that rows have, only these
-    :return: what is to be run, in this order: the first seed of every row before the second of any
+    List the missing runs: first the first seed of every row, then the second, and so on.
+
+    :param only: regular expression; only rows whose names match
+    :param seeds: only these seeds
+    :return: rows and seeds, in the order in which to run them
     """
     wanted = [row for row in study.rows if only is None or re.search(only, row.name)]
     by_turn = itertools.zip_longest(*([(row, seed) for seed in row.seeds] for row in wanted))
@@ -268,7 +271,7 @@ def pending(study: Study, only: str | None = None, seeds: list[int] | None = Non
 
 
 def run_one(study: Study, logs: Path, children: Children, row: Row, seed: int) -> dict[str, object]:
-    """Train and play one seed of one row, and put it in the table."""
+    """Train and evaluate one seed of a row, and add it to the table."""
     log = log_of(logs, row, seed)
     log.unlink(missing_ok=True)
     execute = functools.partial(children.execute, log)
@@ -279,17 +282,19 @@ def run_one(study: Study, logs: Path, children: Children, row: Row, seed: int) -
 
 
 def log_of(logs: Path, row: Row, seed: int) -> Path:
-    """Where the output of one run goes."""
+    """Return the path of the output of one run."""
     return logs / (re.sub(r"[^\w.=-]+", "_", f"{row.name}-{row.env}-seed{seed}") + ".log")
 
 
 def run(study: Study, jobs: int, logs: Path, only: str | None = None, seeds: list[int] | None = None) -> int:
     """
-    :param jobs: runs at the same time
+    Run what is missing.
+
+    :param jobs: number of parallel runs
     :param logs: folder for the output of trainings
     :param only: see ``pending``
     :param seeds: see ``pending``
-    :return: how many runs failed
+    :return: number of failed runs
     """
     todo = pending(study, only, seeds)
     print(f"{len(todo)} runs to do, {jobs} at a time; their output goes to {logs}", flush=True)
@@ -313,16 +318,16 @@ def run(study: Study, jobs: int, logs: Path, only: str | None = None, seeds: lis
                 told = f"{got['mean']} ± {got['std']} after {got['minutes']} minutes of training"
                 print(f"{row.name}, {row.env}, seed {seed}: {told}; {progress}", flush=True)
     finally:
-        children.stop()  # there are some only if we were stopped
+        children.stop()  # none are left unless the study was stopped
         executor.shutdown(cancel_futures=True)
     return failed
 
 
 def heed_signals() -> None:
-    """Each way of being stopped becomes KeyboardInterrupt, unless it is ignored, as by nohup."""
+    """Turn SIGINT, SIGTERM and SIGHUP into KeyboardInterrupt, unless they are ignored, as by nohup."""
 
     def stop(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)  # once is enough; the second would hit the tidying up
+        signal.signal(number, signal.SIG_IGN)  # a second signal would interrupt the clean-up
         raise KeyboardInterrupt
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -333,18 +338,18 @@ def heed_signals() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    runner = commands.add_parser("run", help="train and play what the table does not have yet")
+    runner = commands.add_parser("run", help="train and evaluate what the table lacks")
     runner.add_argument("study", type=Path)
-    runner.add_argument("--jobs", type=int, default=1, help="runs at the same time")
-    runner.add_argument("--only", metavar="REGEX", help="rows in whose names this is found")
-    runner.add_argument("--seeds", type=int, nargs="+", help="of the rows' seeds, only these")
+    runner.add_argument("--jobs", type=int, default=1, help="number of parallel runs")
+    runner.add_argument("--only", metavar="REGEX", help="only rows whose names match")
+    runner.add_argument("--seeds", type=int, nargs="+", help="only these seeds")
     runner.add_argument("--logs", type=Path, help="folder for the output of trainings (default: logs/study/NAME)")
     commands.add_parser("page", help="write the page and its figure").add_argument("study", type=Path)
     args = parser.parse_args()
     try:
         study = read_study(args.study)
         if args.command == "page":
-            from study_page import write_page  # here, since running needs neither rliable nor Matplotlib
+            from study_page import write_page  # imported late: running needs neither rliable nor Matplotlib
 
             write_page(study, read_table(study))
             print(f"Page: {study.page}")
@@ -355,7 +360,7 @@ def main() -> None:
     except (ValueError, OSError, re.error, yaml.YAMLError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:
-        print("Stopped. The table has all that was finished; the same command goes on from there.", file=sys.stderr)
+        print("Stopped. The table contains all finished runs; run the same command to resume.", file=sys.stderr)
         sys.exit(130)
 
 
