@@ -13,7 +13,7 @@ from stable_baselines3.common.policies import BasePolicy
 from gcrl_zoo.common.arguments import arguments
 from gcrl_zoo.common.values import is_sequence
 from gcrl_zoo.data.checks import is_integer
-from gcrl_zoo.data.memory import NotEnoughMemory, available_memory, told
+from gcrl_zoo.data.memory import NotEnoughMemory, available_memory, readable_size
 
 BYTES = 4  # of a float32
 COPIES = 4  # of each weight when training: itself, its gradient, and two moments of the optimizer
@@ -53,10 +53,10 @@ def check_networks(
     large = [f"{name} {space}" for name, space in observed.items() if _size(space) >= LARGE_SPACE]
     smaller = f", or make the {' and the '.join(large)} smaller" if large else ""
     number = f"{count:,} parameters" if count < math.inf else "more parameters than torch can count"
-    needed = f"about {told(int(count * BYTES * copies))}" if count < math.inf else "more memory than there is"
+    needed = f"about {readable_size(int(count * BYTES * copies))}" if count < math.inf else "more memory than there is"
     raise NotEnoughMemory(
         f"{policy_class.__name__} has {number}, which need {needed}"
-        f"{' for training' if trains else ''}, but {told(available)} are available on {device}; "
+        f"{' for training' if trains else ''}, but {readable_size(available)} are available on {device}; "
         f"lower {', '.join(lower)} in policy_kwargs{smaller}."
     )
 
@@ -79,8 +79,8 @@ def check_batch(batch_size: int, policy: BasePolicy, device: th.device) -> None:
         window = f" of {steps:,} steps" if steps > 1 else ""
         also = " or context_length in policy_kwargs" if steps > 1 else ""
         raise NotEnoughMemory(
-            f"A batch of {batch_size:,} rows{window} needs at least {told(needed)} of memory, but {told(available)} "
-            f"are available on {device}; lower batch_size{also}."
+            f"A batch of {batch_size:,} rows{window} needs at least {readable_size(needed)} of memory, "
+            f"but {readable_size(available)} are available on {device}; lower batch_size{also}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Arrays as episodes keep them: plain finite numbers in a few dtypes, converted without loss of meaning."""
+"""Converts arrays to the few dtypes that episodes store, and checks that all numbers are finite."""
 
 from __future__ import annotations
 

@@ -27,10 +27,9 @@ __all__ = ["FLOAT", "INT", "Array", "DType", "Episode", "EpisodeBuilder", "Episo
 
 @dataclass(frozen=True, eq=False)
 class Episode:
-    """What happened from one reset to the end: T steps, hence T + 1 observations. Checked when it is made.
+    """One episode: T steps and T + 1 observations. The values are checked when the object is created.
 
-    Observations are facts only. What was asked for (a desired goal, a return to go) is an input of the policy and is
-    not kept here.
+    Observations do not contain commands: a desired goal or a return-to-go is an input of the policy, and is not stored.
 
     :param observations: (T+1, ...) for each key of the observation space; a plain space has the key ``"observation"``
     :param actions: (T, A) float32 in the units of the environment, (T,) int64, or None for an unlabelled episode

@@ -17,7 +17,7 @@ GROUPS = (
 
 
 class NotEnoughMemory(ValueError):
-    """Data do not fit into memory."""
+    """Raised for data that do not fit into memory."""
 
 
 @contextmanager
@@ -30,11 +30,11 @@ def memory_for(needed: int, what: str) -> Iterator[None]:
     """
     available = available_memory() if needed >= SMALL else None
     if available is not None and needed > available:
-        raise not_enough(what, told(needed), available)
+        raise not_enough(what, readable_size(needed), available)
     try:
         yield
     except MemoryError:
-        raise not_enough(what, told(needed), available_memory()) from None
+        raise not_enough(what, readable_size(needed), available_memory()) from None
 
 
 def not_enough(what: str, needed: str, available: int | None) -> NotEnoughMemory:
@@ -44,20 +44,20 @@ def not_enough(what: str, needed: str, available: int | None) -> NotEnoughMemory
     :param needed: how much that needs
     :param available: bytes; None if unknown
     """
-    there = "less is" if available is None else f"{told(available)} are"
+    there = "less is" if available is None else f"{readable_size(available)} are"
     return NotEnoughMemory(
         f"{what} needs {needed} of memory, but {there} available; "
         f"use fewer or smaller episodes (or a smaller buffer_size), or a machine with more memory."
     )
 
 
-def told(size: int) -> str:
-    """A number of bytes for people."""
+def readable_size(size: int) -> str:
+    """Format a number of bytes, such as ``1.50 GiB``."""
     return f"{size / 2**30:,.2f} GiB" if size >= 2**27 else f"{size / 2**20:,.1f} MiB"
 
 
 def available_memory() -> int | None:
-    """Bytes that this process can still take: of the machine, its container and its own limit; None if unknown."""
+    """Bytes that this process can still allocate, limited by the machine, its container and ulimit. None if unknown."""
     known = [each for each in (_of_machine(), _of_group(), _of_process()) if each is not None]
     return max(0, min(known)) if known else None
 
@@ -98,7 +98,7 @@ def _of_process() -> int | None:
 
 
 def _entry(file: Path, name: str) -> int:
-    """The number behind a name in a file of the system."""
+    """Read the number that follows a name in a file of the system."""
     for line in file.read_text().splitlines():
         words = line.split()
         if words and words[0] == name:

@@ -47,7 +47,7 @@ class ReadableStore:
 
     @property
     def version(self) -> int:
-        """Grows with each append."""
+        """A number that grows with each append."""
         return self._table.version
 
     @property
@@ -57,7 +57,7 @@ class ReadableStore:
 
     @property
     def has_actions(self) -> bool:
-        """Whether actions can be read: they were recorded, and this is no :meth:`unlabelled` view."""
+        """Whether actions can be read. False if none were recorded, and for an :meth:`unlabelled` view."""
         return "actions" in self._table.layout and "actions" not in self._shown.hidden
 
     @property
@@ -77,29 +77,29 @@ class ReadableStore:
 
     @property
     def slots(self) -> Array:
-        """(N,) all slots in order, those of final observations included; computed anew at each call."""
+        """(N,) all slots in order, including those of final observations; computed at each call."""
         return np.sort(np.concatenate([self.steps, self.final_slots]))
 
     @property
     def steps(self) -> Array:
         """(n_steps,) int32 the slot of each step, oldest first."""
-        self._check_fresh()
+        self._check_current()
         return self._index.steps["slot"]
 
     @property
     def final_slots(self) -> Array:
         """(M,) int32 the slot of each final observation, oldest first."""
-        self._check_fresh()
+        self._check_current()
         return self._index.episodes["last"]
 
     @property
     def first(self) -> Array:
-        """int32, indexed by slot: the first slot of its episode."""
+        """The first slot of the episode of each slot: int32, indexed by slot."""
         return self._table.arrays.arrays["first"]
 
     @property
     def last(self) -> Array:
-        """int32, indexed by slot: the last slot of its episode."""
+        """The last slot of the episode of each slot: int32, indexed by slot."""
         return self._table.arrays.arrays["last"]
 
     @property
@@ -114,11 +114,11 @@ class ReadableStore:
 
     @property
     def terminated(self) -> Array:
-        """(M,) bool: ended in a terminal state instead of being cut."""
+        """(M,) bool: whether the episode ended in a terminal state (False: truncated)."""
         return self._index.episodes["terminated"]
 
     def take(self, column: str, slots: Array) -> Array:
-        """The only door to the data.
+        """Read entries of one column.
 
         :param column: a key of observations or extras, ``actions``, ``rewards``, ``return_to_go``, ``episode_return``
         :param slots: of any shape
@@ -127,16 +127,16 @@ class ReadableStore:
         return np.asarray(self.rows(slots)[column], order="C")
 
     def rows(self, slots: Array) -> Rows:
-        """:meth:`take` for several columns of the same slots, which costs hardly more than one of them.
+        """Read several columns at the same slots, which takes little longer than reading one of them.
 
         :param slots: of any shape
-        :return: what gives a column as ``rows[column]``
+        :return: ``rows[column]`` is what :meth:`take` returns for this column
         """
-        self._check_fresh()
+        self._check_current()
         return Rows(self._table, slots, self._shown, self._check_readable)
 
     def episode(self, i: int) -> Episode:
-        """A copy of the i-th episode; a negative number counts from the newest.
+        """Copy the i-th episode. A negative number counts from the newest one.
 
         :raises ValueError: there is no such episode
         """
@@ -158,9 +158,9 @@ class ReadableStore:
         return (self.episode(i) for i in range(self.n_episodes))
 
     def best(self, fraction: float) -> Self:
-        """A view of the episodes of highest return; among equals the later ones.
+        """A view of the episodes with the highest returns; of equal ones the newer. All of them are the store itself.
 
-        It shows the store as it is now: using it after the store has changed is an error.
+        The view shows the store as it is now. Using it after an append is an error.
 
         :param fraction: of the episodes, in (0, 1], rounded up to at least one episode
         :raises ValueError: the fraction is out of its range, or the store has no rewards or no episodes
@@ -177,7 +177,7 @@ class ReadableStore:
         return self._choose(chosen, f"the best {fraction:.2%} of {self.name}")
 
     def newest(self, count: int) -> Self:
-        """A view of the newest episodes, which shows the store as it is now, as :meth:`best` does.
+        """A view of the newest episodes. Using it after an append is an error.
 
         :param count: of episodes, at least 1; a store that has fewer shows all
         :raises ValueError: the count is no whole number of at least 1
@@ -193,7 +193,7 @@ class ReadableStore:
         return view
 
     def unlabelled(self) -> Self:
-        """A view whose actions cannot be read. It grows with its store."""
+        """A view without actions. It shows later episodes too."""
         view = self._view(self.name)
         view._shown = replace(self._shown, hidden=frozenset({"actions"}))
         return view
@@ -201,7 +201,7 @@ class ReadableStore:
     def changed(self, changes: Mapping[str, Change]) -> Self:
         """A view in which columns are changed when they are read, such as images whose channels come first.
 
-        It needs no memory, and grows with its store.
+        It needs no memory, and shows later episodes too.
 
         :param changes: by column, a function of (n, ...) entries that returns n entries, in any shape and dtype
         """
@@ -210,7 +210,7 @@ class ReadableStore:
     def stacked(self, stacks: Mapping[str, Stack]) -> Self:
         """A view whose observations are stacks of the last frames, made when they are read.
 
-        It needs no memory, and grows with its store.
+        It needs no memory, and shows later episodes too.
 
         :param stacks: by column
         """
@@ -237,7 +237,7 @@ class ReadableStore:
         view._read_only = True
         return view
 
-    def _check_fresh(self) -> None:
+    def _check_current(self) -> None:
         if self._made_at is not None and self._made_at != self._table.version:
             raise ValueError(f"This view, {self.name}, was made before more episodes came in; make it again.")
 

@@ -1,4 +1,4 @@
-"""Writing down what happens in an environment, as it is: nothing normalised, stacked or left out."""
+"""Records the episodes of environments, without normalising or stacking anything."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ class Recording:
         return number, int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0] >> 1)
 
     def finish(self, number: int, episode: EpisodeBuffer) -> None:
-        """Hand in an episode."""
+        """Add a finished episode."""
         self._finished[number] = episode
 
     def ready(self) -> Iterator[EpisodeBuffer]:
-        """Those whose turn it is, each once."""
+        """Return the episodes that are next in order, each once."""
         while self._given in self._finished:
             yield self._finished.pop(self._given)
             self._given += 1
 
 
 class Recorder(gym.Wrapper[Any, Any, Any, Any]):
-    """Hands in each episode that ends.
+    """Adds each finished episode to a recording.
 
     :param env: one of the environments that play
     :param recording: of all of them
@@ -65,7 +65,7 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
         self._number: int | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Begin an episode with its own seed, whatever seed is given; one that was under way begins anew."""
+        """Begin an episode with its own seed, ignoring the given one. An unfinished episode starts again."""
         if self._number is None:
             self._number, self._seed = self.recording.begin()
         np.random.seed(self._seed)  # OGBench draws from there
@@ -75,7 +75,7 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Act, and note what was done and what came of it."""
+        """Step the environment and record the transition."""
         done = _copy(self.action_space, action, ACTION)  # before the environment can change it
         observation, reward, terminated, truncated, info = self.env.step(action)
         self._observations.append(_copy(self.observation_space, observation, OBSERVATION))

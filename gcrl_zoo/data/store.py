@@ -1,4 +1,4 @@
-"""The store: all episodes end to end in flat columns, so that a batch is a gather."""
+"""The store keeps all episodes in flat columns, one after another, so that sampling a batch is a gather."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from gcrl_zoo.data.rows import Shown
 class TrajectoryStore(ReadableStore):
     """Episodes in flat columns. An episode of T steps takes T + 1 slots, the last one for its final observation.
 
-    A slot is a row of all columns. ``steps`` lists the slots at which something was done; ``first[slot]`` and
-    ``last[slot]`` bound the episode that a slot belongs to, so a slot is a step iff ``slot < last[slot]``. Columns
-    are the keys of observations and extras, and, where known, ``actions`` and ``rewards`` (zero in the last slot),
+    A slot is a row of all columns. ``steps`` lists the slots that have an action. ``first[slot]`` and ``last[slot]``
+    are the bounds of the episode of a slot, so a slot is a step if and only if ``slot < last[slot]``. Columns are the
+    keys of observations and extras, and, where known, ``actions`` and ``rewards`` (zero in the last slot),
     ``return_to_go`` (sum of rewards from this step to the end) and ``episode_return``.
 
-    Slot numbers hold until the next :meth:`append`, which may move or evict older episodes.
+    Slot numbers are valid until the next :meth:`append`, which may move or evict older episodes.
 
-    :param capacity: slots to keep at most; beyond it whole episodes leave, oldest first. None keeps all.
+    :param capacity: maximum number of slots; beyond it the oldest episodes are evicted. None for no limit
     :param name: what messages call this store, such as a dataset id
     :param observation_space: of the recorded environment, where known
     :param action_space: of the recorded environment, where known
@@ -107,7 +107,7 @@ class TrajectoryStore(ReadableStore):
         return store
 
     def append(self, episode: Episode) -> None:
-        """Add an episode; those for which there is no room any more leave, oldest first.
+        """Add an episode. The oldest ones are evicted where the capacity would be exceeded.
 
         :raises ValueError: the store is read-only, or the episode does not fit
         """
@@ -169,7 +169,7 @@ class TrajectoryStore(ReadableStore):
         return self.newest(int(np.searchsorted(sizes[::-1].cumsum(), capacity, side="right")))
 
     def freeze(self) -> TrajectoryStore:
-        """Refuse further episodes, because this store is shared; returns itself."""
+        """Make the store read-only, because it is shared. Returns itself."""
         self._read_only = True
         return self
 
@@ -205,7 +205,7 @@ class TrajectoryStore(ReadableStore):
         return store
 
     def _make_room(self, n_slots: int) -> None:
-        """Evict old episodes until ``n_slots`` more fit, and let everything that counts slots follow if they move."""
+        """Evict old episodes until ``n_slots`` more fit, and renumber slots if they move."""
         if self.capacity is not None:
             while self.n_slots + n_slots > self.capacity:
                 self._table.drop(self._index.drop() + 1)

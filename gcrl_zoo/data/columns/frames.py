@@ -21,10 +21,10 @@ CHUNK_BYTES = 2**13
 """Frames are compressed in chunks of this size; a larger frame is a chunk. Small chunks are fast to read at random."""
 
 CACHE_BYTES = 2**24
-"""Decoded chunks that a column keeps."""
+"""Size of the cache of decoded chunks of a column."""
 
 LEVEL = 3
-"""Of zstandard. On frames of CarRacing as small as zlib's level 6, and twice as fast to decode; see docs/results."""
+"""Compression level of zstandard. docs/results/frames.md compares it with other levels and codecs."""
 
 
 def is_frame(shape: Sequence[int], dtype: DType) -> bool:

@@ -114,11 +114,11 @@ def _columns(episode: Episode) -> dict[str, Array]:
 
 
 def _differences(layout: Layout, expected: Layout) -> str:
-    def told(form: tuple[tuple[int, ...], DType] | None) -> str:
+    def describe(form: tuple[tuple[int, ...], DType] | None) -> str:
         return "nothing" if form is None else f"{form[1]} of shape {form[0]}"
 
     return " and ".join(
-        f"'{key}' as {told(layout.get(key))} where earlier episodes have {told(expected.get(key))}"
+        f"'{key}' as {describe(layout.get(key))} where earlier episodes have {describe(expected.get(key))}"
         for key in sorted({*layout, *expected})
         if layout.get(key) != expected.get(key)
     )

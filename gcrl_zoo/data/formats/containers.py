@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 import numpy as np
 
 from gcrl_zoo.data.arrays import FLOAT, INT, Array, DType
-from gcrl_zoo.data.memory import told
+from gcrl_zoo.data.memory import readable_size
 
 Rows: TypeAlias = Callable[[int], Array]
 """Reads the next n rows of an array."""
@@ -105,7 +105,7 @@ def check_expansion(name: str, declared: int, stored: int) -> None:
     """
     if declared > max(HARMLESS, EXPANSION * stored):
         raise unreadable(
-            name, f"it declares arrays of {told(declared)}, which is more than {EXPANSION} times its own size"
+            name, f"it declares arrays of {readable_size(declared)}, which is more than {EXPANSION} times its own size"
         )
 
 
