@@ -95,16 +95,16 @@ class Frames:
     def append(self, frames: Array) -> int:
         """Add (n, ...) frames and return the number of the first."""
         first, size = len(self), self.per_chunk
-        compress = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True).compress
+        compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
         if len(self._tail):
             missing = size - len(self._tail)
             self._tail, frames = np.concatenate([self._tail, frames[:missing]]), frames[missing:]
             if len(self._tail) == size:
-                self._add(compress(self._tail.tobytes()))
+                self._add(compressor.compress(self._tail.tobytes()))
                 self._tail = self._tail[:0]
         n_full = len(frames) // size * size
         for start in range(0, n_full, size):
-            self._add(compress(frames[start : start + size].tobytes()))
+            self._add(compressor.compress(frames[start : start + size].tobytes()))
         if n_full < len(frames):
             self._tail = frames[n_full:].copy()
         return first
@@ -114,7 +114,8 @@ class Frames:
         if self._unasked > memory.SMALL:
             with memory.memory_for(memory.SMALL, self.name):
                 self._unasked = 0
-        self._chunks[self._next] = chunk
+        # A copy: zstandard shrinks a buffer of the size of the frames, which leaves holes in memory that are too small.
+        self._chunks[self._next] = memoryview(chunk).tobytes()
         self._next += 1
 
     def read(self, numbers: Array) -> Array:
