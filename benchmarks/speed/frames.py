@@ -241,9 +241,9 @@ def table(found: dict[str, float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--n-frames", type=int, default=200_000)
-    parser.add_argument("--n-recorded", type=int, default=5_000, help="different frames")
-    parser.add_argument("--updates", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--n-recorded", type=int, default=2_000, help="different frames")
+    parser.add_argument("--updates", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--output", type=Path, help="write a page, such as docs/results/frames.md")
     parser.add_argument("--train", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
