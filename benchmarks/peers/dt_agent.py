@@ -7,7 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-from dt_setting import ACTION, BATCH, OBS, Arrays
+from dt_setting import ACTION, BATCH, OBS, Arrays, Step, filled
 from gymnasium import spaces
 
 from gcrl_zoo import DT
@@ -46,3 +46,23 @@ def dt_model(episodes: Iterable[Arrays], attention: str = "window", **kwargs: An
     model.learn(1, log_interval=None)
     model._total_timesteps = 10**9
     return model
+
+
+def dt_training(episodes: list[Arrays], **kwargs: Any) -> Step:
+    model = dt_model(episodes, **kwargs)
+    return lambda: model.train(1)
+
+
+def dt_acting(model: DT, n_envs: int) -> Step:
+    """Return a function that acts once in all environments by one forward pass, with full contexts."""
+    rng, state, starts = np.random.default_rng(0), None, np.zeros(n_envs, dtype=bool)
+
+    def step() -> None:
+        nonlocal state
+        observation = {
+            "observation": rng.standard_normal((n_envs, OBS), dtype=np.float32),
+            "return_to_go": rng.standard_normal((n_envs, 1), dtype=np.float32),
+        }
+        _, state = model.predict(observation, state, starts, deterministic=True)
+
+    return filled(step)

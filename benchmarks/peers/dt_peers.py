@@ -15,21 +15,17 @@ not dependencies. To install them in a separate environment:
 from __future__ import annotations
 
 import argparse
-import random
-import time
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
 import torch
-from dt_agent import dt_model, make_store
-from dt_setting import ACTION, BATCH, OBS, Arrays, K, make_episodes
+from dt_agent import dt_acting, dt_model, dt_training, make_store
+from dt_pieces import pieces_table
+from dt_setting import ACTION, BATCH, OBS, Arrays, K, Step, filled, make_episodes, measure
 from peer_d3rlpy import d3rlpy_agent, d3rlpy_buffer
 
-from gcrl_zoo import DT
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.data import Windows
 
@@ -49,12 +45,6 @@ To reproduce this page:
 
     bench/bin/python benchmarks/peers/dt_peers.py --output docs/results/dt_speed.md
 """
-Step = Callable[[], Any]
-
-
-def dt_training(episodes: list[Arrays], **kwargs: Any) -> Step:
-    model = dt_model(episodes, **kwargs)
-    return lambda: model.train(1)
 
 
 def d3rlpy_training(episodes: list[Arrays], precision: str) -> Step:
@@ -120,21 +110,6 @@ def transformers_acting(model: Any, n_envs: int) -> Step:
     return step
 
 
-def dt_acting(model: DT, n_envs: int) -> Step:
-    """Return a function that acts once in all environments by one forward pass, with full contexts."""
-    rng, state, starts = np.random.default_rng(0), None, np.zeros(n_envs, dtype=bool)
-
-    def step() -> None:
-        nonlocal state
-        observation = {
-            "observation": rng.standard_normal((n_envs, OBS), dtype=np.float32),
-            "return_to_go": rng.standard_normal((n_envs, 1), dtype=np.float32),
-        }
-        _, state = model.predict(observation, state, starts, deterministic=True)
-
-    return filled(step)
-
-
 def d3rlpy_acting(algo: Any, n_envs: int) -> Step:
     """Return a function that acts once in all environments; d3rlpy needs a wrapper for each."""
     rng, players = np.random.default_rng(0), [algo.as_stateful_wrapper(target_return=3600) for _ in range(n_envs)]
@@ -144,26 +119,6 @@ def d3rlpy_acting(algo: Any, n_envs: int) -> Step:
             player.predict(rng.standard_normal(OBS, dtype=np.float32), 1.0)
 
     return filled(step)
-
-
-def filled(step: Step) -> Step:
-    for _ in range(K + 1):
-        step()
-    return step
-
-
-def measure(contenders: dict[str, Step], rounds: int, seed: int = 0) -> dict[str, float]:
-    """Return the median CPU milliseconds of each contender."""
-    rng, times = random.Random(seed), {name: [] for name in contenders}
-    for _ in range(3):
-        for step in contenders.values():
-            step()
-    for _ in range(rounds):
-        for name in rng.sample(list(contenders), len(contenders)):
-            start = time.process_time()
-            contenders[name]()
-            times[name].append(time.process_time() - start)
-    return {name: 1000 * median(each) for name, each in times.items()}
 
 
 def main() -> None:
@@ -202,7 +157,7 @@ def main() -> None:
         **{name: version(name) for name in ("d3rlpy", "transformers", "torch")},
         rounds=args.rounds,
         cpu=cpu(),
-        tables="\n".join(lines),
+        tables="\n".join([*lines, "", *pieces_table(episodes, args.rounds)]),
     )
     print(page)
     if args.output:

@@ -275,6 +275,16 @@ def peer_d3rlpy(bench):
     assert len(observations) == len(actions) == len(rewards) and rewards.ndim == 2 and terminated
 
 
+@smoke("dt_pieces")
+def dt_pieces(bench):
+    script = bench.load("dt_pieces")
+    bench.patch.setattr(script, "PIECES", {"byte dropout": script.PIECES["byte dropout"]})
+    bench.patch.setattr(script, "dt_model", lambda *_, **__: None)
+    bench.patch.setattr(script, "dt_acting", lambda *_: lambda: sum(range(1000)))
+    text = bench.main(script, "--rounds", 1, "--steps", 400)
+    assert "\n| nothing | " in text and "\n| byte dropout | " in text
+
+
 @smoke("dt_peers")
 def dt_peers(bench):
     """Ours is real, the peers are not; the page has a line for each."""
@@ -289,7 +299,7 @@ def dt_peers(bench):
         script, "d3rlpy_agent", lambda *_: types.SimpleNamespace(build_with_dataset=lambda buffer: None)
     )
     bench.patch.setattr(script, "version", lambda name: "1.0")
-    bench.patch.setattr(script, "filled", lambda step: step)
+    bench.patch.setattr(script, "pieces_table", lambda episodes, rounds: ["| nothing | 1.0 |"])
     text = bench.main(script, "--rounds", 1, "--steps", 400, "--output", "o.md")
     assert text.count("\n| dt") == 8 and text.count("\n| transformers |") == 4
     assert Path("o.md").read_text() in text

@@ -4,7 +4,7 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.fast.direct import can_bypass, modules_of, weights_of
+from gcrl_zoo.nets.fast.direct import can_bypass, embedding, modules_of, weights_of
 from gcrl_zoo.nets.fast.weights import WeightCache
 
 #: Tokens of a step: the action before it, return-to-go, state.
@@ -49,7 +49,7 @@ class StepTokens(nn.Module):
         else:
             tokens = th.stack((action(actions), return_to_go(returns_to_go), state(states)), dim=-2)
         times = (timesteps.unsqueeze(-1) + self.belongs).clamp_(0, self.last)
-        return tokens + time(times)
+        return tokens + (embedding(time, times) if can_bypass(time) else time(times))
 
 
 def side_by_side(*weights_and_biases: Tensor) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from torch.nn.modules.module import _has_any_global_hook
 
 from gcrl_zoo.nets.fast.dropout import ByteDropout
 
-LAYERS = {nn.Linear, nn.LayerNorm, nn.Embedding, nn.ReLU, ByteDropout}
+LAYERS = {nn.Linear, nn.LayerNorm, nn.Embedding, nn.ReLU, nn.Dropout, ByteDropout}
 
 
 def can_bypass(*layers: nn.Module) -> bool:
@@ -49,6 +49,11 @@ def layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
     """As ``layer(x)`` of a :class:`torch.nn.LayerNorm` over the last dimension."""
     weight, bias = weights_of(layer)
     return th.layer_norm(x, weight.shape, weight, bias)
+
+
+def embedding(layer: nn.Module, indices: Tensor) -> Tensor:
+    """As ``layer(indices)`` of a :class:`torch.nn.Embedding`."""
+    return F.embedding(indices, *weights_of(layer))
 
 
 def exporting() -> bool:
