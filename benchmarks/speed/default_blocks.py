@@ -43,6 +43,8 @@ NOWHERE = "an environment without a block"
 
 class Took(NamedTuple):
     """
+    Duration of a training.
+
     :param first_log: seconds until the first log line
     :param whole: seconds for all timesteps
     """

@@ -1,11 +1,10 @@
 """
-OGBench's own evaluation of a trained agent: each of the five tasks of an environment, 50 episodes each.
+Evaluate a trained agent as OGBench does: 50 episodes of each of the five tasks of an environment.
 
     python -m rl_zoo3.train --algo gcsl --env pointmaze-medium-v0 --seed 0
     python benchmarks/studies/ogbench_tasks.py --algo gcsl --env pointmaze-medium-v0 -f logs
 
-Wrappers are those that the agent was trained with. Prints the rate of success for each task; with ``--output`` it adds
-a row to a table.
+Uses the wrappers of the training. Prints the success rate of each task, and with ``--output`` adds a row to a table.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ TASKS = (1, 2, 3, 4, 5)
 
 
 def success_rate(model: BaseAlgorithm, env_id: str, wrapper: WrapperClass, task: int, episodes: int) -> float:
-    """Of the greedy policy on one task; the flag of each episode's last step counts."""
-    env = make_vec_env(env_id, n_envs=episodes, wrapper_class=wrapper)  # one each: only `reset` takes a task
+    """Evaluate the greedy policy on one task, by the success flag at the last step of each episode."""
+    env = make_vec_env(env_id, n_envs=episodes, wrapper_class=wrapper)  # one episode each: only `reset` takes a task
     env.set_options({"task_id": task})
     np.random.seed(1000 + task)  # OGBench draws starts and goals with numpy's global generator
     observation = env.reset()
@@ -51,8 +50,8 @@ def main() -> None:
     parser.add_argument("--env", required=True)
     parser.add_argument("-f", "--folder", type=Path, default=Path("logs"))
     parser.add_argument("--exp-id", type=int, default=0, help="0: the latest")
-    parser.add_argument("--episodes", type=int, default=50, help="of each task")
-    parser.add_argument("--name", default="default", help="of the variant, first column of the table")
+    parser.add_argument("--episodes", type=int, default=50, help="episodes per task")
+    parser.add_argument("--name", default="default", help="name of the variant, the first column of the table")
     parser.add_argument("--output", type=Path)
     args = parser.parse_args()
     th.set_num_threads(1)

@@ -1,5 +1,5 @@
 """
-Draw the story of one run as one figure, from what it logged for TensorBoard.
+Plot the metrics of one run in one figure, from its TensorBoard events.
 
     python -m rl_zoo3.train --algo gcsl_vicreg --env CartPole-v1 --tensorboard-log logs/story
     python benchmarks/studies/story.py logs/story --output logs/story.png
@@ -28,11 +28,11 @@ TARGET = "train/target_return"
 @dataclass(frozen=True)
 class Panel:
     """
-    What is drawn together.
+    A panel of the figure.
 
-    :param tags: on the left axis
-    :param right: tags on an axis of their own, since they are of another size
-    :param scale: of the left axis
+    :param tags: tags on the left axis
+    :param right: tags of another magnitude, on the right axis
+    :param scale: scale of the left axis
     """
 
     title: str
@@ -53,8 +53,10 @@ PANELS = (
 
 def find_run(folder: Path) -> Path:
     """
-    :param folder: of a run's events, or one above it
-    :return: the one folder there that has events
+    Find the only run in a folder.
+
+    :param folder: folder with the events of a run, or a parent of it
+    :return: the folder with the events
     """
     runs = sorted({path.parent for path in folder.rglob("events.out.tfevents.*")})
     if not runs:
@@ -65,7 +67,7 @@ def find_run(folder: Path) -> Path:
 
 
 def read_curves(run: Path) -> Curves:
-    """All scalars of one run, without the values that are not finite."""
+    """Read all finite scalars of a run."""
     events = EventAccumulator(str(run), size_guidance={"scalars": 0})  # 0: all of them, not a sample
     events.Reload()
     curves = {}
@@ -129,7 +131,7 @@ def draw_panel(panel: Panel, curves: Curves, ax: Axes) -> None:
 
 
 def draw_target(steps: np.ndarray, values: np.ndarray, ax: Axes) -> None:
-    """The return asked for; a number where a line would press the curves flat."""
+    """Plot the target return, or write it as a number if a line would flatten the other curves."""
     low, high = ax.get_ylim()
     reach = high - low
     if low - reach <= values.min() and values.max() <= high + reach:
