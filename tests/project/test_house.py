@@ -70,6 +70,11 @@ def test_imports_point_down(path):
             assert room in TOP or top not in ZOO_ONLY, f"only {TOP} know {top}"
 
 
+@pytest.mark.parametrize("path", FILES, ids=str)
+def test_files_are_short(path):
+    assert len((PACKAGE / path).read_text().splitlines()) <= 300
+
+
 def test_a_method_imports_at_most_one_other():
     parents: dict[str, set[str]] = {}
     for path in FILES:
