@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -112,3 +113,21 @@ def test_copies_share_compressed_frames() -> None:
     np.testing.assert_array_equal(raw.copy(capacity=11).episode(0).observations["image"], parts[-1])
     with pytest.raises(ValueError, match=r"^Episode 5 of own play takes 10 slots, more than the capacity of own play"):
         raw.copy(capacity=9)
+
+
+def test_stacks_of_many_short_episodes_take_linear_time() -> None:
+    column, stacks = FrameColumn((2, 32, 32)), stacks_of(images(3, 32, 32), 2)
+    arrays = []
+    for i in range(1000):
+        column.write(1 + 3 * i, stacks)
+        arrays.append(column._runs.arrays["slot"])
+    assert column.runs.shape == (2, 1000)
+    assert sum(new is not old for old, new in pairwise(arrays)) < 30
+    np.testing.assert_array_equal(column.take(np.arange(2998, 3001)), stacks)
+
+
+@pytest.mark.parametrize(("shape", "stack"), [((400, 600, 3), 1), ((4, 84, 84), 4), ((4, 84, 84, 3), 4)])
+def test_large_uniform_images_are_no_stacks(shape: tuple[int, ...], stack: int) -> None:
+    column = FrameColumn(shape)
+    column.write(1, np.zeros((3, *shape), np.uint8))
+    assert column.stack == stack

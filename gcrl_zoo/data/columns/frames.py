@@ -11,8 +11,9 @@ import numpy as np
 import zstandard
 
 from gcrl_zoo.data import memory
-from gcrl_zoo.data.arrays import Array, DType
+from gcrl_zoo.data.arrays import INT, Array, DType
 from gcrl_zoo.data.columns.base import PADDING, Column
+from gcrl_zoo.data.columns.growing import GrowingArrays
 
 FRAME_BYTES = 1024
 """From this size on an image is compressed: 32 x 32 grey levels."""
@@ -137,7 +138,9 @@ class Frames:
                 try:
                     frames = np.frombuffer(decompress(self.chunk(number)), np.uint8).reshape(decoded.shape[1:])
                 except (zstandard.ZstdError, ValueError) as error:
-                    raise ValueError(f"The images of {self.name} are damaged (chunk {number}: {error}).") from error
+                    raise ValueError(
+                        f"The images of {self.name} are damaged (chunk {number}: {error}); save them again."
+                    ) from error
                 self._remember(number, frames)
             decoded[row] = frames
         frames = decoded.reshape(-1, *self.shape)
@@ -182,7 +185,9 @@ class FrameColumn(Column[Array]):
         self.shape, self.dtype = tuple(shape), np.dtype(np.uint8)
         self.name = name
         self._frames, self.stack = frames, stack
-        self.runs = np.empty((2, 0), np.int64) if runs is None else runs
+        self._runs = GrowingArrays({"slot": ((), INT), "frame": ((), INT)}, name=name)
+        if runs is not None:
+            self._runs.adopt({"slot": runs[0], "frame": runs[1]})
         self._start = PADDING + 1  # the oldest slot
 
     @property
@@ -192,8 +197,13 @@ class FrameColumn(Column[Array]):
         return self._frames
 
     @property
+    def runs(self) -> Array:
+        """(2, n) a copy of the parameter."""
+        return np.stack([self._runs["slot"], self._runs["frame"]])
+
+    @property
     def nbytes(self) -> int:
-        return self.runs.nbytes + (0 if self._frames is None else self._frames.nbytes)
+        return self._runs.nbytes + (0 if self._frames is None else self._frames.nbytes)
 
     def take(self, slots: Array) -> Array:
         slots = np.asarray(slots)
@@ -220,14 +230,14 @@ class FrameColumn(Column[Array]):
 
     def drop(self, n: int) -> None:
         self._start += n
-        run = max(0, int(np.searchsorted(self.runs[0], self._start, side="right")) - 1)
-        self.runs = self.runs[:, run:]
-        if self._frames is not None and self.runs.size:
+        self._runs.drop(max(0, int(np.searchsorted(self._runs["slot"], self._start, side="right")) - 1))
+        if self._frames is not None and len(self._runs):
             self._frames.drop_before(int(self._last_frame(np.array(self._start))) - (self.stack or 1) + 1)
 
     def relocate(self, moved: int) -> None:
         self._start -= moved
-        self.runs = self.runs - np.array([[moved], [0]])
+        slots = self._runs["slot"]
+        slots -= moved
 
     def share(self, slots: Array) -> FrameColumn:
         """An independent column with the entries of some slots; their frames are shared, not copied.
@@ -241,19 +251,23 @@ class FrameColumn(Column[Array]):
 
     def _last_frame(self, slots: Array) -> Array:
         """The number of the last frame of entries."""
-        if self.runs.shape[1] == 1:
-            return slots - self.runs[0, 0] + self.runs[1, 0]
-        run = np.searchsorted(self.runs[0], slots, side="right") - 1
-        return slots - self.runs[0, run] + self.runs[1, run]
+        starts, frames = self._runs["slot"], self._runs["frame"]
+        if len(starts) == 1:
+            return slots - starts[0] + frames[0]
+        run = np.searchsorted(starts, slots, side="right") - 1
+        return slots - starts[run] + frames[run]
 
     def _add_run(self, slot: int, frame: int) -> None:
-        if self.runs.size and slot - frame == self.runs[0, -1] - self.runs[1, -1]:
+        if len(self._runs) and slot - frame == self._runs["slot"][-1] - self._runs["frame"][-1]:
             return  # it continues the last one
-        self.runs = np.concatenate([self.runs, [[slot], [frame]]], axis=1)
+        row = self._runs.grow(1)
+        self._runs.arrays["slot"][row], self._runs.arrays["frame"][row] = slot, frame
 
     def _find_stack(self, values: Array) -> int:
         """The number of frames in an entry: 1, or the first dimension if most entries continue the one before."""
         is_stack = self.shape[0] > 1 and is_frame(self.shape[1:], self.dtype) and len(values) > 1
+        # A large uniform image (H, W, C) looks like a stack of its rows.
+        is_stack = is_stack and self.shape[0] < sorted(self.shape[1:])[-2]
         is_stack = is_stack and 2 * sum(map(_continues, values[:-1], values[1:])) >= len(values) - 1
         return self.shape[0] if is_stack else 1
 
