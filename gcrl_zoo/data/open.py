@@ -153,7 +153,7 @@ def is_handed_over(dataset: Any) -> bool:
 
 
 def _open(path: Path, keep: bool) -> TrajectoryStore:
-    parts = [path, *path.iterdir()] if path.is_dir() else [path]
+    parts = [path / HEADER] if is_folder(path) else [path, *path.iterdir()] if path.is_dir() else [path]
     changed = max(part.stat().st_mtime_ns for part in parts)
     if path in _opened and _opened[path][0] == changed:
         return _opened[path][1]

@@ -33,7 +33,7 @@ from gcrl_zoo.data.columns import PADDING, RESERVED, SLOT, FrameColumn, Table
 from gcrl_zoo.data.columns.array import PACKED
 from gcrl_zoo.data.columns.base import Layout
 from gcrl_zoo.data.columns.frames import Frames
-from gcrl_zoo.data.formats.containers import FACT_TYPES, Form, reading_file, unreadable
+from gcrl_zoo.data.formats.containers import FACT_TYPES, Form, UnreadableFile, reading_file, unreadable
 from gcrl_zoo.data.formats.space_json import space_from_json
 
 FORMAT = "gcrl_zoo folder 1"
@@ -111,7 +111,16 @@ def open_folder(path: Path) -> SavedFolder:
 
     :raises UnreadableFile: a file is missing, damaged or shorter than it was; the message names it
     """
-    content = read_header(path)
+    while True:
+        content = read_header(path)
+        try:
+            return _open_data(path, content)
+        except UnreadableFile:
+            if read_header(path) == content:  # else another process has replaced the store meanwhile
+                raise
+
+
+def _open_data(path: Path, content: dict[str, Any]) -> SavedFolder:
     with reading_file(path / HEADER):
         if not DATA_NAME.fullmatch(content["data"]):
             raise ValueError(f"its data folder is {content['data']!r}")

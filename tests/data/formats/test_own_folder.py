@@ -117,6 +117,21 @@ def test_opening_reads_no_images(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     assert asked == [1]
 
 
+def test_a_store_that_is_replaced_while_it_is_opened(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    array, saved = own_folder._Files.array, []
+
+    def late(self: Any, name: str, *args: Any) -> Any:
+        if name == "terminated" and not saved:
+            saved.append(image_store(5))
+            saved[0].save(folder, folder=True)
+        return array(self, name, *args)
+
+    monkeypatch.setattr(own_folder._Files, "array", late)
+    assert_same_store(TrajectoryStore.load(folder), saved[0])
+    (folder / "data-00000000").symlink_to(folder / "removed")  # listed, but removed by another process
+    assert open_store(folder).lengths.tolist() == [5]
+
+
 def test_spaces_are_kept(tmp_path: Path) -> None:
     observations = spaces.Dict({"a": spaces.Box(-np.inf, 1, (2,)), "b": spaces.Discrete(3, start=1)})
     for i, space in enumerate((spaces.MultiBinary(2), spaces.MultiDiscrete([2, 3]), spaces.Text(3), None)):
