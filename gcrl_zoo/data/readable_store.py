@@ -17,6 +17,9 @@ from gcrl_zoo.data.episode import FLOAT, Array, Episode
 from gcrl_zoo.data.index import Index
 from gcrl_zoo.data.rows import Change, Rows, Shown, Stack
 
+PORTION = 2**25
+"""Numbers of which moments are computed at a time."""
+
 
 class ReadableStore:
     """What can be read from a :class:`~gcrl_zoo.data.store.TrajectoryStore`."""
@@ -226,9 +229,12 @@ class ReadableStore:
         """Mean and standard deviation of each dimension, float32, over all slots in which the column has an entry."""
         if not self.n_episodes:
             raise ValueError(f"The moments of '{key}' were asked for, but {self.name} holds no episodes.")
-        values = self.take(key, self.steps if key in ("actions", "rewards") else self.slots)
-        mean, std = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
-        return np.asarray(mean, FLOAT), np.asarray(std, FLOAT)
+        slots = self.steps if key in ("actions", "rewards") else self.slots
+        size = max(1, PORTION // max(1, self.take(key, slots[:1]).size))
+        portions = [slots[start : start + size] for start in range(0, len(slots), size)]
+        mean = sum(self.take(key, each).sum(axis=0, dtype=np.float64) for each in portions) / len(slots)
+        variance = sum(np.square(self.take(key, each) - mean).sum(axis=0) for each in portions) / len(slots)
+        return np.asarray(mean, FLOAT), np.asarray(np.sqrt(variance), FLOAT)
 
     def _view(self, name: str) -> Self:
         """A read-only store on the same memory."""

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gcrl_zoo.data import Episode, TrajectoryStore
+from gcrl_zoo.data import Episode, TrajectoryStore, readable_store
 from gcrl_zoo.data.columns import PADDING
 from gcrl_zoo.data.formats import own_file
 from tests.support.data_episodes import assert_same, assert_same_episode, told_episode, told_store, varied_episode
@@ -194,6 +194,28 @@ def test_views_and_shared_stores_are_read_only_but_copies_are_not() -> None:
     grown.append(told_episode(3, 2))
     assert_holds(grown, [told_episode(2, 4), told_episode(3, 2)])
     assert_holds(store, [told_episode(0, 2), told_episode(1, 3), told_episode(2, 4)])
+
+
+@pytest.mark.parametrize("key", ["vector", "image", "switch", "rewards"])
+def test_moments_in_portions_read_few_entries_at_a_time(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    store = TrajectoryStore.from_episodes([varied_episode(rng, length) for length in (3, 8, 5, 20)])
+    values = store.take(key, store.steps if key == "rewards" else store.slots)
+    expected = values.mean(axis=0, dtype=np.float64), values.std(axis=0, dtype=np.float64)
+    for moment, exact in zip(store.moments(key), expected, strict=True):
+        np.testing.assert_array_equal(moment, exact.astype(np.float32))
+    take, sizes = TrajectoryStore.take, []
+
+    def counting(self: TrajectoryStore, column: str, slots: np.ndarray) -> np.ndarray:
+        found = take(self, column, slots)
+        sizes.append(found.size)
+        return found
+
+    monkeypatch.setattr(readable_store, "PORTION", 120)
+    monkeypatch.setattr(TrajectoryStore, "take", counting)
+    for moment, exact in zip(store.moments(key), expected, strict=True):
+        np.testing.assert_allclose(moment, exact, rtol=1e-5, atol=1e-6)
+    assert max(sizes) <= 120
 
 
 def test_moments() -> None:
