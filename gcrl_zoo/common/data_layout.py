@@ -93,15 +93,16 @@ def fit_layout(
     """
     found = shapes_of(store)
     wanted = {key: tuple(space.shape or ()) for key, space in roles.facts_space.spaces.items() if key in found}
-    stacked = {key: stack for key, stack in (stacks or {}).items() if key in wanted and found[key] != wanted[key]}
-    wanted |= {key: wanted[key][1:] for key in stacked}  # of one frame
     changes = {key: _change(found[key], shape, roles.facts_space[key]) for key, shape in wanted.items()}
+    odd = {key for key, change in changes.items() if found[key] != wanted[key] and change == Numbers()}
+    stacked = {key: stack for key, stack in (stacks or {}).items() if key in odd}
+    changes |= {key: _change(found[key], wanted[key][1:], roles.facts_space[key]) for key in stacked}
     if action_space is not None and store.has_actions:
         changes["actions"] = _change_of_actions(store, action_space)
     needed = {key: change for key, change in changes.items() if change != Numbers()}
     fitted = store.changed(needed) if needed else store
     # A frame of another shape is not stacked, so that the message on what does not fit shows it as it is.
-    stacked = {key: stack for key, stack in stacked.items() if shapes_of(fitted)[key] == wanted[key]}
+    stacked = {key: stack for key, stack in stacked.items() if shapes_of(fitted)[key] == wanted[key][1:]}
     return fitted.stacked(stacked) if stacked else fitted
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from gcrl_zoo.common.data_checks import check_store
@@ -9,6 +10,7 @@ from gcrl_zoo.common.data_layout import as_own_play, fit_layout, frame_stacks, w
 from gcrl_zoo.common.environments import check_room
 from gcrl_zoo.common.needs import Needs, check_commands
 from gcrl_zoo.data.open import open_store
+from gcrl_zoo.data.rows import Stack
 from gcrl_zoo.data.store import TrajectoryStore
 
 if TYPE_CHECKING:
@@ -54,11 +56,14 @@ class DataSource:
         self.dataset = None if copied else self._open("dataset", needs)
         if self.dataset is not None and algorithm.plays:
             capacity = max(int(algorithm.buffer_size), self.dataset.n_slots)
-            # An episode that begins where another was cut begins with the frames from before the cut.
-            is_cut = algorithm.max_episode_steps is not None
-            algorithm.replay_buffer = as_own_play(self.dataset, algorithm.policy.roles, capacity, not is_cut)
+            algorithm.replay_buffer = as_own_play(
+                self.dataset, algorithm.policy.roles, capacity, self._makes(self.dataset.stacks)
+            )
             self.dataset = None  # two copies of images may not fit into memory
             del self._opened["dataset"]
+        buffer = algorithm.replay_buffer
+        if algorithm.plays and not self._makes(buffer.stacks):
+            algorithm.replay_buffer = as_own_play(buffer, algorithm.policy.roles, buffer.capacity, single_frames=False)
         if algorithm.stream is not None and not needs.stream:
             raise ValueError(f"{name} learns from actions and cannot use a `stream`; remove it.")
         self.stream = self._open("stream", needs._replace(actions=False))
@@ -73,6 +78,20 @@ class DataSource:
                 )
         if algorithm.dataset is None and not algorithm.plays:
             raise ValueError("Nothing to learn from: give a `dataset`, or set `own_play: true`.")
+
+    def _makes(self, stacks: Mapping[str, Stack]) -> bool:
+        """Whether all own episodes have these stacks, so that single frames are enough to store them."""
+        algorithm = self.algorithm
+        if not stacks:
+            return True
+        found = frame_stacks(algorithm.env, algorithm.policy.roles)
+        # An own episode that begins where another was cut, or where another environment was left, begins with the
+        # frames from before.
+        is_cut = algorithm.max_episode_steps is not None
+        is_left = algorithm._run.collector is None and algorithm._last_obs is not None
+        return not (is_cut or is_left) and all(
+            key in found and stack.equals(found[key]) for key, stack in stacks.items()
+        )
 
     def _open(self, argument: str, needs: Needs) -> TrajectoryStore | None:
         """Open again for another environment, and when an object that was given has grown."""

@@ -69,6 +69,11 @@ class ReadableStore:
         return "rewards" in self._table.layout
 
     @property
+    def stacks(self) -> Mapping[str, Stack]:
+        """By column, how its entries are stacked when they are read, see :meth:`stacked`."""
+        return self._shown.stacks
+
+    @property
     def observation_keys(self) -> tuple[str, ...]:
         """Columns with observations; none before the first episode."""
         return self._table.observation_keys

@@ -47,6 +47,10 @@ class Stack:
         wanted = np.arange(len(stacks))[:, None] + np.arange(1 - self.size, 1)
         return np.array_equal(stacks, self.padded(stacks[:, -1][np.maximum(wanted, 0)], wanted < 0))
 
+    def equals(self, other: Stack) -> bool:
+        """Whether both stack frames in the same way."""
+        return self.size == other.size and np.array_equal(self.padding, other.padding)  # type: ignore[arg-type]
+
     def padded(self, stacks: Array, before: Array) -> Array:
         """The stacks with padding where ``before`` is True."""
         if self.padding is not None:
@@ -86,6 +90,8 @@ class Shown:
         """
         found = dict(observations)
         for key, stack in self.stacks.items():
+            if key not in found:
+                continue
             if not stack.makes(found[key]):
                 raise EpisodeError(
                     f"has stacks in '{key}' that differ from those of gymnasium.wrappers.FrameStackObservation; "

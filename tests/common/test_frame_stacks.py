@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -14,6 +16,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout, frame_stacks, with_achieved_goals
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.data import Episode, GoalPairs, Steps, TrajectoryStore, Transitions, Windows
+from gcrl_zoo.data.rows import Stack
 from gcrl_zoo.methods.bc import BC
 from gcrl_zoo.wrappers import FixedGoal
 
@@ -203,3 +206,49 @@ def test_own_play_of_images_channels_last_shares_them() -> None:
     np.testing.assert_array_equal(own.episode(-1).observations["observation"], new)
     turned = np.moveaxis(dataset.episode(0).observations["observation"], -1, 1)
     np.testing.assert_array_equal(own.episode(0).observations["observation"], turned)
+
+
+def test_stacks_of_grey_images_may_have_their_frames_last() -> None:
+    env = DummyVecEnv([lambda: FrameStackObservation(TimeLimit(Random("grey"), 9), 4)])
+    roles, [episode] = Roles.of(env.observation_space), play(env.envs[0], 1)
+    stacks = episode.observations["observation"]
+    last = Episode({"observation": np.moveaxis(stacks, 1, -1)}, episode.actions, episode.rewards)
+    fitted = fit_layout(TrajectoryStore.from_episodes([last]), roles, env.action_space, frame_stacks(env, roles))
+    np.testing.assert_array_equal(fitted.episode(0).observations["observation"], stacks)
+
+
+def stacking(padding: str) -> gym.Env[Any, Any]:
+    return FrameStackObservation(TimeLimit(Random("image"), 9), 4, padding_type=padding)
+
+
+PLAY: dict[str, Any] = {"batch_size": 4, "learning_starts": 0, "train_freq": 20, "gradient_steps": 1, "seed": 0}
+
+
+@pytest.mark.parametrize("change", ["another padding", "left in the middle of an episode"])
+def test_own_play_goes_on_in_another_environment(change: str) -> None:
+    dataset = TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4))
+    agent = BC("CnnPolicy", stacking("zero"), dataset=dataset, own_play=True, device="cpu", **PLAY)
+    agent.learn(15)
+    before = list(agent.replay_buffer.episodes())
+    if change == "another padding":
+        agent.set_env(stacking("reset"))
+    else:
+        agent.set_env(copy.deepcopy(agent.env), force_reset=False)
+    agent.learn(30, reset_num_timesteps=False)
+    assert agent.replay_buffer.n_episodes > len(before)
+    for old, new in zip(before, agent.replay_buffer.episodes(), strict=False):
+        assert_same(new.observations.values(), old.observations.values())
+
+
+def test_a_loaded_buffer_of_single_frames_takes_episodes_that_are_cut(tmp_path: Path) -> None:
+    TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4)).save(tmp_path / "single.npz")
+    agent = BC("CnnPolicy", stacking("zero"), own_play=True, max_episode_steps=4, device="cpu", **PLAY)
+    agent.load_replay_buffer(tmp_path / "single.npz")
+    agent.learn(20)
+    assert agent.replay_buffer.n_episodes > 4
+
+
+def test_episodes_without_the_stacks_are_refused_in_one_sentence() -> None:
+    store = TrajectoryStore.from_episodes(play(Random("image"), 2)).stacked({"observation": Stack(2)}).copy()
+    with pytest.raises(ValueError, match=r"^The episode has 'observation' as nothing .* give all episodes the same"):
+        store.append(Episode({"other": np.zeros((3, 2))}, np.zeros(2, np.int64), np.ones(2)))
