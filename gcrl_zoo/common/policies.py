@@ -47,13 +47,14 @@ class ConditionedPolicy(PortablePolicy):
         ``"deterministic"`` for ``Box`` action spaces
     :param action_head_kwargs: options of the head, which depend on its kind
     :param image_features: width of an image's encoding
-    :param activation_fn: between the layers of the networks that choose actions, model the environment or embed inputs
-        (also by name: ``"Tanh"``); convolutions and expanders keep ReLU
+    :param activation_fn: activation of policies, inverse and forward models, and embeddings of inputs (also by name:
+        ``"Tanh"``); convolutions and the expanders of VICReg keep ReLU
     :param features_extractor_class: a ``BaseFeaturesExtractor`` that replaces the encoders, made once for each entry of
         the observation; None for the encoders of this package
-    :param features_extractor_kwargs: its options
+    :param features_extractor_kwargs: keyword arguments of ``features_extractor_class``
     :param optimizer_class: optimizer of all networks
-    :param optimizer_kwargs: its options, without the learning rate; ``AdamW`` has ``weight_decay`` 1e-4 by default
+    :param optimizer_kwargs: keyword arguments of ``optimizer_class``, without the learning rate; ``AdamW`` has
+        ``weight_decay`` 1e-4 by default
     """
 
     #: Further keys of the observation that are commands: not stored, and given to networks as ``Inputs.extras``.

@@ -53,23 +53,24 @@ class TrajectoryAlgorithm(MethodHooks):
     :param env: environment or its id; None only to load an agent that acts
     :param dataset: trajectories with actions: the id of a Minari or OGBench dataset, a path, a store or a
         ``minari.MinariDataset``
-    :param stream: unlabelled trajectories, whose actions are not read; default: those of the dataset or of online
-        interaction
-    :param own_play: whether the agent collects data by online interaction; default: only without a dataset
+    :param stream: unlabelled trajectories, whose actions are not read; default: the trajectories of the dataset or of
+        online interaction, without their actions
+    :param own_play: whether the agent collects its own episodes in the environment (online interaction); default: only
+        without a dataset
     :param learning_rate: number, or function from the remaining progress (1 to 0) to a number
     :param warmup_steps: updates over which the learning rate rises from zero to its schedule
-    :param batch_size: number of rows that each sampler draws for an update
+    :param batch_size: number of samples (steps, pairs or windows) that each sampler draws for an update
     :param buffer_size: number of observations in the replay buffer; beyond it the oldest episodes are dropped
     :param learning_starts: number of initial steps with uniformly random actions
     :param train_freq: steps of each environment between two rounds of training, or a pair of a number and
         ``"step"`` or ``"episode"``: ``(1, "episode")`` trains after each episode
     :param gradient_steps: number of updates in a round of training; -1 for one per environment step of the round
-    :param final_gradient_steps: number of updates after the last online step, on all data, of networks with new random
-        weights. The learning rate runs through its schedule again. This avoids the primacy bias of networks that
+    :param final_gradient_steps: number of updates after the last online step. They train reinitialised networks on all
+        data. The learning rate runs through its schedule again. This avoids the primacy bias of networks that
         first trained on little data (Nikishin et al. 2022)
     :param max_grad_norm: maximum norm of the gradient; None for no clipping
-    :param noise_levels: levels of exploration noise; each online episode uses one of them, see
-        :class:`~gcrl_zoo.common.explorers.NoiseLevels`. A number is a list of one
+    :param noise_levels: levels of exploration noise; each online episode uses a random one of them, see
+        :class:`~gcrl_zoo.common.explorers.NoiseLevels`. A single number is one level for all episodes
     :param noise_hold: mean number of steps for which a random action, or the noise on an action, is repeated
     :param max_episode_steps: truncates longer online episodes; None for no limit
     :param target_return: target return for acting; default: the highest return in the data

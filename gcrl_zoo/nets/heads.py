@@ -258,7 +258,7 @@ class BinsHead(BoxHead):
     """
     A categorical over equal bins for each dimension.
 
-    :param n_bins: number of bins of a dimension
+    :param n_bins: number of bins for each action dimension
     """
 
     bin_centers: Tensor

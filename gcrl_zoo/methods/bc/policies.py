@@ -17,7 +17,7 @@ class BCPolicy(StepPolicy):
     """
     A multi-layer perceptron that ignores every command.
 
-    :param net_arch: widths of the hidden layers, the last of which the action head sees
+    :param net_arch: widths of the hidden layers; the last one is the input of the action head
     :param layer_norm: normalise each hidden layer before its activation
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     """

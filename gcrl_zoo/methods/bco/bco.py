@@ -24,8 +24,8 @@ class BCO(BC):
 
     :param policy: ``"MlpPolicy"``, ``"CnnPolicy"`` or ``"MultiInputPolicy"`` (names of one class)
     :param env: see :class:`~gcrl_zoo.common.trajectory_algorithm.TrajectoryAlgorithm`, as for all other arguments
-    :param top_fraction: clone only this fraction of the unlabelled episodes, those of highest return; below 1 it needs
-        rewards
+    :param top_fraction: clone only this fraction of the unlabelled episodes, those with the highest return; below 1
+        needs rewards
     """
 
     needs: ClassVar[Needs] = Needs(

@@ -19,7 +19,7 @@ class BCOPolicy(BCPolicy):
     Multi-layer perceptron that ignores every command, and an inverse dynamics model that only training uses. They share
     the statistics of the data and no weights.
 
-    :param net_arch: widths of the hidden layers, the last of which the action head sees
+    :param net_arch: widths of the hidden layers; the last one is the input of the action head
     :param inverse_arch: widths of the hidden layers of the inverse model
     :param layer_norm: normalise each hidden layer before its activation
     :param action_head: distribution of the actions of the policy and of the inverse model

@@ -14,7 +14,7 @@ from gcrl_zoo.methods.dt.policies import DTPolicy
 
 class DTVICRegPolicy(DTPolicy):
     """
-    :param expander_dim: width of the expander; None for none, VICReg on the representations themselves
+    :param expander_dim: width of the expander; None applies VICReg to the representations directly
     :param kwargs: of :class:`~gcrl_zoo.methods.dt.policies.DTPolicy`
     """
 

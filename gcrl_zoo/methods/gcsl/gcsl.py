@@ -32,9 +32,9 @@ class GCSL(TrajectoryAlgorithm):
     :param max_horizon: largest distance of ``future`` and ``geometric`` goals; None for no limit
     :param discount: discount of ``geometric`` goals, whose mean distance is 1 / (1 - discount) steps
     :param detour_penalty: down-weights steps that reached their goal later than the fastest trajectories from the same
-        state: by exp(-detour_penalty) per mean horizon of delay. 0 gives all steps the same weight, as in the paper.
-        Cannot be combined with policies that see the ``horizon``
-    :param expectile: expectile of the time from a state to a goal that counts as fast
+        state. A delay of one mean horizon multiplies the weight by exp(-detour_penalty). 0 gives all steps the same
+        weight, as in the paper. Cannot be combined with policies that see the ``horizon``
+    :param expectile: expectile of the time from a state to a goal; the detour penalty uses it as the fastest time
     :param target_horizon: number of steps to the goal that acting is conditioned on, if the policy sees the ``horizon``
     """
 

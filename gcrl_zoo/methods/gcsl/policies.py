@@ -19,7 +19,7 @@ class GCSLPolicy(StepPolicy):
     A multi-layer perceptron over state, goal and, on demand, the number of steps that are left. A second head predicts
     the time that fast episodes take to the goal, which only training uses.
 
-    :param net_arch: widths of the hidden layers, the last of which the heads see
+    :param net_arch: widths of the hidden layers; the last one is the input of the heads
     :param layer_norm: normalise each hidden layer before its activation
     :param horizon: whether the policy also sees the number of steps to the goal; acting uses ``target_horizon``
     :param kwargs: of :class:`~gcrl_zoo.common.policies.ConditionedPolicy`

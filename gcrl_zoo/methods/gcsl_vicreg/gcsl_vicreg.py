@@ -81,7 +81,8 @@ class GCSLVICReg(TrajectoryAlgorithm):
         update
     :param unlabelled_first: number of initial updates with unlabelled data only
     :param target_return: target return for acting; default: the return of the best episode of the stream. If the policy
-        sees the return-to-go and no wrapper counts it down: a quantile of the returns-to-go of that episode
+        sees the return-to-go and the environment has no wrapper ``ReturnToGo``: a quantile of the returns-to-go of
+        that episode
     """
 
     needs: ClassVar[Needs] = Needs(
