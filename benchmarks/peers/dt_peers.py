@@ -33,8 +33,8 @@ PAGE = """# Speed of dt compared with d3rlpy and transformers
 
 *CPU time of a gradient step (including sampling) and of acting, for `dt` and the Decision Transformers of d3rlpy
 {d3rlpy} and Hugging Face's transformers {transformers}. Random data of Hopper's size; context 20, 3 layers of width
-128, 1 head, batch size 64, dropout 0.1. One process, one thread, median of {rounds} rounds in which each contender
-takes one step, in random order ({cpu}, torch {torch}).*
+128, 1 head, batch size 64, dropout 0.1. One process, one thread, median of {rounds} rounds. In each round, every
+implementation takes one step, in random order ({cpu}, torch {torch}).*
 
 {tables}
 

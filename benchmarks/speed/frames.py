@@ -202,8 +202,8 @@ PAGE = """# Datasets of images
 
 *Frames of CarRacing-v3, cropped and resized to 84 x 84 x 3 ({raw:,} bytes), zstandard level 3, each frame by itself.
 {n_frames:,} frames, made of {n_recorded:,} different ones. Time is the median CPU time of {rounds} batches of {batch}
-stacks of {stack} frames, one thread, contenders interleaved. Memory is the peak beyond imports of training `bc` with
-stacks of {stack} for {updates} updates from the memory-mapped dataset. {versions}.*
+stacks of {stack} frames, one thread; the compared formats are measured in turn. Memory is the peak beyond imports of
+training `bc` with stacks of {stack} for {updates} updates from the memory-mapped dataset. {versions}.*
 
 {table}
 

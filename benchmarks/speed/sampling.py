@@ -196,7 +196,8 @@ def run(n_steps: int, rounds: int) -> str:
 PAGE = """# Sampling speed
 
 *Time to sample one batch from {n_steps:,} steps of random data in episodes of 200 to 1,000 steps. Median CPU time, one
-process, one thread, contenders interleaved. "ratio" is the speed-up; "goal" is its required minimum. {versions}.*
+process, one thread; the compared samplers are measured in turn. "ratio" is the speed-up; "goal" is its required
+minimum. {versions}.*
 
 {table}
 

@@ -30,9 +30,9 @@ Each variant was trained with its [command](#commands). The final agent, never t
 
 Means, probabilities and intervals are computed by [rliable](https://github.com/google-research/rliable)
 ([Agarwal et al. 2021](https://arxiv.org/abs/2108.13264)). Intervals from three seeds are rough, because the bootstrap
-has only 27 combinations: an interval of the mean reaches from the worst seed to the best. An interval of P without
-width means that all pairs of these seeds agree, not that other seeds would. `{table}` in this folder contains the
-single runs with the returns of their episodes.
+has only 27 combinations: an interval of the mean reaches from the worst seed to the best. If the interval of P has no
+width, all pairs of these seeds agree; other seeds may not. `{table}` in this folder contains one line per training,
+with the returns of its episodes.
 
 ![Mean and 95 % interval of each variant; each dot is a seed]({figure})
 

@@ -22,8 +22,8 @@ PAGE = """# {title}
 
 {table}
 
-The `.csv` files in this folder contain the single runs, with the standard deviation over episodes and the training
-time. `benchmarks/studies/runs.py` writes them. To write this page:
+The `.csv` files in this folder contain one line per training, with the standard deviation over episodes and the
+training time. `benchmarks/studies/runs.py` writes them. To write this page:
 
 ```bash
 {command}
