@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import abstractmethod
 from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
+from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
+from gcrl_zoo.common.arguments import resolved
 from gcrl_zoo.common.explorers import Explorer, Levels, NoiseLevels
 from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.data.samplers import Sampler
@@ -29,11 +32,19 @@ class MethodHooks(SavedAlgorithm):
     noise_hold: float
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let SB3's aliases stand for the class that the annotation ``policy`` of a method names."""
+        """Let SB3's aliases stand for the class in the annotation ``policy``, unless a method defines its own."""
         super().__init_subclass__(**kwargs)
-        policy: Any = inspect.get_annotations(cls, eval_str=True).get("policy")
-        if policy is not None:
-            cls.policy_aliases = dict.fromkeys(("MlpPolicy", "CnnPolicy", "MultiInputPolicy"), policy)
+        annotation = inspect.get_annotations(cls).get("policy")
+        if annotation is None or "policy_aliases" in vars(cls):
+            return
+        names = getattr(sys.modules.get(cls.__module__), "__dict__", {})
+        policy = resolved({"policy": annotation}, names).get("policy")
+        if not (isinstance(policy, type) and issubclass(policy, BasePolicy)):
+            raise TypeError(
+                f"The annotation `policy: {annotation}` of {cls.__name__} is not a policy class that its module "
+                "defines or imports; give one, or define `policy_aliases`."
+            )
+        cls.policy_aliases = dict.fromkeys(("MlpPolicy", "CnnPolicy", "MultiInputPolicy"), policy)
 
     @abstractmethod
     def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:

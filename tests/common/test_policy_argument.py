@@ -5,6 +5,8 @@ from stable_baselines3 import PPO, SAC
 from stable_baselines3.common.policies import ActorCriticPolicy
 from stable_baselines3.sac.policies import SACPolicy
 
+from gcrl_zoo import BC, BCO
+from gcrl_zoo.methods.bc.policies import BCPolicy
 from tests.support.case import policy_for, trajectory_cases
 from tests.support.matrix import every_trajectory_case
 
@@ -46,6 +48,33 @@ def test_own_policies_and_their_subclasses_are_taken(case, tmp_path):
         for cls in (case.algorithm, algorithm):
             model = cls(policy, env, **{**case.kwargs, "device": "cpu"})
             assert isinstance(model.policy, policy_of(case))
+
+
+NAMES = ("MlpPolicy", "CnnPolicy", "MultiInputPolicy")
+
+
+def subclass(**attributes):
+    return type("Mine", (BCO,), {"__module__": __name__, **attributes})
+
+
+@pytest.mark.parametrize("annotation", [BCPolicy, "BCPolicy"])
+def test_the_annotation_of_a_method_names_its_policy(annotation):
+    others = {"helper": "OnlyForTypeCheckers"}
+    method = subclass(__annotations__={**others, "policy": annotation})
+    assert method.policy_aliases == dict.fromkeys(NAMES, BCPolicy)
+    assert subclass(__annotations__=others).policy_aliases is BCO.policy_aliases
+
+
+def test_aliases_that_a_method_defines_take_precedence():
+    aliases = {"Small": BCPolicy}
+    assert subclass(policy_aliases=aliases, __annotations__={"policy": "OnlyForTypeCheckers"}).policy_aliases == aliases
+    assert BC.policy_aliases != aliases
+
+
+@pytest.mark.parametrize("annotation", ["OnlyForTypeCheckers", "object", "BCPolicy | None", object])
+def test_an_annotation_that_names_no_policy_is_refused(annotation):
+    with pytest.raises(TypeError, match=r"^The annotation `policy: .*` of Mine .*\.$"):
+        subclass(__annotations__={"policy": annotation})
 
 
 @pytest.fixture(scope="module")
