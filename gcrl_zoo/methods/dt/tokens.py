@@ -4,11 +4,13 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.fast.direct import can_bypass, embedding, modules_of, weights_of
+from gcrl_zoo.nets.fast.direct import can_bypass, embedding, submodules, weights_of
 from gcrl_zoo.nets.fast.weights import WeightCache
 
 #: Tokens of a step: the action before it, return-to-go, state.
 TOKENS = 3
+
+layers_of = submodules("action", "return_to_go", "state", "time")
 
 
 class StepTokens(nn.Module):
@@ -41,7 +43,7 @@ class StepTokens(nn.Module):
         :param timesteps: (...) since the beginning of the episode
         :return: (..., 3, D)
         """
-        action, return_to_go, state, time = modules_of(self)
+        action, return_to_go, state, time = layers_of(self)
         if can_bypass(action, return_to_go, state):
             weights = self.matrix(*weights_of(action), *weights_of(return_to_go), *weights_of(state))
             tokens = F.linear(th.cat((actions, returns_to_go, states), dim=-1), *weights)

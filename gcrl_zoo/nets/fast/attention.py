@@ -8,9 +8,11 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.fast.direct import can_bypass, modules_of, weights_of
+from gcrl_zoo.nets.fast.direct import can_bypass, submodules, weights_of
 from gcrl_zoo.nets.fast.weights import WeightCache
 from gcrl_zoo.nets.transformer import CausalSelfAttention
+
+layers_of = submodules("query", "key_value", "merge", "dropout")
 
 
 def fast_attention(width: int, n_heads: int, dropout: nn.Module) -> CausalSelfAttention:
@@ -36,7 +38,7 @@ class FoldedAttention(CausalSelfAttention):
         return x
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        query, key_value, merge, dropout = modules_of(self)
+        query, key_value, merge, dropout = layers_of(self)
         if not can_bypass(query, key_value, merge, dropout):
             return super().forward(x, super().memory(memory), mask)
         compare, offset, project, bias = self.folded(*weights_of(query), *weights_of(key_value), *weights_of(merge))

@@ -1,10 +1,11 @@
 """
 Layers without the cost of calling a module, which on small batches is as high as that of a small matrix product.
 
-Weights are looked up at each call, so they may be replaced at any time.
+Modules and weights are looked up at each call, so they may be replaced at any time.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from operator import itemgetter
 from typing import Any
 
 import torch as th
@@ -23,21 +24,29 @@ def can_bypass(*layers: nn.Module) -> bool:
 
 
 def have_hooks(*modules: nn.Module) -> bool:
-    """Whether calling one of the modules does more than its ``forward``."""
+    """Whether calling one of the modules does more than the ``forward`` of its class."""
     for each in modules:
+        if "forward" in each.__dict__:
+            return True
         if each._forward_hooks or each._forward_pre_hooks or each._backward_hooks or each._backward_pre_hooks:
             return True
     return _has_any_global_hook()
 
 
-def modules_of(module: nn.Module) -> Iterable[Any]:
-    """Submodules in the order in which they were assigned; by name each takes as long as an addition of tensors."""
-    return module._modules.values()
+def submodules(*names: str) -> Callable[[nn.Module], tuple[Any, ...]]:
+    """
+    Return a function that returns some submodules. As an attribute each takes as long as an addition of tensors.
+
+    :param names: of the submodules, at least two
+    """
+    get = itemgetter(*names)
+    return lambda module: get(module._modules)
 
 
 def weights_of(layer: nn.Module) -> Iterable[Any]:
-    """Weight and bias."""
-    return layer._parameters.values()
+    """Return the weight and the bias of a linear layer or a layer norm."""
+    parameters = layer._parameters
+    return parameters["weight"], parameters["bias"]
 
 
 def linear(layer: nn.Module, x: Tensor) -> Tensor:
@@ -53,7 +62,7 @@ def layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
 
 def embedding(layer: nn.Module, indices: Tensor) -> Tensor:
     """As ``layer(indices)`` of a :class:`torch.nn.Embedding`."""
-    return F.embedding(indices, *weights_of(layer))
+    return F.embedding(indices, layer._parameters["weight"])  # type: ignore[arg-type]
 
 
 def exporting() -> bool:

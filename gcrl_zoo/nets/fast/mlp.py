@@ -12,18 +12,20 @@ from typing import Any
 import torch as th
 from torch import Tensor, nn
 
-from gcrl_zoo.nets.fast.direct import can_bypass, exporting, linear, modules_of, weights_of
+from gcrl_zoo.nets.fast.direct import can_bypass, exporting, linear, submodules, weights_of
 from gcrl_zoo.nets.transformer import MLP
 
 #: Tokens of a piece; their hidden layer of 512 units takes two megabytes.
 PIECE = 1024
+
+layers_of = submodules("widen", "narrow", "activation")
 
 
 class FastMLP(MLP):
     """Uses the gradient by hand on the CPU, for ReLU and full precision; otherwise computes as the plain one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        widen, narrow, activation = modules_of(self)
+        widen, narrow, activation = layers_of(self)
         if type(activation) is not nn.ReLU or not can_bypass(widen, activation, narrow):
             return super().forward(x)
         by_hand = th.is_grad_enabled() and x.device.type == "cpu" and not th.is_autocast_enabled("cpu")

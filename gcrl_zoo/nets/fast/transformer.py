@@ -6,12 +6,15 @@ import torch as th
 from torch import Tensor, nn
 
 from gcrl_zoo.nets.fast.attention import fast_attention
-from gcrl_zoo.nets.fast.direct import can_bypass, have_hooks, layer_norm, modules_of
+from gcrl_zoo.nets.fast.direct import can_bypass, have_hooks, layer_norm, submodules
 from gcrl_zoo.nets.fast.dropout import ByteDropout
 from gcrl_zoo.nets.fast.mlp import FastMLP
 from gcrl_zoo.nets.transformer import ALL, Block, Cache, LayerCache, Parts, Transformer
 
 FAST = Parts(fast_attention, FastMLP, ByteDropout)
+
+parts_of_block = submodules("before_attention", "before_mlp", "attention", "mlp", "dropout")
+parts_of_transformer = submodules("before", "dropout", "blocks", "after")
 
 
 class FastTransformer(Transformer):
@@ -26,8 +29,8 @@ class FastTransformer(Transformer):
         self, tokens: Tensor, mask: Tensor, wanted: slice = ALL, early: slice | None = None, cache: Cache | None = None
     ) -> Tensor:
         """In eval mode modules without hooks are bypassed."""
-        before, dropout, blocks, after = modules_of(self)
-        *most, last = modules_of(blocks)
+        before, dropout, blocks, after = parts_of_transformer(self)
+        *most, last = blocks._modules.values()
         if self.training or not can_bypass(before, dropout, after) or not all(map(can_act, (*most, last))):
             return super().forward(tokens, mask, wanted, early, cache)
         caches = cache.layers if cache else [None] * (len(most) + 1)
@@ -42,13 +45,15 @@ class FastTransformer(Transformer):
 
 def can_act(block: nn.Module) -> bool:
     """Whether :func:`act` computes what calling the block would."""
-    first, second, attention, mlp, dropout = modules_of(block)
+    if type(block) is not Block:
+        return False
+    first, second, attention, mlp, dropout = parts_of_block(block)
     return can_bypass(first, second, dropout) and not have_hooks(block, attention, mlp)
 
 
 def act(block: Block, x: Tensor, mask: Tensor, wanted: slice, cache: LayerCache | None) -> Tensor:
     """As ``block(x, mask, wanted, cache)`` in eval mode."""
-    first, second, attention, mlp, _ = modules_of(block)
+    first, second, attention, mlp, _ = parts_of_block(block)
     normed = layer_norm(first, x)
     memory = attention.memory(normed)
     if cache is not None:

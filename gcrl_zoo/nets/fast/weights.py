@@ -39,6 +39,10 @@ class WeightCache(Generic[T]):
         self._state: Any = None
         self._value: T
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Make copies empty: their weights have other addresses."""
+        return type(self), (self.compute,)
+
     def __call__(self, *weights: Tensor | None) -> T:
         if th.is_grad_enabled() or exporting():
             return self.compute(*weights)
@@ -46,7 +50,6 @@ class WeightCache(Generic[T]):
         state = [steps, *map(version, present), *map(address, present)]
         if state != self._state:
             self._state, self._value = state, self.compute(*weights)
-            self._memory = [
-                each.detach() for each in present
-            ]  # as long as it is in use, no other weight gets its address
+            # As long as their memory is in use, no other weights get their addresses.
+            self._memory = [each.detach() for each in present]
         return self._value

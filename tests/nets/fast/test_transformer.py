@@ -1,11 +1,12 @@
 """The faster transformer computes what the plain one computes, whatever is done to its modules."""
 
 import copy
+import pickle
 
 import pytest
 import torch as th
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrize, prune
 
 from gcrl_zoo.methods.dt.tokens import StepTokens
 from gcrl_zoo.nets.fast import mlp
@@ -184,13 +185,77 @@ def test_parametrizations_and_replaced_layers_are_used():
         th.testing.assert_close(outputs(fast, training), outputs(plain, training))
 
 
+def test_weights_that_are_registered_again_after_the_biases():
+    """As ``prune.remove`` and ``remove_parametrizations`` do."""
+    plain, fast = pair()
+    for layer in fast.modules():
+        if isinstance(layer, (nn.Linear, nn.LayerNorm)):
+            prune.identity(layer, "weight")
+            prune.remove(layer, "weight")
+    for training in (True, False):
+        th.testing.assert_close(outputs(fast, training)[0], outputs(plain, training)[0])
+
+
+class Wrapped(nn.Module):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner, self.called = inner, 0
+
+    def forward(self, *args, **kwargs):
+        self.called += 1
+        return self.inner(*args, **kwargs)
+
+
+def test_replaced_blocks_are_called():
+    plain, fast = pair()
+    fast.blocks[0], fast.blocks[1] = map(Wrapped, fast.blocks)
+    for calls, training in enumerate((True, False), 1):
+        th.testing.assert_close(outputs(fast, training)[0], outputs(plain, training)[0])
+        assert [block.called for block in fast.blocks] == [calls, calls]
+
+
+def test_a_replaced_forward_is_called():
+    plain, fast = pair()
+    modules = [each for each in fast.modules() if not isinstance(each, nn.ModuleList)][1:]  # all but the outermost
+    for training in (True, False):
+        for module in modules:
+            called = []
+            forward = module.forward
+            module.forward = lambda *args, to=called, forward=forward, **kwargs: (
+                to.append(1) or forward(*args, **kwargs)
+            )
+            th.testing.assert_close(outputs(fast, training), outputs(plain, training))
+            del module.forward
+            assert called, type(module)
+
+
+def test_added_modules_do_not_matter():
+    plain, fast = pair()
+    for module in [*fast.modules()]:
+        if not isinstance(module, nn.ModuleList):
+            module.probe = nn.Identity()
+    assert_same(plain, fast)
+
+
+def test_copies_have_empty_caches():
+    """In another process the addresses of weights mean nothing."""
+    _, fast = pair()
+    size = len(pickle.dumps(fast))
+    outputs(fast, training=False)
+    assert len(pickle.dumps(fast)) == size
+    assert copy.deepcopy(fast).blocks[0].attention.folded._state is None
+
+
 def test_step_tokens():
     tokens = StepTokens(action_dim=2, state_dim=3, width=WIDTH, max_timesteps=4)
     inputs = th.randn(5, 2), th.randn(5, 1), th.randn(5, 3), th.arange(5)
     with th.no_grad():
         fast = tokens(*inputs)
     called = []
+    prune.remove(prune.identity(tokens.state, "weight"), "weight")  # now behind the bias
     for layer in (tokens.action, tokens.return_to_go, tokens.state, tokens.time):
+        with th.no_grad():
+            th.testing.assert_close(tokens(*inputs), fast)
         handle = layer.register_forward_hook(lambda module, *_: called.append(module))
         th.testing.assert_close(tokens(*inputs), fast)
         handle.remove()
