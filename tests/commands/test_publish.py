@@ -211,7 +211,7 @@ def test_the_environment_with_its_wrappers_is_what_counts(algo, env, words, wrap
     assert (f"{scores.mean:.2f}", f"{scores.success:.2f}") == (told["its score"].split()[0], told["success"])
     card = ModelCard.load(repo_id).text
     assert f"| {told['success']} |" in card and "| target | the environment's goal |" in card
-    assert (wrapper is None) or re.search(rf"\| its wrappers \| .*Upright.*{wrapper}", card)
+    assert (wrapper is None) or re.search(rf"\| wrappers \| .*Upright.*{wrapper}", card)
     assert ("-conf consistency" if wrapper is None else "'goal_reward': True") in card
 
 

@@ -182,8 +182,9 @@ def test_trains_in_train_mode_and_acts_in_eval_mode(case, source, monkeypatch):
     model, modes = case.make(**data_of(source)), []
     compute = model.compute_loss
     monkeypatch.setattr(model, "compute_loss", lambda *args: modes.append(model.policy.training) or compute(*args))
-    step, playing = model.policy.step, []
-    monkeypatch.setattr(model.policy, "step", lambda *args: playing.append(model.policy.training) or step(*args))
+    act, playing = model.policy.act, []
+    spy = lambda *args, **kwargs: playing.append(model.policy.training) or act(*args, **kwargs)  # noqa: E731
+    monkeypatch.setattr(model.policy, "act", spy)
     model.learn(60)
     assert not any(playing) and len(playing) == (60 if source == "own play" else 0)
     model.learn(60, lambda _locals, _globals: model.predict(model.env.observation_space.sample()) is not None)

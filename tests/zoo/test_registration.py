@@ -118,7 +118,7 @@ def test_a_subclass_of_ppo_trains_plays_tunes_and_travels(house, hub, tmp_path):
             return result.stdout + result.stderr
 
         assert "ppo_inverse.yml[default]" in run(*train) and agent.is_file()
-        assert "Mean reward" in run("rl_zoo3.enjoy", *arguments, "-n", "50", "--no-render")
+        assert "Mean reward" in run("rl_zoo3.enjoy", *arguments, "-n", "501", "--no-render")
         run("gcrl_zoo.publish", "--algo", "ppo_inverse", "--organization", "zoo", "--n-episodes", "1", "--no-video")
         assert "PPOInverse 4 4" in run(
             "loads"
