@@ -85,13 +85,12 @@ class DataSource:
         if not stacks:
             return True
         found = frame_stacks(algorithm.env, algorithm.policy.roles)
+        known = stacks.keys() & found.keys()  # goals that a wrapper copies from observations are not in the latter
         # An own episode that begins where another was cut, or where another environment was left, begins with the
         # frames from before.
         is_cut = algorithm.max_episode_steps is not None
         is_left = algorithm._run.collector is None and algorithm._last_obs is not None
-        return not (is_cut or is_left) and all(
-            key in found and stack.equals(found[key]) for key, stack in stacks.items()
-        )
+        return bool(known) and not is_cut and not is_left and all(stacks[key].equals(found[key]) for key in known)
 
     def _open(self, argument: str, needs: Needs) -> TrajectoryStore | None:
         """Open again for another environment, and when an object that was given has grown."""

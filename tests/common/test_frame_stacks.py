@@ -240,6 +240,19 @@ def test_own_play_goes_on_in_another_environment(change: str) -> None:
         assert_same(new.observations.values(), old.observations.values())
 
 
+def test_own_play_with_goals_keeps_single_frames() -> None:
+    goal = np.zeros((4, 40, 40, 3), np.uint8)
+    dataset = TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4))
+    env = FixedGoal(stacking("reset"), goal=goal, threshold=1.0)
+    agent = BC("MultiInputPolicy", env, dataset=dataset, own_play=True, device="cpu", **PLAY)
+    agent.learn(20)
+    assert agent.replay_buffer.n_episodes > 4
+    assert {key: column.stack for key, column in agent.replay_buffer._table.frames.items()} == {
+        "observation": 1,
+        "achieved_goal": 1,
+    }
+
+
 def test_a_loaded_buffer_of_single_frames_takes_episodes_that_are_cut(tmp_path: Path) -> None:
     TrajectoryStore.from_episodes(play(TimeLimit(Random("image"), 9), 4)).save(tmp_path / "single.npz")
     agent = BC("CnnPolicy", stacking("zero"), own_play=True, max_episode_steps=4, device="cpu", **PLAY)

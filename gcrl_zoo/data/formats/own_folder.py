@@ -43,6 +43,7 @@ LONGEST_HEADER = 2**26
 LARGEST_ENTRY = 2**27  # numbers in one entry of a column
 PORTION = 2**16  # entries that are checked at a time
 DATA_NAME = re.compile(DATA + "[0-9a-f]{8}")
+CONTENT = {"name", "capacity", "spaces", "source", "data", "columns", "observations", "extras", "frames", "files"}
 COMPUTED = ("first", "last")  # arrays of a table that are not stored
 
 
@@ -102,6 +103,8 @@ def read_header(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = header["content"]
         if header["checksum"] != checksum(content):
             raise unreadable(file, "its checksum does not match")
+        if content.keys() != CONTENT:
+            raise unreadable(file, f"it describes {', '.join(content)}")
     return content
 
 

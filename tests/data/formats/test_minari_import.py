@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import time
@@ -21,6 +22,7 @@ from gcrl_zoo.data import TrajectoryStore, open_store
 from gcrl_zoo.data.formats import minari_import
 from gcrl_zoo.data.formats.minari_storage import About
 from gcrl_zoo.data.formats.minari_writer import write_minari
+from gcrl_zoo.data.formats.own_folder import FORMAT, HEADER, checksum
 from gcrl_zoo.data.open import import_images
 from gcrl_zoo.record.__main__ import main as record_command
 from tests.support.recordings import ID
@@ -125,6 +127,15 @@ def test_a_damaged_import_is_made_again_or_refused(file: str) -> None:
             list(store.episodes())
         store, _ = import_images(ID)
     assert_holds_dataset(store)
+
+
+@pytest.mark.parametrize("content", [[], {}])
+def test_an_import_with_another_header_is_made_again(content: Any) -> None:
+    folder = write()
+    open_store(ID, keep=False)
+    header = {"format": FORMAT, "checksum": checksum(content), "content": content}
+    (folder / "gcrl_zoo" / HEADER).write_text(json.dumps(header))
+    assert_holds_dataset(open_store(ID, keep=False))
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
