@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -56,6 +58,19 @@ def test_frames_are_what_was_appended(shape: tuple[int, ...]) -> None:
     for same in (frames, frames.share(), copy.deepcopy(frames), pickle.loads(pickle.dumps(frames))):
         np.testing.assert_array_equal(same.read(np.arange(30, 50)), expected[30:])
         assert same.nbytes < 0.8 * expected.nbytes
+
+
+def test_threads_share_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gcrl_zoo.data.columns.frames.CACHE_BYTES", 4096)
+    frames, entries = Frames((32, 32)), np.zeros((1, 32, 32), np.uint8)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            done = [pool.submit(lambda: [frames._remember(i, entries) for i in range(50_000)]) for _ in range(4)]
+        assert all(each.exception() is None for each in done)
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_a_damaged_chunk_is_named() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import pairwise
 from typing import Any
 
@@ -56,7 +58,7 @@ class Frames:
         self._next = len(mapped)  # number of the next chunk
         self._tail = np.empty((0, *self.shape), np.uint8) if tail is None else np.array(tail, np.uint8)
         self._first = 0  # chunk; those before were dropped
-        self._cache: dict[int, Array] = {}
+        self._cache: OrderedDict[int, Array] = OrderedDict()
         self._unasked = 0  # bytes added since memory was last asked for
 
     def __len__(self) -> int:
@@ -66,7 +68,7 @@ class Frames:
     def __getstate__(self) -> dict[str, Any]:
         """Pickle and deepcopy keep compressed chunks, mapped ones as copies, and leave out decoded ones."""
         chunks = {number: bytes(self.chunk(number)) for number in range(self._first, self._next)}
-        return {**self.__dict__, "_mapped": (), "_chunks": chunks, "_cache": {}}
+        return {**self.__dict__, "_mapped": (), "_chunks": chunks, "_cache": OrderedDict()}
 
     @property
     def nbytes(self) -> int:
@@ -148,7 +150,8 @@ class Frames:
 
     def _remember(self, number: int, frames: Array) -> None:
         if len(self._cache) * frames.nbytes >= CACHE_BYTES:
-            self._cache.pop(next(iter(self._cache)), None)
+            with suppress(KeyError):  # other threads may read, too
+                self._cache.popitem(last=False)
         self._cache[number] = frames
 
     def drop_before(self, number: int) -> None:
