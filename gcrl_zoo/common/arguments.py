@@ -219,7 +219,11 @@ def arguments(cls: type) -> Mapping[str, Argument]:
 
 
 def constructors(cls: type) -> Iterator[tuple[type, FunctionType]]:
-    """:param cls: class to construct; each class of its hierarchy that defines ``__init__``, and that function"""
+    """
+    Yield each class of a hierarchy that defines ``__init__``, with that function.
+
+    :param cls: class to construct
+    """
     for ancestor in cls.__mro__:
         constructor = vars(ancestor).get("__init__")
         if inspect.isfunction(constructor):

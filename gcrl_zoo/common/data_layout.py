@@ -25,11 +25,19 @@ class ChannelsFirst:
     """Shows images (H, W, C) as (C, H, W)."""
 
     def __call__(self, entries: Array) -> Array:
-        """:param entries: (n, H, W, C)"""
+        """
+        Move the channels first.
+
+        :param entries: (n, H, W, C)
+        """
         return np.moveaxis(entries, -1, 1)
 
     def undo(self, entries: Array) -> Array:
-        """:param entries: (n, C, H, W)"""
+        """
+        Move the channels last.
+
+        :param entries: (n, C, H, W)
+        """
         return np.moveaxis(entries, 1, -1)
 
 
@@ -46,7 +54,11 @@ class Numbers:
     floats: bool = False
 
     def __call__(self, entries: Array) -> Array:
-        """:param entries: (n, ...)"""
+        """
+        Change shape and dtype.
+
+        :param entries: (n, ...)
+        """
         if self.shape is not None:
             entries = entries.reshape(len(entries), *self.shape)
         return entries.astype(FLOAT) if self.floats else entries

@@ -74,6 +74,8 @@ class VICRegLoss(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
         """
+        Compute the loss between two sets of representations.
+
         :param x: (B, D), B > 1
         :param y: (B, D)
         :param mask: (B,) bool, True where a row counts; None for everywhere

@@ -10,6 +10,8 @@ NAMES = tuple(name for name in nn.modules.activation.__all__ if name != "Multihe
 
 def activation_class(activation: str | type[nn.Module]) -> type[nn.Module]:
     """
+    Return the class of an activation.
+
     :param activation: a class, or the name of one in ``torch.nn``: ``"Tanh"``, ``"nn.Tanh"`` or ``"torch.nn.Tanh"``
     :return: the class
     :raises ValueError: no activation has this name

@@ -45,6 +45,8 @@ class VectorEncoder(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """
+        Standardise vectors.
+
         :param observation: (B, ...) any number type
         :return: (B, O) float32
         """
@@ -71,13 +73,19 @@ class SmallImageEncoder(nn.Module):
 
     @th.no_grad()
     def fit(self, images: Tensor) -> None:
-        """:param images: (N, ...) uint8 of the data, any device"""
+        """
+        Compute the mean and the standard deviation of all pixels.
+
+        :param images: (N, ...) uint8 of the data, any device
+        """
         std, mean = th.std_mean(images.float(), correction=0)
         self.mean.fill_(mean)
         self.std.fill_(std if std > 0 else 1)
 
     def forward(self, image: Tensor) -> Tensor:
         """
+        Flatten and standardise images.
+
         :param image: (B, ...) uint8
         :return: (B, O) float32
         """
@@ -102,6 +110,8 @@ class OneHotEncoder(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """
+        Encode each number as a one-hot vector.
+
         :param observation: (B,), (B, 1) or (B, C) integers
         :return: (B, O) float32
         """
@@ -123,7 +133,11 @@ class ImageEncoder(nn.Module):
 
     @classmethod
     def fits(cls, shape: Sequence[int]) -> bool:
-        """:param shape: as for the constructor; False for images that :class:`SmallImageEncoder` is for"""
+        """
+        Return whether images are large enough; :class:`SmallImageEncoder` is for others.
+
+        :param shape: as for the constructor
+        """
         return min(shape[1:3] if cls._is_channels_last(shape) else shape[-2:]) >= cls.MIN_SIDE
 
     @staticmethod
@@ -150,6 +164,8 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """
+        Encode images.
+
         :param image: (B, C, H, W), (B, S, C, H, W) or (B, S, H, W, C) uint8
         :return: (B, O) float32
         """
@@ -166,7 +182,11 @@ class Pixels(nn.Module):
     """From 0 ... 255 to 0 ... 1, float32."""
 
     def forward(self, image: Tensor) -> Tensor:
-        """:param image: (B, ...) uint8"""
+        """
+        Scale images to 0 ... 1.
+
+        :param image: (B, ...) uint8
+        """
         return image.float() / 255.0
 
 
@@ -187,6 +207,8 @@ class ExtractingEncoder(nn.Module):
 
     def forward(self, observation: Tensor) -> Tensor:
         """
+        Encode observations.
+
         :param observation: (B, ...) any number type
         :return: (B, O)
         """
@@ -194,12 +216,20 @@ class ExtractingEncoder(nn.Module):
 
 
 def scaler_of(encoder: nn.Module) -> nn.Module:
-    """:param encoder: of one entry of the observation; its part that holds statistics and no weights, or itself"""
+    """
+    Return the part of an encoder that holds statistics and no weights; the encoder itself if it has no such part.
+
+    :param encoder: of one entry of the observation
+    """
     return encoder.scaler if isinstance(encoder, ExtractingEncoder) else encoder
 
 
 def with_own_weights(encoder: nn.Module) -> nn.Module:
-    """:param encoder: of one entry of the observation; a copy with the same statistics, itself if it has no weights"""
+    """
+    Copy an encoder, so that it shares no weights; an encoder without weights is returned itself.
+
+    :param encoder: of one entry of the observation; the copy has the same statistics
+    """
     if not [*encoder.parameters()]:
         return encoder
     scaler = scaler_of(encoder)
@@ -226,6 +256,8 @@ class DictEncoder(nn.Module):
 
     def forward(self, observations: Mapping[str, Tensor]) -> Tensor:
         """
+        Encode all entries.
+
         :param observations: (B, ...) by key
         :return: (B, O) float32
         """

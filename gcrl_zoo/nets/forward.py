@@ -32,6 +32,8 @@ class ForwardModel(nn.Module):
 
     def forward(self, state: Tensor, action: Tensor) -> Tensor:
         """
+        Predict the change of the state.
+
         :param state: (B, O) features
         :param action: (B, A)
         :return: (B, F)

@@ -28,6 +28,8 @@ def sample_categorical(logits: Tensor) -> Tensor:
 
 class ActionHead(nn.Module, ABC):
     """
+    Turns a representation into a distribution over actions.
+
     :param features_dim: width D of the representation
     :param params_dim: number P of distribution parameters
     """
@@ -37,7 +39,7 @@ class ActionHead(nn.Module, ABC):
         self.linear = nn.Linear(features_dim, params_dim)
 
     def forward(self, z: Tensor) -> Tensor:
-        """(B, D) -> parameters (B, P)"""
+        """Compute the parameters of the distribution, (B, D) -> (B, P)."""
         return self.linear(z)
 
     @abstractmethod
@@ -235,7 +237,7 @@ class GaussianHead(BoxHead):
         self.log_std = nn.Parameter(th.full((low.numel(),), log_std_init))
 
     def clamped_log_std(self) -> Tensor:
-        """(A,)"""
+        """Return the logarithm of the standard deviation, (A,), inside its limits."""
         return self.log_std.clamp(self.LOG_STD_MIN, self.LOG_STD_MAX)
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
@@ -275,7 +277,7 @@ class BinsHead(BoxHead):
         return self.logits(params).softmax(-1) @ self.bin_centers
 
     def logits(self, params: Tensor) -> Tensor:
-        """(B, A * n_bins) -> (B, A, n_bins)"""
+        """Split the parameters by dimension of the action, (B, A * n_bins) -> (B, A, n_bins)."""
         return params.unflatten(-1, (-1, self.n_bins))
 
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:

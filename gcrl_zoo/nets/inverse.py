@@ -47,6 +47,8 @@ class Change(nn.Module):
 
     def forward(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
         """
+        Compute the difference in which large values count by their logarithm.
+
         :param states: (B, ...) by key; further keys do not matter
         :param successors: (B, ...) by key
         :return: (B, F) float32, F being ``features_dim``: 0 where no entry is a vector
@@ -75,7 +77,7 @@ class Change(nn.Module):
         return disturbed
 
     def _difference(self, states: Mapping[str, Tensor], successors: Mapping[str, Tensor]) -> Tensor:
-        """(B, F)"""
+        """Return the unscaled difference, (B, F)."""
         if not self.features_dim:
             some = next(iter(states.values()))
             return some.new_zeros((len(some), 0), dtype=th.float32)
@@ -108,6 +110,8 @@ class InverseNetwork(nn.Module):
 
     def forward(self, state: Tensor, successor: Tensor, change: Tensor) -> Tensor:
         """
+        Compute the representation.
+
         :param state: (B, O) features
         :param successor: (B, O) features of what came after it
         :param change: (B, F)

@@ -33,6 +33,8 @@ def mlp(
 
 def last_width(net_arch: Sequence[int]) -> int:
     """
+    Return the width of the last hidden layer.
+
     :param net_arch: widths of the hidden layers
     :return: that of the last one, which the heads see
     :raises ValueError: there is none

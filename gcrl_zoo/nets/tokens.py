@@ -22,6 +22,8 @@ class TokenBottleneck(nn.Module):
 
     def logits(self, z: Tensor) -> Tensor:
         """
+        Compare representations with the tokens.
+
         :param z: (B, D)
         :return: (B, K) how well each token fits, before the softmax
         """
@@ -29,6 +31,8 @@ class TokenBottleneck(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """
+        Replace representations by mixtures of tokens.
+
         :param z: (B, D)
         :return: (B, D) the mixture of tokens
         """

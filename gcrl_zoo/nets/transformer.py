@@ -47,6 +47,8 @@ class CausalSelfAttention(nn.Module):
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
         """
+        Attend to tokens.
+
         :param x: (B, Q, D), tokens whose output is computed
         :param memory: (B, T, M) of the tokens that they attend to
         :param mask: (Q, T) or (B, Q, T), 0 where a token (row) attends to another one, -inf elsewhere
@@ -59,7 +61,7 @@ class CausalSelfAttention(nn.Module):
         return self.merge(y.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
-        """(B, T, D) -> (B, H, T, D / H)"""
+        """Split tokens into heads, (B, T, D) -> (B, H, T, D / H)."""
         return x.unflatten(2, (self.n_heads, -1)).transpose(1, 2)
 
 
@@ -77,7 +79,7 @@ class MLP(nn.Module):
         self.activation = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., D) -> (..., D)"""
+        """Apply both layers, (..., D) -> (..., D)."""
         return self.narrow(self.activation(self.widen(x)))
 
 
@@ -101,6 +103,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor, wanted: slice = ALL, cache: LayerCache | None = None) -> Tensor:
         """
+        Compute the outputs of the wanted tokens.
+
         :param x: (B, T, D)
         :param mask: (Q, T) or (B, Q, T), with W instead of T if there is a cache
         :param wanted: the Q tokens whose output is computed
@@ -130,6 +134,8 @@ PLAIN = Parts()
 
 class Transformer(nn.Module):
     """
+    Blocks of attention between two layer normalisations.
+
     :param width: D of a token
     :param n_layers: number of blocks
     :param n_heads: of each block
@@ -165,6 +171,8 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
     ) -> Tensor:
         """
+        Compute the outputs of the wanted tokens.
+
         :param tokens: (B, T, D)
         :param mask: (T, T) or (B, T, T), 0 where a token (row) attends to another one, -inf elsewhere; with a cache
             (T, W) or (B, T, W), over its places after the tokens are written to it
@@ -184,7 +192,11 @@ class Transformer(nn.Module):
         return self.after(y)
 
     def make_cache(self, places: int) -> Cache:
-        """:param places: W, tokens to keep; a multiple of the number of tokens of a call"""
+        """
+        Make an empty cache.
+
+        :param places: W, tokens to keep; a multiple of the number of tokens of a call
+        """
         return Cache([LayerCache(places) for _ in self.blocks])
 
 
@@ -213,6 +225,8 @@ class LayerCache:
 
     def write(self, new: Tensor) -> Tensor:
         """
+        Add the memory of new tokens.
+
         :param new: (B, T, M), W a multiple of T
         :return: (B, W, M), with the new ones
         """
@@ -226,6 +240,8 @@ class LayerCache:
 
 def causal(n: int, band: int | None = None) -> Tensor:
     """
+    Make a causal mask.
+
     :param n: T tokens
     :param band: a token attends to itself and the band - 1 ones before it; None for all before it
     :return: (T, T), 0 where a token (row) attends to another one, -inf elsewhere

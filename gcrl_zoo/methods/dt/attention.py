@@ -37,6 +37,8 @@ class WindowAttention(nn.Module):
         newest: tuple[slice, slice | None],
     ) -> tuple[Tensor, Tensor]:
         """
+        Compute the output of the newest step from the whole window.
+
         :param transformer: over the tokens
         :param tokens: (E, 3, D) of the newest step
         :param past: (E, T, D) tokens before it, the newest last
@@ -121,6 +123,8 @@ class RingAttention(nn.Module):
 
 def hide(mask: Tensor, missing: np.ndarray | Tensor) -> Tensor:
     """
+    Add missing tokens to a mask.
+
     :param mask: (Q, T)
     :param missing: (E, T) True where no query may look
     :return: (E, Q, T) a new mask

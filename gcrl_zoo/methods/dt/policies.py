@@ -97,7 +97,7 @@ class DTPolicy(WindowPolicy):
         return self.represent_step(self.outputs(batch))
 
     def outputs(self, batch: Any) -> Tensor:
-        """(B, K, D) or (B, K, 2, D), the outputs of the transformer for a batch"""
+        """Return the outputs of the transformer for a batch, (B, K, D) or (B, K, 2, D)."""
         n, length = batch.timesteps.shape
         states = self.encoder({key: each.flatten(0, 1) for key, each in batch.observations.items()})
         before = self.head.encode(batch.actions[:, : length - 1].flatten(0, 1)).unflatten(0, (n, length - 1))
@@ -142,11 +142,11 @@ class DTPolicy(WindowPolicy):
         return DTMemory(self.no_tokens(n_envs), steps, self.no_actions(n_envs), self.no_predictions(n_envs))
 
     def no_tokens(self, n_envs: int) -> Tensor:
-        """(E, T, D), in the place of the tokens before the first step"""
+        """Return (E, T, D), which stand for the tokens before the first step."""
         return self.target_return.new_zeros(n_envs, self.n_tokens, self.tokens.width)
 
     def no_predictions(self, n_envs: int) -> Tensor | None:
-        """(E, ...) that :meth:`predict_actions` keeps, at the start of an episode; None for nothing"""
+        """Return what :meth:`predict_actions` keeps, (E, ...), at the start of an episode; None for nothing."""
         return None
 
     def respond(self, inputs: Inputs, memory: DTMemory, episode_starts: np.ndarray | Tensor) -> tuple[Tensor, DTMemory]:
@@ -157,7 +157,7 @@ class DTPolicy(WindowPolicy):
     def encode_step(
         self, inputs: Inputs, memory: DTMemory, episode_starts: np.ndarray | Tensor
     ) -> tuple[Tensor, DTMemory]:
-        """(E, D) representation of the newest step, and the memory with its tokens"""
+        """Return the representation of the newest step, (E, D), and the memory with its tokens."""
         past, steps, actions, predictions = memory
         steps = steps * ~episode_starts
         tokens = self.embed(inputs, actions, to_tensors(steps, self.device))

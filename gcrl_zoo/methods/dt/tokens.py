@@ -37,6 +37,8 @@ class StepTokens(nn.Module):
 
     def forward(self, actions: Tensor, returns_to_go: Tensor, states: Tensor, timesteps: Tensor) -> Tensor:
         """
+        Embed steps.
+
         :param actions: (..., A) before the steps; arbitrary for the first step of an episode
         :param returns_to_go: (..., 1) scaled
         :param states: (..., S)
@@ -56,6 +58,8 @@ class StepTokens(nn.Module):
 
 def side_by_side(*weights_and_biases: Tensor) -> tuple[Tensor, Tensor]:
     """
+    Join layers into one that computes all of them.
+
     :param weights_and_biases: (D, .) and (D,) of each layer
     :return: (3D, A + 1 + S) and (3D,), one layer that computes all three from their inputs side by side
     """

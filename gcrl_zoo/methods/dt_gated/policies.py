@@ -29,17 +29,19 @@ class Gate(nn.Module):
         self.weigh, self.value = nn.Linear(2 * width, width), nn.Linear(width, width, bias=False)
 
     def forward(self, outputs: Tensor) -> Tensor:
-        """(..., 2, D), at the return and at the state -> (..., D)"""
+        """Mix the outputs at the return and at the state, (..., 2, D) -> (..., D)."""
         returns, states = outputs.unbind(-2)
         return states + self.opening(outputs) * self.value(returns)
 
     def opening(self, outputs: Tensor) -> Tensor:
-        """(..., 2, D) -> (..., D), from 0, closed, to 1"""
+        """Return the opening of the gate, from 0, closed, to 1: (..., 2, D) -> (..., D)."""
         return self.weigh(outputs.flatten(-2)).sigmoid()
 
 
 class GatedDTPolicy(DTPolicy):
     """
+    Predicts several actions at each step, and adds the output at the return through a gate.
+
     :param n_actions: number n of actions predicted at each step
     :param gate: whether the return reaches the action heads through a gate
     :param ensemble: acting averages all predictions of an action; a prediction made one step earlier has this fraction
@@ -72,7 +74,7 @@ class GatedDTPolicy(DTPolicy):
         return super().represent_step(outputs) if self.gate is None else self.gate(outputs)
 
     def no_predictions(self, n_envs: int) -> Tensor | None:
-        """(E, n, P + 1) of the next n actions: the weighted sum of all predictions, and the sum of their weights"""
+        """Return the weighted sums of the predictions of the next n actions, and the sums of weights: (E, n, P + 1)."""
         if self.ensemble is None:
             return None
         return self.target_return.new_zeros(n_envs, self.n_actions, self.head.linear.out_features + 1)

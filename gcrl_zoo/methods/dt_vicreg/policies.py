@@ -14,6 +14,8 @@ from gcrl_zoo.methods.dt.policies import DTPolicy
 
 class DTVICRegPolicy(DTPolicy):
     """
+    A Decision Transformer with an expander, on whose output VICReg is computed.
+
     :param expander_dim: width of the expander; None applies VICReg to the representations directly
     :param kwargs: of :class:`~gcrl_zoo.methods.dt.policies.DTPolicy`
     """

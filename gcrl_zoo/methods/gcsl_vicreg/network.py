@@ -35,6 +35,8 @@ class InputSlot(nn.Module):
 
     def forward(self, features: Tensor | None, like: Tensor) -> Tensor:
         """
+        Embed the input, or replace it where it is missing.
+
         :param features: (B, F), or None
         :param like: any tensor (B, ...) on the device
         :return: (B, width); (1, width) where what is missing is the same in all rows
@@ -82,7 +84,7 @@ class ConditionedNetwork(nn.Module):
     def forward(
         self, state: Tensor | None, goal: Tensor | None, change: Tensor | None, returns: Tensor | None
     ) -> Tensor:
-        """(B, D), for the arguments of :meth:`describe`"""
+        """Compute the representation, (B, D), for the arguments of :meth:`describe`."""
         return self.bottleneck(self.describe(state, goal, change, returns))
 
     def describe(

@@ -114,7 +114,7 @@ class GCSLVICRegPolicy(StepPolicy):
         return self.network.describe(state, goal, change, self.scaled_return(inputs))
 
     def scaled_return(self, inputs: Inputs) -> Tensor | None:
-        """(B, 1) the return that f is conditioned on, None where it is missing"""
+        """Return the return that f is conditioned on, (B, 1), scaled; None where it is missing."""
         returns = inputs.return_to_go if self.return_token == "return_to_go" else inputs.episode_return
         return None if returns is None else returns / self.return_scale
 

@@ -48,7 +48,7 @@ class Branches:
 
     @property
     def return_with_goal(self) -> Tensor | None:
-        """(B, 1), scaled, where f sees the return beside a goal"""
+        """Return the scaled return, (B, 1), where f sees it beside a goal; else None."""
         return self.policy.scaled_return(self.achieved) if self.policy.goal_with_return else None
 
     def _towards(self, goals: dict[str, Tensor]) -> Tensor:
@@ -56,17 +56,17 @@ class Branches:
 
     @cached_property
     def goal_given(self) -> Tensor:
-        """(B, D)"""
+        """Represent states with their goals, (B, D)."""
         return self._towards(self.batch.goals)
 
     @cached_property
     def one_step(self) -> Tensor:
-        """(B, D)"""
+        """Represent states with the next states as goals, (B, D)."""
         return self.goal_given if self.batch.successors is None else self._towards(self.batch.successors)
 
     @cached_property
     def described(self) -> tuple[Tensor, Tensor]:
-        """Two of (B, D), the goal-free and the goal-only branch before the bottleneck"""
+        """Return the goal-free and the goal-only branch before the bottleneck, two of (B, D)."""
         given = self.achieved if self.policy.goal_only_with_return else Inputs()
         return self._goal_free, self.policy.describe(given._replace(goal=self.batch.goals))
 
@@ -76,17 +76,17 @@ class Branches:
 
     @cached_property
     def goal_free(self) -> Tensor:
-        """(B, D)"""
+        """Represent states with their returns, without goals, (B, D)."""
         return self.policy.network.bottleneck(self._goal_free)
 
     @cached_property
     def goal_only(self) -> Tensor:
-        """(B, D)"""
+        """Represent goals without states, (B, D)."""
         return self.policy.network.bottleneck(self.described[1])
 
     @property
     def acting(self) -> Tensor:
-        """(B, D), the branch that acts: towards a goal if the environment asks for one, else on a return"""
+        """Return the branch that acts, (B, D): towards a goal if the environment asks for one, else on a return."""
         return self.goal_given if self.policy.roles.desired_goal else self.goal_free
 
     def disturbed(self, size: float) -> Branches:
@@ -98,24 +98,24 @@ class Branches:
 
     @cached_property
     def state(self) -> Tensor:
-        """(B, O), features of the state"""
+        """Encode the states, (B, O)."""
         return self.policy.encoder(self.batch.observations)
 
     @cached_property
     def next_change(self) -> Tensor:
-        """(B, F), scaled difference to the next state"""
+        """Return the scaled difference to the next states, (B, F)."""
         assert self.policy.change is not None
         following = self.batch.goals if self.batch.successors is None else self.batch.successors
         return self.policy.change.scaled(self.batch.observations, following)
 
     @cached_property
     def expanded(self) -> tuple[Tensor, Tensor]:
-        """Two of (B, E), the two sides of VICReg"""
+        """Return the two sides of VICReg, two of (B, E)."""
         return self.policy.expander(self.goal_free), self.policy.expander(self.goal_only)
 
     @cached_property
     def token_logits(self) -> tuple[Tensor, Tensor]:
-        """Two of (B, K), over the tokens, of the goal-free and the goal-only branch"""
+        """Return the logits over the tokens of the goal-free and the goal-only branch, two of (B, K)."""
         assert isinstance(self.policy.network.bottleneck, TokenBottleneck)
         free, only = self.described
         return self.policy.network.bottleneck.logits(free), self.policy.network.bottleneck.logits(only)

@@ -23,12 +23,18 @@ class ByteDropout(nn.Module):
         self.threshold = round(p * LEVELS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """:param x: (...)"""
+        """
+        Drop elements in training mode.
+
+        :param x: (...)
+        """
         mask = self.mask(x)
         return x if mask is None else x * mask
 
     def mask(self, x: Tensor) -> Tensor | None:
         """
+        Draw the factors of all elements.
+
         :param x: (...)
         :return: (...), zeros, and 1 / (1 - p) elsewhere; None where nothing is dropped
         """

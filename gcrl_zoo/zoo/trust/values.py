@@ -36,6 +36,8 @@ SCHEDULE_ATTRIBUTES = {"initial_value", "val", "value_schedule", "start", "end",
 @dataclass(frozen=True)
 class Kind:
     """
+    A set of values that a field may hold.
+
     :param words: what is allowed, as an object of a sentence
     :param holds: whether a value is of this kind
     """
