@@ -19,7 +19,7 @@ from dt_agent import dt_acting, dt_model, dt_training
 from dt_setting import Arrays, Step, make_episodes, measure
 from torch import nn
 
-from gcrl_zoo.nets.fast import transformer, weights
+from gcrl_zoo.nets.fast import cache, transformer
 from gcrl_zoo.nets.transformer import MLP, CausalSelfAttention, Transformer
 
 Without = Callable[[], AbstractContextManager[object]]
@@ -36,9 +36,9 @@ PIECES: dict[str, Without] = {
     "gradient by hand": without_part(mlp=MLP),
     "byte dropout": without_part(dropout=nn.Dropout),
     "cached products of weights": lambda: patch.object(
-        weights.WeightCache, "__call__", lambda self, *given: self.compute(*given)
+        cache.NetworkCache, "__call__", lambda self, network: self.compute(network)
     ),
-    "direct layers": lambda: patch.object(transformer.FastTransformer, "forward", Transformer.forward),
+    "direct layers, cached products": lambda: patch.object(transformer.FastTransformer, "forward", Transformer.forward),
     "CPU backend": lambda: patch("gcrl_zoo.methods.dt.dt.fast_matmul", lambda device: nullcontext()),
 }
 

@@ -4,8 +4,8 @@ import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.fast.direct import can_bypass, embedding, submodules, weights_of
-from gcrl_zoo.nets.fast.weights import WeightCache
+from gcrl_zoo.nets.fast.cache import NetworkCache
+from gcrl_zoo.nets.fast.direct import can_bypass, exporting, submodules, weights_of
 
 #: Tokens of a step: the action before it, return-to-go, state.
 TOKENS = 3
@@ -33,7 +33,7 @@ class StepTokens(nn.Module):
         self.state, self.time = nn.Linear(state_dim, width), nn.Embedding(max_timesteps, width)
         nn.init.normal_(self.time.weight, std=0.02)  # small beside the embedding of the state
         self.register_buffer("belongs", th.tensor([-1, 0, 0]), persistent=False)
-        self.matrix = WeightCache(side_by_side)
+        self.combined = NetworkCache(StepTokens.combine)
 
     def forward(self, actions: Tensor, returns_to_go: Tensor, states: Tensor, timesteps: Tensor) -> Tensor:
         """
@@ -45,15 +45,26 @@ class StepTokens(nn.Module):
         :param timesteps: (...) since the beginning of the episode
         :return: (..., 3, D)
         """
-        action, return_to_go, state, time = layers_of(self)
-        if can_bypass(action, return_to_go, state):
-            weights = self.matrix(*weights_of(action), *weights_of(return_to_go), *weights_of(state))
-            tokens = F.linear(th.cat((actions, returns_to_go, states), dim=-1), *weights)
-            tokens = tokens.view(*timesteps.shape, TOKENS, self.width)
-        else:
-            tokens = th.stack((action(actions), return_to_go(returns_to_go), state(states)), dim=-2)
+        computes_gradients = th.is_grad_enabled() or exporting()
+        combined = self.combine() if computes_gradients else self.combined(self)
         times = (timesteps.unsqueeze(-1) + self.belongs).clamp_(0, self.last)
-        return tokens + (embedding(time, times) if can_bypass(time) else time(times))
+        if combined is None:
+            parts = self.action(actions), self.return_to_go(returns_to_go), self.state(states)
+            return th.stack(parts, dim=-2) + self.time(times)
+        weight, bias, time = combined
+        tokens = F.linear(th.cat((actions, returns_to_go, states), dim=-1), weight, bias)
+        return tokens.view(*timesteps.shape, TOKENS, self.width) + F.embedding(times, time)
+
+    def combine(self) -> tuple[Tensor, Tensor, Tensor] | None:
+        """
+        Make one layer of the three.
+
+        :return: its weight and bias, and the embeddings of time; None if calling a layer does more than its class says
+        """
+        action, return_to_go, state, time = layers = layers_of(self)
+        if not can_bypass(*layers):
+            return None
+        return *side_by_side(*weights_of(action), *weights_of(return_to_go), *weights_of(state)), time.weight
 
 
 def side_by_side(*weights_and_biases: Tensor) -> tuple[Tensor, Tensor]:

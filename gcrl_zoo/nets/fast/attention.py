@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch as th
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from gcrl_zoo.nets.fast.direct import can_bypass, submodules, weights_of
-from gcrl_zoo.nets.fast.weights import WeightCache
 from gcrl_zoo.nets.transformer import CausalSelfAttention
 
 layers_of = submodules("query", "key_value", "merge", "dropout")
@@ -29,23 +29,39 @@ class FoldedAttention(CausalSelfAttention):
     tokens whose output is not wanted. Acting caches the products of weights.
     """
 
-    def __init__(self, width: int, n_heads: int, dropout: nn.Module) -> None:
-        super().__init__(width, n_heads, dropout)
-        self.folded = WeightCache(fold)
-
     def memory(self, x: Tensor) -> Tensor:
         """Tokens are compared themselves: (B, T, D) -> (B, T, D)."""
         return x
 
     def forward(self, x: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
-        query, key_value, merge, dropout = layers_of(self)
-        if not can_bypass(query, key_value, merge, dropout):
+        folded = self.fold()
+        if folded is None:
             return super().forward(x, super().memory(memory), mask)
-        compare, offset, project, bias = self.folded(*weights_of(query), *weights_of(key_value), *weights_of(merge))
-        weights = th.baddbmm(mask, F.linear(x, compare, offset), memory.transpose(1, 2)).softmax(2)
-        if self.training:
-            weights = dropout(weights)
-        return F.linear(weights @ memory, project, bias)
+        return attend(x, memory, mask, *folded, self.dropout)
+
+    def fold(self) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+        """Products of the weights, see :func:`fold`; None if calling a layer does more than its class says."""
+        query, key_value, merge, _ = layers = layers_of(self)
+        if not can_bypass(*layers):
+            return None
+        return fold(*weights_of(query), *weights_of(key_value), *weights_of(merge))
+
+
+def attend(
+    x: Tensor,
+    memory: Tensor,
+    mask: Tensor,
+    compare: Tensor,
+    offset: Tensor,
+    project: Tensor,
+    bias: Tensor,
+    dropout: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Attention with the products that :func:`fold` returns; for the other arguments see the plain one."""
+    weights = th.baddbmm(mask, F.linear(x, compare, offset), memory.transpose(1, 2)).softmax(2)
+    if dropout is not None:
+        weights = dropout(weights)
+    return F.linear(weights @ memory, project, bias)
 
 
 def fold(

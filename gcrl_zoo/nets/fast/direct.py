@@ -1,7 +1,6 @@
 """
-Layers without the cost of calling a module, which on small batches is as high as that of a small matrix product.
-
-Modules and weights are looked up at each call, so they may be replaced at any time.
+Which layers can be computed without the cost of calling a module, which on small batches is as high as that of a small
+matrix product.
 """
 
 from collections.abc import Callable, Iterable
@@ -9,8 +8,7 @@ from operator import itemgetter
 from typing import Any
 
 import torch as th
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 from torch.nn.modules.module import _has_any_global_hook
 
 from gcrl_zoo.nets.fast.dropout import ByteDropout
@@ -47,22 +45,6 @@ def weights_of(layer: nn.Module) -> Iterable[Any]:
     """Return the weight and the bias of a linear layer or a layer norm."""
     parameters = layer._parameters
     return parameters["weight"], parameters["bias"]
-
-
-def linear(layer: nn.Module, x: Tensor) -> Tensor:
-    """As ``layer(x)`` of a :class:`torch.nn.Linear`."""
-    return F.linear(x, *weights_of(layer))
-
-
-def layer_norm(layer: nn.Module, x: Tensor) -> Tensor:
-    """As ``layer(x)`` of a :class:`torch.nn.LayerNorm` over the last dimension."""
-    weight, bias = weights_of(layer)
-    return th.layer_norm(x, weight.shape, weight, bias)
-
-
-def embedding(layer: nn.Module, indices: Tensor) -> Tensor:
-    """As ``layer(indices)`` of a :class:`torch.nn.Embedding`."""
-    return F.embedding(indices, layer._parameters["weight"])  # type: ignore[arg-type]
 
 
 def exporting() -> bool:

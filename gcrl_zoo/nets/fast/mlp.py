@@ -11,8 +11,9 @@ from typing import Any
 
 import torch as th
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from gcrl_zoo.nets.fast.direct import can_bypass, exporting, linear, submodules, weights_of
+from gcrl_zoo.nets.fast.direct import can_bypass, exporting, submodules, weights_of
 from gcrl_zoo.nets.transformer import MLP
 
 #: Tokens of a piece; their hidden layer of 512 units takes two megabytes.
@@ -25,14 +26,26 @@ class FastMLP(MLP):
     """Uses the gradient by hand on the CPU, for ReLU and full precision; otherwise computes as the plain one."""
 
     def forward(self, x: Tensor) -> Tensor:
-        widen, narrow, activation = layers_of(self)
-        if type(activation) is not nn.ReLU or not can_bypass(widen, activation, narrow):
+        weights = self.weights()
+        if weights is None:
             return super().forward(x)
         by_hand = th.is_grad_enabled() and x.device.type == "cpu" and not th.is_autocast_enabled("cpu")
         if not by_hand or exporting():
-            return linear(narrow, linear(widen, x).relu_())
-        y: Tensor = _MLP.apply(x.flatten(0, -2), *weights_of(widen), *weights_of(narrow))
+            return feed_forward(x, *weights)
+        y: Tensor = _MLP.apply(x.flatten(0, -2), *weights)
         return y.view_as(x)
+
+    def weights(self) -> tuple[Tensor, ...] | None:
+        """Arguments of :func:`feed_forward`; None if it does not compute what calling the layers would."""
+        widen, narrow, activation = layers = layers_of(self)
+        if type(activation) is not nn.ReLU or not can_bypass(*layers):
+            return None
+        return *weights_of(widen), *weights_of(narrow)
+
+
+def feed_forward(x: Tensor, w1: Tensor, b1: Tensor, w2: Tensor, b2: Tensor) -> Tensor:
+    """As the plain MLP with ReLU."""
+    return F.linear(F.linear(x, w1, b1).relu_(), w2, b2)
 
 
 class _MLP(th.autograd.Function):

@@ -243,7 +243,7 @@ def test_copies_have_empty_caches():
     size = len(pickle.dumps(fast))
     outputs(fast, training=False)
     assert len(pickle.dumps(fast)) == size
-    assert copy.deepcopy(fast).blocks[0].attention.folded._state is None
+    assert copy.deepcopy(fast).direct._value is None
 
 
 def test_step_tokens():
