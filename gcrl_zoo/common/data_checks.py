@@ -16,6 +16,9 @@ from gcrl_zoo.data.store import TrajectoryStore
 #: Steps whose actions are compared at a time.
 PORTION = 2**16
 
+#: Entries, at most, whose pixels are compared with a space of floats.
+SOME = 100
+
 
 def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space, needs: Needs, argument: str) -> None:
     """
@@ -126,11 +129,13 @@ def _one_hot(store: TrajectoryStore, column: str, slots: Array, space: spaces.Sp
 
 def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spaces.Space, argument: str) -> None:
     """Refuse values outside the space: training would raise an index error, or convert them to other values."""
-    if isinstance(space, spaces.Box) and (column == "actions" or space.dtype.kind not in "iu"):
-        return
     what = "actions hold" if column == "actions" else f"observation '{column}' holds"
     problem = f"{argument} '{store.name}' does not fit the environment: its {what}"
     found = store.take(column, slots[:1]).dtype
+    if isinstance(space, spaces.Box) and (column == "actions" or space.dtype.kind not in "iu"):
+        if found == np.uint8 and column != "actions":
+            _check_pixels(store.take(column, slots[:: 1 + len(slots) // SOME]), space, problem)
+        return
     if found.kind == "f":
         raise ValueError(
             f"{problem} {found}, the environment's are whole numbers, {space}; convert them without loss "
@@ -143,6 +148,14 @@ def _check_values(store: TrajectoryStore, column: str, slots: Array, space: spac
     outside = values[(values < low) | (values > high)]
     if outside.size:
         raise ValueError(f"{problem} {outside.flat[0]}, the environment's are {space}.")
+
+
+def _check_pixels(pixels: Array, space: spaces.Box, problem: str) -> None:
+    """Refuse 0 ... 255 where the environment has 0 ... 1."""
+    if pixels.max(initial=0) > space.high.max(initial=0):
+        raise ValueError(
+            f"{problem} {pixels.max()}, the environment's are {space}; scale them as the environment does."
+        )
 
 
 def _limits(space: spaces.Space) -> tuple[Array, Array]:

@@ -137,3 +137,22 @@ def test_actions_at_the_bounds_are_silent(space: spaces.Box) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             BC("MlpPolicy", Moved(space), dataset=with_actions(actions), own_play=False, batch_size=8, device="cpu")
+
+
+# ------------------------------------------------------------------ scale of pixels
+
+
+def test_pixels_on_another_scale_than_the_environment() -> None:
+    space = spaces.Box(0, 1, (6, 6, 3), np.float32)
+
+    class Camera(gym.Env[Any, Any]):
+        observation_space, action_space = space, spaces.Discrete(2)
+
+    pixels = np.random.default_rng(0).integers(0, 256, (21, 6, 6, 3), np.uint8)
+    for images in (pixels, pixels > 127, pixels // 255):
+        store = TrajectoryStore.from_episodes([Episode({"observation": images}, np.arange(20) % 2, np.ones(20))])
+        if images is pixels:
+            told = ("observation 'observation' holds 25", "Box(0.0, 1.0, (6, 6, 3), float32); scale them")
+            refusal(ValueError, lambda store=store: BC("MlpPolicy", Camera(), dataset=store), *told)
+        else:
+            BC("MlpPolicy", Camera(), dataset=store)
