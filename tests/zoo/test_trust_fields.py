@@ -5,6 +5,7 @@ import json
 import pickle
 import random
 import zipfile
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from gcrl_zoo.zoo.trust.fields import Fields
 from gcrl_zoo.zoo.trust.pickled_arrays import NAMED
 from gcrl_zoo.zoo.trust.pickles import Budget, check_pickle
 from gcrl_zoo.zoo.trust.settings import OPTIONS
+from gcrl_zoo.zoo.trust.values import declared_kind
 from tests.support.case import TrajectoryCase, all_cases
 from tests.support.hostile import text
 from tests.support.matrix import every_case
@@ -138,6 +140,11 @@ def test_kinds_follow_from_the_base_class_and_the_annotations():
         assert off_policy not in own.kinds
     buffers = "stable_baselines3.common.buffers"
     assert (buffers, "RolloutBuffer") in own.allowed and (buffers, "ReplayBuffer") not in own.allowed
+
+
+def test_class_attributes_are_not_saved():
+    """A module without postponed annotations holds ``ClassVar[...]`` itself, not its text."""
+    assert declared_kind(ClassVar[dict[str, int]]) is None
 
 
 def weights(value, path):

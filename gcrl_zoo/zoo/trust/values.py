@@ -157,6 +157,8 @@ def kind_of(annotation: Any) -> Kind | None:
         return CLASS
     if origin is collections.abc.Callable:
         return SCHEDULE
+    if not isinstance(origin, type):
+        return None  # ClassVar, Final
     if issubclass(origin, Mapping):
         return MAPPING
     return sequence(_either(args) or NONE) if issubclass(origin, Sequence) else None
