@@ -32,6 +32,8 @@ CALLED = {
 }
 #: Some cheap tests of every kind; all of them pass, too: paste the blocks and run `pytest -k rcbc`.
 TESTS = ("house", "conformance", "collector", "docs", "parameters_page", "activations")
+#: With the above, the tests of any algorithm of Stable-Baselines3.
+TESTS_OF_SB3 = ("saving", "determinism", "set_env", "trust", "trust_fields")
 CHEAP = "house cut alias learns_twice says_the_same spaces_are up_to_date activations"
 
 
@@ -80,37 +82,27 @@ def repository(tmp_path):
 
 
 def run_tests(repository, modules, words):
-    """After `make readme`; the number of tests that passed, which must be all."""
+    """After `make readme`; the names of the tests that passed, which must be all."""
     added = {"cwd": repository, "env": {**os.environ, "PYTHONPATH": str(repository)}, "capture_output": True}
     for script in re.findall(r"^\tpython (docs/\w+\.py)$", (ROOT / "Makefile").read_text(), re.MULTILINE):
         subprocess.run([sys.executable, script], check=True, **added)
     tests = [next((ROOT / "tests").rglob(f"test_{name}.py")).relative_to(ROOT) for name in modules]
-    result = subprocess.run([sys.executable, "-m", "pytest", "-q", "-x", *tests, "-k", words], text=True, **added)
-    assert result.returncode == 0, result.stdout + result.stderr
-    return int(re.search(r"^(\d+) passed", result.stdout, re.MULTILINE)[1])
-
-
-@pytest.mark.slow
-def test_the_method_of_the_page_passes_the_suite(repository):
-    """In a copy of the repository, to which nothing but the blocks of the page is added."""
-    add_method_of_docs(repository)
-    words = f"rcbc and ({' or '.join(CHEAP.split())}) or readme_has"
-    assert run_tests(repository, TESTS, words) >= 20
-
-
-@pytest.mark.slow
-def test_a_subclass_of_ppo_passes_the_suite(repository):
-    """All tests of tests/common and of the trust check that hold for any algorithm of Stable-Baselines3."""
-    add_method_of_ppo(repository)
-    modules = (
-        "conformance",
-        "saving",
-        "determinism",
-        "set_env",
-        "trust",
-        "trust_fields",
-        "house",
-        "docs",
-        "parameters_page",
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-rp", *tests, "-k", words], text=True, **added
     )
-    assert run_tests(repository, modules, "ppo_inverse or readme_has") >= 50
+    assert result.returncode == 0, result.stdout + result.stderr
+    return re.findall(r"^PASSED (.+)$", result.stdout, re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_both_methods_pass_the_suite(repository):
+    """
+    In a copy of the repository, to which nothing but the blocks of the page and a subclass of PPO is added. One process
+    runs the tests of both, since most of its time is for imports and collection.
+    """
+    add_method_of_docs(repository)
+    add_method_of_ppo(repository)
+    words = f"rcbc and ({' or '.join(CHEAP.split())}) or ppo_inverse or readme_has"
+    passed = run_tests(repository, (*TESTS, *TESTS_OF_SB3), words)
+    assert sum("rcbc" in name for name in passed) >= 20
+    assert sum("ppo_inverse" in name for name in passed) >= 50
