@@ -1,8 +1,8 @@
 """
 The case of bc.
 
-Scores of its contests over ten seeds (the tests take two): the best tenth reaches the chain's maximum of 16 with all
-ten, from the dataset and from own play; cloning everything earns 0 with all ten.
+Scores of its contests over ten seeds (the tests take one, with ``--all`` two): the best tenth reaches the chain's
+maximum of 16 with all ten, from the dataset and from own play; cloning everything earns 0 with all ten.
 """
 
 from gcrl_zoo import BC
@@ -37,6 +37,7 @@ CASE = TrajectoryCase(
             score=chain_return,
             margin=8.0,
             seeds=(0, 1),
+            quick=1,
         ),
         Contest(
             name="own play",
@@ -47,6 +48,7 @@ CASE = TrajectoryCase(
             score=chain_return,
             margin=8.0,
             seeds=(0, 1),
+            quick=1,
         ),
     ),
 )

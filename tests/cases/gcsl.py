@@ -1,10 +1,10 @@
 """
 The case of gcsl.
 
-Scores of its contests over ten seeds (the tests take one or two): goals are reached in 93 to 100 % of the episodes with
-every action head and strategy and from own play; with goals that have nothing to do with what was done in 5 to 32 %.
-Who counts detours less is in the room after the fewest steps (a return of -3) with all ten seeds, who counts them alike
-never is (-12).
+Scores of its contests over four seeds (the tests take one, with ``--all`` two): goals are reached in 92 to 100 % of the
+episodes, with bins of actions in 75 to 100 %; with goals of unrelated episodes in 8 to 35 %. With the detour penalty,
+the agent reaches the room in the fewest steps (a return of -3) with all four seeds, without it never (-12). From own
+play, over ten seeds, goals are reached in 93 to 100 % of the episodes.
 """
 
 from typing import Any
@@ -25,7 +25,7 @@ def goals(name: str, action: str, head: str = "auto", horizon: bool = False, **s
     return Contest(
         name=name,
         env=lambda: make_env("goal", action, n_envs=4),
-        timesteps=1000,
+        timesteps=600,
         settings={
             **QUICK,
             "dataset": RANDOM_PLAY[action],
@@ -36,6 +36,7 @@ def goals(name: str, action: str, head: str = "auto", horizon: bool = False, **s
         score=success_rate,
         margin=0.5,
         seeds=(0, 1),
+        quick=1,
     )
 
 
@@ -78,7 +79,7 @@ CASE = TrajectoryCase(
         Contest(
             name="detours",
             env=make_corridor,
-            timesteps=600,
+            timesteps=400,
             settings={
                 **QUICK,
                 "dataset": walked(),
@@ -90,6 +91,7 @@ CASE = TrajectoryCase(
             score=corridor_return,
             margin=6.0,
             seeds=(0, 1),
+            quick=1,
         ),
     ),
 )
