@@ -28,6 +28,7 @@ from gcrl_zoo.zoo.hyperparams import compose
 from tests.support.case import trajectory_cases
 from tests.support.envs import assert_same_actions
 from tests.support.hub_server import signed_in
+from tests.support.matrix import algo_of
 from tests.support.scripts import fork_server, script
 from tests.support.throw_away import ROOT
 
@@ -131,7 +132,7 @@ def test_the_video_is_one(house, tmp_path):
     assert frames == 31 and seconds > 0  # the first picture is that before any action
 
 
-@pytest.mark.parametrize("algo", METHODS)
+@algo_of("bc", "dt")
 def test_rl_zoo_films_it(algo, house, tmp_path):
     words = ["--algo", algo, "--env", ENV, "-f", "logs", "-o", str(tmp_path), "-n", "20", "--no-render"]
     done = script("rl_zoo3.record_video", *words, folder=house, SDL_VIDEODRIVER="dummy")

@@ -17,6 +17,17 @@ every_variant = pytest.mark.parametrize(
 )
 
 
+def algo_of(*quick: str) -> pytest.MarkDecorator:
+    """The name of each trajectory method; methods other than these are tested only with ``--all``."""
+    return pytest.mark.parametrize(
+        "algo",
+        [
+            pytest.param(case.name, marks=() if case.name in quick else pytest.mark.thorough)
+            for case in trajectory_cases()
+        ],
+    )
+
+
 def sources_of(*sources: str) -> pytest.MarkDecorator:
     """Each trajectory method with each of these sources (all, if none is named) that it can learn from."""
     return _with_sources(trajectory_cases(), sources)

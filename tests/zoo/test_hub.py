@@ -15,6 +15,7 @@ from tests.support.case import trajectory_cases
 from tests.support.envs import assert_same_actions
 from tests.support.hostile_fields import KINDS
 from tests.support.hub_server import signed_in
+from tests.support.matrix import algo_of
 from tests.support.scripts import script
 
 ENV = "CartPole-v1"
@@ -61,7 +62,7 @@ def repository(algo):
     return f"zoo/{algo}-{ENV}"
 
 
-@pytest.mark.parametrize("algo", METHODS)
+@algo_of("bc", "dt", "gcsl_vicreg")
 def test_there_and_back(algo, hub, pushed):
     folder = pushed(algo)
     assert f"{algo}-{ENV}.zip" in hub.lfs_paths(repository(algo))
