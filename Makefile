@@ -29,7 +29,9 @@ train: $(INSTALLED)
 	python -m rl_zoo3.enjoy --algo $(ALGO) --env $(ENV) --num-threads 1 -f logs -n 10000 --no-render
 	python benchmarks/studies/learning_curve.py "$$(ls -td logs/$(ALGO)/$(ENV)_* | head -1)" --output logs/learning_curve.png
 
-test: lint type pytest
+# mypy uses one core: pytest begins beside it.
+test: lint
+	$(MAKE) --no-print-directory --jobs=2 type pytest
 
 # All combinations of parameters instead of all pairs of their values, and the tests that are marked thorough.
 test-all: PYTEST_ARGS += --all

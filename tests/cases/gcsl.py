@@ -20,7 +20,9 @@ RANDOM_PLAY = {action: make_store("goal", action, n_episodes=300, seed=7) for ac
 UNRELATED = {"with unrelated goals": {"goal_strategy": "random"}}
 
 
-def goals(name: str, action: str, head: str = "auto", horizon: bool = False, **settings: Any) -> Contest:
+def goals(
+    name: str, action: str, head: str = "auto", horizon: bool = False, quick: int = 1, **settings: Any
+) -> Contest:
     """Reach goals, from a dataset of random play."""
     return Contest(
         name=name,
@@ -36,7 +38,7 @@ def goals(name: str, action: str, head: str = "auto", horizon: bool = False, **s
         score=success_rate,
         margin=0.5,
         seeds=(0, 1),
-        quick=1,
+        quick=quick,
     )
 
 
@@ -60,11 +62,11 @@ CASE = TrajectoryCase(
     },
     contests=(
         goals("categorical actions", "discrete"),
-        goals("deterministic actions", "box"),
+        goals("deterministic actions", "box", quick=0),
         goals("gaussian actions", "box", "gaussian"),
         goals("bins of actions", "box", "bins"),
-        goals("goals at the end", "discrete", goal_strategy="final"),
-        goals("goals soon", "discrete", goal_strategy="geometric", discount=0.8),
+        goals("goals at the end", "discrete", goal_strategy="final", quick=0),
+        goals("goals soon", "discrete", goal_strategy="geometric", discount=0.8, quick=0),
         goals("goals in time", "box", target_horizon=3, horizon=True),
         Contest(
             name="own play",

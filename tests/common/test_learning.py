@@ -41,7 +41,13 @@ def score_with_target(case_name: str, contest: Contest, target: float, seed: int
         policy.set_target_return(before.item())
 
 
-@pytest.mark.parametrize(("case", "contest", "ablation"), ABLATIONS, ids=[f"{c}-{k.name}-{a}" for c, k, a in ABLATIONS])
+@pytest.mark.parametrize(
+    ("case", "contest", "ablation"),
+    [
+        pytest.param(c, k, a, id=f"{c}-{k.name}-{a}", marks=() if k.quick else pytest.mark.thorough)
+        for c, k, a in ABLATIONS
+    ],
+)
 def test_beats_itself_without_one_force(case, contest, ablation, pytestconfig):
     seeds = contest.seeds if pytestconfig.getoption("--all") else contest.seeds[: contest.quick]
     whole = float(np.mean([score(case.name, contest.name, None, seed) for seed in seeds]))

@@ -38,7 +38,7 @@ class Contest:
     :param score: of a learned agent
     :param margin: by which the mean score over ``seeds`` must be better than with each ablation or target
     :param seeds: of the agents
-    :param quick: number of seeds that are used without ``--all``
+    :param quick: number of seeds that are used without ``--all``; 0 leaves the contest to ``--all``
     """
 
     name: str

@@ -39,12 +39,17 @@ def sources_of_all(*sources: str) -> pytest.MarkDecorator:
 
 
 def _with_sources(cases: Iterable[Case], sources: tuple[str, ...]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize(
-        ("case", "source"),
-        [
-            pytest.param(case, source, id=f"{case}-{source}")
-            for case in cases
-            for source in case.sources
-            if source in (sources or case.sources)
-        ],
-    )
+    """
+    A method that inherits ``make_samplers`` reads its data with the code of another method. Without ``--all`` it is
+    tested with one source only, and each such method with another one.
+    """
+    params, turn = [], 0
+    for case in cases:
+        chosen = [source for source in case.sources if source in (sources or case.sources)]
+        inherits = hasattr(case.algorithm, "make_samplers") and "make_samplers" not in vars(case.algorithm)
+        quick = [chosen[turn % len(chosen)]] if inherits and chosen else chosen
+        turn += inherits
+        for source in chosen:
+            marks = () if source in quick else pytest.mark.thorough
+            params.append(pytest.param(case, source, id=f"{case}-{source}", marks=marks))
+    return pytest.mark.parametrize(("case", "source"), params)
