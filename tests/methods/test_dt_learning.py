@@ -185,7 +185,8 @@ def test_a_sign_is_remembered_from_layer_to_layer():
     assert doors(DT, 1e-3, context_length=6, attention="banded", **wide) >= 0.75
 
 
-@pytest.mark.parametrize("who", ["bc", pytest.param("this step", marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("who", ["bc", "this step"])
 def test_a_picture_is_remembered(who):
     """At best 3; who points at the middle gets 1.5."""
     algorithm, policy_kwargs = NO_MEMORY[who]

@@ -298,7 +298,7 @@ def test_lifted_success_of_a_goal_is_the_goals():
     assert env.compute_reward(np.zeros(2), np.zeros(2), {}) == 0
 
 
-@pytest.mark.parametrize("algorithm", [SAC, DQN])
+@pytest.mark.parametrize("algorithm", [SAC, pytest.param(DQN, marks=pytest.mark.thorough)])
 def test_hindsight_experience_replay(algorithm):
     if algorithm is SAC:
         env = FixedGoal(gym.make("Walk-v0"), [1, 1], goal_reward=True, **XY)
