@@ -3,8 +3,8 @@ Runs ``python -m MODULE`` in a fork of a process that has already imported RL Zo
 
 Importing them takes over three seconds, far more than most tests of a script need otherwise. The server imports them
 once and forks for each command. The fork gets the command's own arguments, folder, environment variables and streams,
-and exits as an interpreter does. What is read during imports (``PYTHONPATH``, ``custom_envs.py`` of RL Zoo) is read by
-the server: such a command needs a server or a process of its own.
+and exits as an interpreter does. The server itself reads what imports depend on (``PYTHONPATH``, ``custom_envs.py`` of
+RL Zoo). A test that changes these starts a second server or a real process.
 
 The top of this file imports only the standard library: the client runs it on its own.
 """

@@ -17,7 +17,7 @@ class InputSlot(nn.Module):
     One input of a network, which may be missing.
 
     :param features_dim: width F of the input
-    :param embedding_dim: width of its own embedding; None to pass the input on as it is
+    :param embedding_dim: width to which the input is embedded; None returns the input unchanged
     :param activation: of that embedding
     :param missing: ``"null"`` replaces a missing input by a learned vector, ``"noise"`` by a draw of N(0, I)
     """

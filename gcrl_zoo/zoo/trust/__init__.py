@@ -7,8 +7,9 @@ and run no code from them. Each check compares a file with an allow-list and ref
 :class:`Untrusted` error names the file and the offending value. No error means that loading runs no code of the file.
 It does not mean that the file is unchanged since its author made it, or that the agent acts well.
 
-What an agent may hold follows from its class: from the annotations of its constructor and of its own attributes, and
-from its SB3 base class (the tables ``AGENT_NAMES`` in ``allowed.py`` and ``STATE`` in ``fields.py``).
+The class of an agent decides what its zip may hold. The annotations of the constructor and of the class body list the
+arguments and the saved attributes. The SB3 base class selects rows of two tables: ``AGENT_NAMES`` in ``allowed.py`` and
+``STATE`` in ``fields.py``.
 
 Check the file that is loaded: these checks do not protect against changes between the check and the load.
 """
