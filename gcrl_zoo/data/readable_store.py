@@ -55,7 +55,7 @@ class ReadableStore:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory in use, compressed images as they are; memory-mapped files do not count."""
+        """Bytes of all numbers, memory-mapped ones included, and of the compressed images that are in memory."""
         return self._table.nbytes
 
     @property

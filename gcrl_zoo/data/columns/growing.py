@@ -46,7 +46,7 @@ class GrowingArrays:
 
     @property
     def nbytes(self) -> int:
-        """Memory in use, the room behind the last row included."""
+        """Bytes of the arrays, memory-mapped ones and the room behind the last row included."""
         return sum(array.nbytes for array in self.arrays.values())
 
     def add_arrays(self, layout: Layout) -> None:
