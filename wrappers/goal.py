@@ -164,7 +164,7 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
 
     def _remember(self, **kwargs: Any) -> None:
         """Record the constructor's arguments for the spec, in a form that JSON can hold."""
-        gym.utils.RecordConstructorArgs.__init__(self, **_plain(kwargs))
+        gym.utils.RecordConstructorArgs.__init__(self, **plain(kwargs))
 
     @property
     def _name(self) -> str:
@@ -237,10 +237,10 @@ class GoalWrapper(gym.Wrapper[dict[str, Any], Any, Any, Any], gym.utils.RecordCo
         return cast
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Convert NumPy values and tuples to Python's numbers and lists."""
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    return [_plain(part) for part in value] if isinstance(value, list | tuple) else value
+        return {key: plain(part) for key, part in value.items()}
+    return [plain(part) for part in value] if isinstance(value, list | tuple) else value
