@@ -15,6 +15,7 @@ from gcrl_zoo.data.checks import is_number, is_whole, whole
 from gcrl_zoo.data.columns import Table
 from gcrl_zoo.data.episode import FLOAT, Array, Episode
 from gcrl_zoo.data.index import Index
+from gcrl_zoo.data.recorded_wrappers import WrapperList
 from gcrl_zoo.data.rows import Change, Rows, Shown, Stack
 
 PORTION = 2**25
@@ -27,6 +28,7 @@ class ReadableStore:
     name: str
     observation_space: Space[Any] | None
     action_space: Space[Any] | None
+    wrappers: WrapperList | None  # of the recorded environment; None if unknown
     _table: Table  # shared with views, like the index
     _index: Index
     _shown: Shown

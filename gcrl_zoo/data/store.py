@@ -17,6 +17,7 @@ from gcrl_zoo.data.episode import FLOAT, Array, DType, Episode, EpisodeError
 from gcrl_zoo.data.formats import own_file, own_folder, own_folder_writer
 from gcrl_zoo.data.index import Index
 from gcrl_zoo.data.readable_store import ReadableStore
+from gcrl_zoo.data.recorded_wrappers import WrapperList
 from gcrl_zoo.data.rows import Shown
 
 
@@ -34,6 +35,7 @@ class TrajectoryStore(ReadableStore):
     :param name: what messages call this store, such as a dataset id
     :param observation_space: of the recorded environment, where known
     :param action_space: of the recorded environment, where known
+    :param wrappers: of the recorded environment, where known, see :mod:`gcrl_zoo.data.recorded_wrappers`
     """
 
     def __init__(
@@ -42,12 +44,14 @@ class TrajectoryStore(ReadableStore):
         name: str = "own play",
         observation_space: Space[Any] | None = None,
         action_space: Space[Any] | None = None,
+        wrappers: WrapperList | None = None,
     ) -> None:
         capacity = optional_whole(capacity, f"The capacity (slots) of {name}", least=2)
         self.capacity = capacity
         self.name = name
         self.observation_space = observation_space
         self.action_space = action_space
+        self.wrappers = wrappers
         self._read_only = False
         self._shown = Shown()
         self._made_at: int | None = None  # for a view of some episodes: the version that it shows
@@ -65,13 +69,14 @@ class TrajectoryStore(ReadableStore):
         observation_space: Space[Any] | None = None,
         action_space: Space[Any] | None = None,
         n_slots: int | None = None,
+        wrappers: WrapperList | None = None,
     ) -> TrajectoryStore:
         """A store of these episodes; errors name the episode.
 
         :param n_slots: slots that a lazy iterable will need, so that memory is taken only once
         :raises ValueError: an episode has a fault, which the message names, or an argument is out of its range
         """
-        store = cls(capacity, name, observation_space, action_space)
+        store = cls(capacity, name, observation_space, action_space, wrappers)
         n_slots = optional_whole(n_slots, "n_slots", least=0)
         if n_slots is None and isinstance(episodes, Sequence):
             n_slots = sum(episode.length + 1 for episode in episodes if isinstance(episode, Episode))
@@ -145,7 +150,7 @@ class TrajectoryStore(ReadableStore):
         """
         source = self._newest_within(optional_whole(capacity, f"The capacity (slots) of {self.name}", least=2))
         if not source.n_episodes:
-            return TrajectoryStore(capacity, self.name, self.observation_space, self.action_space)
+            return TrajectoryStore(capacity, self.name, self.observation_space, self.action_space, self.wrappers)
         added, kept = added or {}, self.observation_keys if dtypes is None else tuple(dtypes)
         keys = (*kept, *added), self.extra_keys if dtypes is None else ()
         rest = set(self._table.layout) - {*self.observation_keys, *self.extra_keys} - self._shown.hidden
@@ -156,6 +161,7 @@ class TrajectoryStore(ReadableStore):
         new = TrajectoryStore.from_table(table, source.lengths, source.terminated, capacity=capacity, name=self.name)
         if dtypes is None:
             new.observation_space, new.action_space = self.observation_space, self.action_space
+            new.wrappers = self.wrappers
         new._shown = shown.renamed({key: source for key, source in sources.items() if isinstance(source, str)})
         return new
 
@@ -200,7 +206,8 @@ class TrajectoryStore(ReadableStore):
             return cls.from_table(folder.table, folder.lengths, folder.terminated, **about)
         with own_file.open_file(path) as saved:
             source = str(path) if isinstance(path, (str, Path)) else "the file object"
-            store = cls.from_episodes(saved.episodes, saved.capacity, source, n_slots=saved.n_slots)
+            about = {"n_slots": saved.n_slots, "wrappers": saved.wrappers}
+            store = cls.from_episodes(saved.episodes, saved.capacity, source, **about)
         store.name = saved.name if name is None else name
         return store
 

@@ -16,6 +16,7 @@ from gcrl_zoo.data.checks import is_whole, whole
 from gcrl_zoo.data.formats.minari import check_spaces
 from gcrl_zoo.data.formats.minari_storage import About
 from gcrl_zoo.data.formats.minari_writer import check_target, write_minari
+from gcrl_zoo.data.recorded_wrappers import describe_wrappers
 from gcrl_zoo.data.recorder import Recording
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def record(
         spec, name = bare.envs[0].spec, algorithm_name or ("random" if model is None else type(model).__name__)
         how = "" if model is None else f", {deterministic=}, {noise=}"
         summary = f"{name} on {spec.id if spec else bare.envs[0]}{how}, {seed=}"
-        about = About(spec, name, author, description or summary)
+        about = About(spec, name, author, description or summary, describe_wrappers(bare.envs[0]))
         with write_minari(dataset_id, bare.observation_space, bare.action_space, about, append, force) as writer:
             # Appended episodes differ from the earlier ones, also with the same seed.
             player = Player(model, vec_env, noise, deterministic, np.random.default_rng([seed, writer.n_before]))

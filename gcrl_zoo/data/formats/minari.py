@@ -20,10 +20,12 @@ from gcrl_zoo.data.formats.containers import UnreadableFile, one_line
 from gcrl_zoo.data.formats.minari_checks import check_metadata, count_slots
 from gcrl_zoo.data.formats.minari_swap import recover
 from gcrl_zoo.data.memory import NotEnoughMemory
+from gcrl_zoo.data.recorded_wrappers import METADATA_KEY, WrapperList, check_wrappers
 from gcrl_zoo.data.store import TrajectoryStore
 
 if TYPE_CHECKING:
     from minari import MinariDataset
+    from minari.dataset.minari_storage import MinariStorage
 
 # Minari itself is imported late: most runs have no dataset, and should not wait for it.
 
@@ -107,9 +109,29 @@ def read_episodes(dataset: MinariDataset) -> TrajectoryStore:
     name, n_slots = dataset.id, check_dataset(dataset)
     if not is_unfiltered(dataset):
         name = f"{name} ({dataset.total_episodes} of {dataset.storage.total_episodes} episodes)"
-    spaces_of_dataset = dataset.observation_space, dataset.action_space
     with reading(dataset):
-        return TrajectoryStore.from_episodes(episodes(dataset), None, name, *spaces_of_dataset, n_slots=n_slots)
+        return TrajectoryStore.from_episodes(
+            episodes(dataset),
+            None,
+            name,
+            dataset.observation_space,
+            dataset.action_space,
+            n_slots,
+            wrappers_of(dataset.storage),
+        )
+
+
+def wrappers_of(storage: MinariStorage) -> WrapperList | None:
+    """
+    Read the wrappers of the recorded environment.
+
+    :return: None if the dataset does not state them
+    :raises ValueError: the metadata are damaged
+    """
+    try:
+        return check_wrappers(storage.metadata.get(METADATA_KEY))
+    except Exception as error:
+        raise unreadable(Path(storage.data_path), error) from error
 
 
 def check_dataset(dataset: MinariDataset) -> int:

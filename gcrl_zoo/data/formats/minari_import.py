@@ -18,7 +18,15 @@ from gcrl_zoo.data.columns import is_frame
 from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.data.episode import EpisodeError
 from gcrl_zoo.data.formats.containers import UnreadableFile
-from gcrl_zoo.data.formats.minari import COMMANDS, check_dataset, episodes, open_minari, read_episodes, reading
+from gcrl_zoo.data.formats.minari import (
+    COMMANDS,
+    check_dataset,
+    episodes,
+    open_minari,
+    read_episodes,
+    reading,
+    wrappers_of,
+)
 from gcrl_zoo.data.formats.minari_checks import IMPORTED
 from gcrl_zoo.data.formats.own_folder import is_folder, read_header
 from gcrl_zoo.data.formats.own_folder_writer import FolderWriter, locked_folder
@@ -58,7 +66,7 @@ def import_minari(data: Path, again: bool = False) -> TrajectoryStore:
     if not has_images(dataset.observation_space):
         raise ValueError(f"{dataset.id} has no images, and needs no import; it is read directly.")
     check_dataset(dataset)
-    about = dataset.id, None, dataset.observation_space, dataset.action_space
+    about = dataset.id, None, dataset.observation_space, dataset.action_space, wrappers_of(dataset.storage)
     with locked_folder(place):
         store = None if again else _imported(data)
         if store is not None:

@@ -13,7 +13,8 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.envs.registration import EnvSpec
 
-from gcrl_zoo.data.formats.minari import unreadable
+from gcrl_zoo.data.formats.minari import unreadable, wrappers_of
+from gcrl_zoo.data.recorded_wrappers import METADATA_KEY, WrapperList
 from gcrl_zoo.data.spaces import same_values
 
 if TYPE_CHECKING:
@@ -32,12 +33,14 @@ class About:
     :param algorithm_name: who played
     :param author: who recorded
     :param description: what is in it
+    :param wrappers: of its environment, see :mod:`gcrl_zoo.data.recorded_wrappers`; None if unknown
     """
 
     env_spec: EnvSpec | None = None
     algorithm_name: str = ""
     author: str | None = None
     description: str = ""
+    wrappers: WrapperList | None = None
 
     def metadata(self) -> dict[str, Any]:
         """The same as Minari's metadata."""
@@ -58,7 +61,9 @@ def new_storage(
         env_spec=recoverable(about.env_spec),
         jpeg_encoding=False,  # which would lose something of each image
     )
-    facts = {"dataset_id": dataset_id, "minari_version": __version__, "code_permalink": ""}
+    facts: dict[str, Any] = {"dataset_id": dataset_id, "minari_version": __version__, "code_permalink": ""}
+    if about.wrappers is not None:
+        facts[METADATA_KEY] = about.wrappers
     storage.update_metadata({**facts, **about.metadata()})
     return storage
 
@@ -83,12 +88,22 @@ def more_storage(
                 f"'{dataset_id}' cannot be appended to: its {what} are {recorded}, the environment's are {given}."
             )
     _check_stored(dataset_id, storage)
+    _check_same_wrappers(dataset_id, storage, about.wrappers)
     more = about.metadata()
     more["author"] |= metadata.get("author", set())
     for key in ("algorithm_name", "description"):
         more[key] = "; ".join(dict.fromkeys(filter(None, (metadata.get(key), more[key]))))
     storage.update_metadata(more)
     return storage
+
+
+def _check_same_wrappers(dataset_id: str, storage: MinariStorage, given: WrapperList | None) -> None:
+    recorded = wrappers_of(storage)
+    if recorded is not None and given is not None and recorded != given:
+        raise ValueError(
+            f"'{dataset_id}' cannot be appended to: it was recorded with the wrappers {recorded}, the environment has "
+            f"{given}; use the same wrappers, or record a new dataset."
+        )
 
 
 def _check_stored(dataset_id: str, storage: MinariStorage) -> None:

@@ -16,6 +16,7 @@ from gcrl_zoo.data.checks import is_whole
 from gcrl_zoo.data.episode import Episode
 from gcrl_zoo.data.formats.containers import FACT_TYPES, Rows, read, unreadable
 from gcrl_zoo.data.formats.npz import Npz, open_npz
+from gcrl_zoo.data.recorded_wrappers import WrapperList, check_wrappers
 from gcrl_zoo.data.whole_file import whole_file
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 FORMAT = "gcrl_zoo trajectories 2"
 HEADER = {"format", "name", "capacity", "checksums"}
+WRAPPERS = "wrappers"  # an optional entry of the header
 ENTRIES = ("header", "lengths", "terminated")
 FACTS, EXTRAS = "observations ", "extras "
 PORTION = 2**24  # bytes that are copied at a time
@@ -35,6 +37,7 @@ class Saved(NamedTuple):
     capacity: int | None
     n_slots: int
     episodes: Iterator[Episode]
+    wrappers: WrapperList | None
 
 
 def save_file(path: str | Path | IO[bytes], store: TrajectoryStore) -> None:
@@ -54,7 +57,14 @@ def save_file(path: str | Path | IO[bytes], store: TrajectoryStore) -> None:
         _write(archive, "terminated", store.terminated)
         # The archive protects the bytes of each entry. The header, written last, protects their names and number.
         checksums = {info.filename.removesuffix(".npy"): info.CRC for info in archive.infolist()}
-        header = {"format": FORMAT, "name": store.name, "capacity": store.capacity, "checksums": checksums}
+        header: dict[str, Any] = {
+            "format": FORMAT,
+            "name": store.name,
+            "capacity": store.capacity,
+            "checksums": checksums,
+        }
+        if store.wrappers is not None:
+            header[WRAPPERS] = store.wrappers
         _write(archive, "header", np.array(json.dumps(header)))
 
 
@@ -94,7 +104,8 @@ def open_file(path: str | Path | IO[bytes]) -> Iterator[Saved]:
             raise unreadable(archive.name, f"its capacity is {capacity!r} for {n_slots} slots")
         _check_columns(archive, n_slots)
         columns = {entry: archive.rows(entry) for entry in archive.forms if entry not in ENTRIES}
-        yield Saved(header["name"], capacity, n_slots, _episodes(columns, lengths, terminated))
+        episodes = _episodes(columns, lengths, terminated)
+        yield Saved(header["name"], capacity, n_slots, episodes, header.get(WRAPPERS))
 
 
 def _header(archive: Npz) -> dict[str, Any]:
@@ -110,10 +121,14 @@ def _header(archive: Npz) -> dict[str, Any]:
         raise unreadable(archive.name, "its header names no format")
     if header["format"] != FORMAT:
         raise unreadable(archive.name, f"its format is {header['format']!r}, this version reads '{FORMAT}'")
-    if header.keys() != HEADER or not isinstance(header["name"], str):
+    if header.keys() - {WRAPPERS} != HEADER or not isinstance(header["name"], str):
         raise unreadable(archive.name, "its header is not as it was written")
     if header["checksums"] != {entry: crc for entry, crc in archive.checksums.items() if entry != "header"}:
         raise unreadable(archive.name, "its entries are not those that were written")
+    try:
+        check_wrappers(header.get(WRAPPERS))
+    except ValueError as error:
+        raise unreadable(archive.name, error) from None
     return header
 
 

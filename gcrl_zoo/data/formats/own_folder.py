@@ -35,6 +35,7 @@ from gcrl_zoo.data.columns.base import Layout
 from gcrl_zoo.data.columns.frames import Frames
 from gcrl_zoo.data.formats.containers import FACT_TYPES, Form, UnreadableFile, reading_file, unreadable
 from gcrl_zoo.data.formats.space_json import space_from_json
+from gcrl_zoo.data.recorded_wrappers import check_wrappers
 
 FORMAT = "gcrl_zoo folder 1"
 HEADER = "header.json"
@@ -44,6 +45,7 @@ LARGEST_ENTRY = 2**27  # numbers in one entry of a column
 PORTION = 2**16  # entries that are checked at a time
 DATA_NAME = re.compile(DATA + "[0-9a-f]{8}")
 CONTENT = {"name", "capacity", "spaces", "source", "data", "columns", "observations", "extras", "frames", "files"}
+WRAPPERS = "wrappers"  # an optional entry of the content
 COMPUTED = ("first", "last")  # arrays of a table that are not stored
 
 
@@ -54,7 +56,7 @@ class SavedFolder(NamedTuple):
     :param table: the columns of all episodes
     :param lengths: (M,) number of steps of each episode
     :param terminated: (M,) whether each ended in a terminal state
-    :param about: other arguments of a store: its name, capacity and spaces
+    :param about: other arguments of a store: its name, capacity, spaces and wrappers
     """
 
     table: Table
@@ -103,7 +105,7 @@ def read_header(path: Path) -> dict[str, Any]:
         content: dict[str, Any] = header["content"]
         if header["checksum"] != checksum(content):
             raise unreadable(file, "its checksum does not match")
-        if content.keys() != CONTENT:
+        if content.keys() - {WRAPPERS} != CONTENT:
             raise unreadable(file, f"it describes {', '.join(content)}")
     return content
 
@@ -139,6 +141,7 @@ def _open_data(path: Path, content: dict[str, Any]) -> SavedFolder:
         about = {"name": str(content["name"]), "capacity": capacity}
         for argument, text in zip(("observation_space", "action_space"), content["spaces"], strict=True):
             about[argument] = space_from_json(text)
+        about["wrappers"] = check_wrappers(content.get(WRAPPERS))
         return SavedFolder(_table(content, files, lengths), lengths, terminated, about)
 
 

@@ -23,8 +23,9 @@ from gcrl_zoo.data.columns import PADDING, Table
 from gcrl_zoo.data.columns.frames import Frames
 from gcrl_zoo.data.disk import writing
 from gcrl_zoo.data.episode import Episode
-from gcrl_zoo.data.formats.own_folder import DATA, FORMAT, HEADER, array_files, checksum, frame_files
+from gcrl_zoo.data.formats.own_folder import DATA, FORMAT, HEADER, WRAPPERS, array_files, checksum, frame_files
 from gcrl_zoo.data.formats.space_json import space_to_json
+from gcrl_zoo.data.recorded_wrappers import WrapperList
 from gcrl_zoo.data.whole_file import LOCKS, lock, whole_file
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def save_folder(path: str | Path, store: TrajectoryStore) -> None:
 
     :raises WriteError: the disk is full, the folder is read-only or holds something else, ...
     """
-    about = store.name, store.capacity, store.observation_space, store.action_space
+    about = store.name, store.capacity, store.observation_space, store.action_space, store.wrappers
     with locked_folder(Path(path)), FolderWriter(Path(path), *about) as writer:
         for episode in store.episodes():
             writer.add(episode)
@@ -87,6 +88,7 @@ class FolderWriter:
     :param capacity: of the store
     :param observation_space: of the recorded environment, if known
     :param action_space: of the recorded environment, if known
+    :param wrappers: of the recorded environment, if known
     :param source: JSON that says what was read, for a comparison later
     """
 
@@ -97,10 +99,13 @@ class FolderWriter:
         capacity: int | None = None,
         observation_space: Space[Any] | None = None,
         action_space: Space[Any] | None = None,
+        wrappers: WrapperList | None = None,
         source: Any = None,
     ) -> None:
         spaces = [space_to_json(space) for space in (observation_space, action_space)]
         self._content: dict[str, Any] = {"name": name, "capacity": capacity, "spaces": spaces, "source": source}
+        if wrappers is not None:
+            self._content[WRAPPERS] = wrappers
         self._path, self._data = path, path / f"{DATA}{secrets.token_hex(4)}"
         self._table = Table(None, name)
         self._n_slots = PADDING + 1
