@@ -13,16 +13,8 @@ from torch import nn
 
 from gcrl_zoo.common.wording import cause_of
 from gcrl_zoo.data.store import TrajectoryStore
-from gcrl_zoo.nets.encoders import (
-    DictEncoder,
-    ExtractingEncoder,
-    ImageEncoder,
-    OneHotEncoder,
-    Pixels,
-    SmallImageEncoder,
-    VectorEncoder,
-    scaler_of,
-)
+from gcrl_zoo.nets.encoders import DictEncoder, ExtractingEncoder, OneHotEncoder, VectorEncoder, scaler_of
+from gcrl_zoo.nets.image_encoders import ImageEncoder, Pixels, SmallImageEncoder, fits
 
 #: Small images whose mean and standard deviation are computed; all of a large dataset would take gigabytes.
 MANY_IMAGES = 10_000
@@ -39,6 +31,24 @@ def is_image_stack(space: spaces.Space) -> bool:
     return is_image_space(spaces.Box(space.low[0], space.high[0], dtype=space.dtype.type))
 
 
+def is_image(space: spaces.Space) -> bool:
+    """
+    Whether an entry is an image or a stack of images.
+
+    :param space: one entry of the observation space
+    """
+    return is_image_space(space) or is_image_stack(space)
+
+
+def is_large_image(space: spaces.Space) -> bool:
+    """
+    Whether an entry is an image or a stack of images of at least 36 x 36 pixels, which convolutions encode.
+
+    :param space: one entry of the observation space
+    """
+    return is_image(space) and fits(space.shape or ())
+
+
 def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
     """
     Make the encoder of one entry of the observation.
@@ -51,10 +61,9 @@ def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
     if isinstance(space, spaces.MultiDiscrete):
         return OneHotEncoder(space.nvec.flatten().tolist(), space.start.flatten().tolist())
     assert space.shape is not None
-    if is_image_space(space) or is_image_stack(space):
-        fits = ImageEncoder.fits(space.shape)
-        return ImageEncoder(space.shape, image_features) if fits else SmallImageEncoder(space.shape)
-    return VectorEncoder(space.shape)
+    if is_large_image(space):
+        return ImageEncoder(space.shape, image_features)
+    return SmallImageEncoder(space.shape) if is_image(space) else VectorEncoder(space.shape)
 
 
 def make_encoders(
@@ -96,9 +105,8 @@ def make_extractor(
     """
     assert space.shape is not None
     one_hot = isinstance(space, (spaces.Discrete, spaces.MultiDiscrete))
-    image = is_image_space(space) or is_image_stack(space)
     shape = (get_flattened_obs_dim(space),) if one_hot else space.shape
-    scaler = Pixels() if image else make_encoder(space, 0)
+    scaler = Pixels() if is_image(space) else make_encoder(space, 0)
     try:
         extractor = extractor_class(space, **kwargs)
         encoder = ExtractingEncoder(scaler, extractor, shape, extractor.features_dim)

@@ -34,10 +34,13 @@ class Learner:
 
     :param algorithm: whose hooks (``make_samplers``, ``compute_loss``, ...) define the updates
     :param streams: random numbers of training
+    :param augment: changes each batch on the device, with random numbers of torch; None for no change
     """
 
-    def __init__(self, algorithm: TrajectoryAlgorithm, streams: RandomStreams) -> None:
-        self.algorithm, self.streams = algorithm, streams
+    def __init__(
+        self, algorithm: TrajectoryAlgorithm, streams: RandomStreams, augment: Callable[[Any], Any] | None = None
+    ) -> None:
+        self.algorithm, self.streams, self.augment = algorithm, streams, augment
         self.samplers: dict[str, Sampler] = {}
         #: The newest batch of each sampler, for ``train_metrics``.
         self.last_batches: dict[str, Any] = {}
@@ -93,12 +96,13 @@ class Learner:
 
     def draw_batch(self, name: str) -> Any:
         """
-        Draw a batch and move it to the device.
+        Draw a batch, move it to the device and augment it.
 
         :param name: of the sampler
         """
         sampler, algorithm = self.samplers[name], self.algorithm
-        return to_tensors(sampler.gather(sampler.draw(self.streams.numpy, algorithm.batch_size)), algorithm.device)
+        batch = to_tensors(sampler.gather(sampler.draw(self.streams.numpy, algorithm.batch_size)), algorithm.device)
+        return batch if self.augment is None else self.augment(batch)
 
     def step(self, loss: Tensor, metrics: dict[str, Tensor]) -> None:
         """

@@ -27,6 +27,7 @@ from gcrl_zoo.common.arguments import (
     check_arguments,
     refuse_unknown,
 )
+from gcrl_zoo.common.augmentation import RandomShift
 from gcrl_zoo.common.callback_locals import CallbackLocals
 from gcrl_zoo.common.explorers import Levels
 from gcrl_zoo.common.learner import Learner
@@ -60,6 +61,8 @@ class TrajectoryAlgorithm(MethodHooks):
     :param learning_rate: number, or function from the remaining progress (1 to 0) to a number
     :param warmup_steps: updates over which the learning rate rises from zero to its schedule
     :param batch_size: number of samples (steps, pairs or windows) that each sampler draws for an update
+    :param random_shift: largest random shift of the images in a training batch, up, down, left and right (DrQ,
+        Kostrikov et al. 2021). All images of a row have the same shift; 0 for none
     :param buffer_size: number of observations in the replay buffer; beyond it the oldest episodes are dropped
     :param learning_starts: number of initial steps with uniformly random actions
     :param train_freq: steps of each environment between two rounds of training, or a pair of a number and
@@ -96,6 +99,7 @@ class TrajectoryAlgorithm(MethodHooks):
         learning_rate: LearningRate = 3e-4,
         warmup_steps: Annotated[Count, Unit("updates")] = 0,
         batch_size: Annotated[int, Ge(2), Le(1_000_000), Unit("rows")] = 256,
+        random_shift: Annotated[int, Ge(0), Le(8192), Unit("pixels")] = 0,
         buffer_size: Annotated[LargeCount, Ge(2), Unit("observations")] = 1_000_000,
         learning_starts: Annotated[LargeCount, Unit("steps")] = 1000,
         train_freq: TrainFrequency = 250,
@@ -132,6 +136,7 @@ class TrajectoryAlgorithm(MethodHooks):
         super().__init__(policy, env, support_multi_env=True, **{each: plain(given) for each, given in for_sb3.items()})
         self.dataset, self.stream, self.own_play = dataset, stream, own_play
         self.warmup_steps, self.batch_size, self.buffer_size = warmup_steps, batch_size, buffer_size
+        self.random_shift = random_shift
         self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
         self.final_gradient_steps = final_gradient_steps
         self.max_grad_norm, self.max_episode_steps = max_grad_norm, max_episode_steps
@@ -146,7 +151,8 @@ class TrajectoryAlgorithm(MethodHooks):
 
     def _setup_model(self) -> None:
         super()._setup_model()
-        self._play, self._learner = OwnPlay(self, self._run), Learner(self, self._run.streams)
+        shift = RandomShift(self.policy.roles.facts_space, self.random_shift) if self.random_shift else None
+        self._play, self._learner = OwnPlay(self, self._run), Learner(self, self._run.streams, shift)
 
     def _setup_learn(self, *args: Any, **kwargs: Any) -> tuple[int, BaseCallback]:
         total_timesteps, callback = super()._setup_learn(*args, **kwargs)

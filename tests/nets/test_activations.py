@@ -7,7 +7,7 @@ from torch import nn
 from gcrl_zoo import BC
 from gcrl_zoo.losses.vicreg import Expander
 from gcrl_zoo.nets.activations import NAMES, activation_class, is_activation
-from gcrl_zoo.nets.encoders import ImageEncoder
+from gcrl_zoo.nets.image_encoders import ImageEncoder
 from tests.common.test_bad_input import refusal
 from tests.support.case import differing
 from tests.support.envs import assert_same_actions

@@ -10,7 +10,8 @@ from torch import nn
 
 from gcrl_zoo.common.encoders import make_encoder
 from gcrl_zoo.data import Episode, TrajectoryStore
-from gcrl_zoo.nets.encoders import DictEncoder, ImageEncoder, OneHotEncoder, VectorEncoder
+from gcrl_zoo.nets.encoders import DictEncoder, OneHotEncoder, VectorEncoder
+from gcrl_zoo.nets.image_encoders import ImageEncoder
 from gcrl_zoo.nets.mlp import mlp
 from tests.support.envs import PointEnv
 from tests.support.matrix import sources_of

@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo.common.encoders import make_encoder
 from gcrl_zoo.data import Episode, TrajectoryStore
-from gcrl_zoo.nets.encoders import ImageEncoder, SmallImageEncoder
+from gcrl_zoo.nets.image_encoders import ImageEncoder, SmallImageEncoder
 from tests.support.matrix import every_trajectory_case
 
 STACKS = ((4, 7, 7, 3), (4, 3, 7, 7), (2, 1, 1, 1), (4, 200, 35, 1))

@@ -1,0 +1,131 @@
+"""Encoders of images."""
+
+from collections.abc import Sequence
+
+import torch as th
+from torch import Tensor, nn
+
+#: Smallest height and width of images that have convolutions, which leave nothing of smaller ones.
+MIN_SIDE = 36
+
+
+def is_channels_last(shape: Sequence[int]) -> bool:
+    """
+    Return whether the channels of an image are its last axis. Only stacks may have this layout: SB3 turns other images.
+
+    :param shape: (C, H, W), (S, C, H, W) or (S, H, W, C), where channels are fewer than pixels
+    """
+    return len(shape) == 4 and shape[3] < shape[1]
+
+
+def image_size(shape: Sequence[int]) -> tuple[int, int]:
+    """
+    Return height and width of an image in pixels.
+
+    :param shape: as for :func:`is_channels_last`
+    """
+    *_, height, width = shape[:-1] if is_channels_last(shape) else shape
+    return height, width
+
+
+def fits(shape: Sequence[int]) -> bool:
+    """
+    Return whether an image is large enough for convolutions; :class:`SmallImageEncoder` is for others.
+
+    :param shape: as for :func:`is_channels_last`
+    """
+    return min(image_size(shape)) >= MIN_SIDE
+
+
+class ImageEncoder(nn.Module):
+    """
+    The three convolutions of Mnih et al. (2015) on channel-first uint8 images, or on stacks of S images of either
+    layout, whose frames become further channels.
+
+    :param shape: (C, H, W), (S, C, H, W) or (S, H, W, C), where channels are fewer than pixels; see :func:`fits`
+    :param features_dim: width of the output
+    """
+
+    def __init__(self, shape: Sequence[int], features_dim: int = 256) -> None:
+        super().__init__()
+        self.channels_last = is_channels_last(shape)
+        shape = self._folded(th.empty(1, *shape, device="meta")).shape[1:]
+        self.features_dim = features_dim
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(shape[0], 32, kernel_size=8, stride=4),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, kernel_size=4, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, kernel_size=3, stride=1),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+        with th.no_grad():
+            width = self.convolutions(th.zeros(1, *shape)).shape[1]
+        self.project = nn.Sequential(nn.Linear(width, features_dim), nn.LayerNorm(features_dim), nn.Tanh())
+
+    def forward(self, image: Tensor) -> Tensor:
+        """
+        Encode images.
+
+        :param image: (B, C, H, W), (B, S, C, H, W) or (B, S, H, W, C) uint8
+        :return: (B, O) float32
+        """
+        return self.project(self.convolutions(self._folded(image).float() / 255.0))
+
+    def _folded(self, image: Tensor) -> Tensor:
+        """A stack as one image of S * C channels."""
+        if self.channels_last:
+            image = image.movedim(-1, 2)
+        return image.flatten(1, 2) if image.dim() == 5 else image
+
+
+class SmallImageEncoder(nn.Module):
+    """
+    Flattens images that are too small for :class:`ImageEncoder` (see :func:`fits`), such as the 7 x 7 x 3 symbols of
+    MiniGrid, and scales all pixels by one mean and one standard deviation. So pixels that rarely change are not
+    magnified, and symbols (0 to 10) become as large as grey levels (0 to 255).
+
+    :param shape: of one image or of a stack of them, any layout
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        super().__init__()
+        self.features_dim = int(th.Size(shape).numel())
+        self.register_buffer("mean", th.zeros(1))
+        self.register_buffer("std", th.ones(1))
+
+    @th.no_grad()
+    def fit(self, images: Tensor) -> None:
+        """
+        Compute the mean and the standard deviation of all pixels.
+
+        :param images: (N, ...) uint8 of the data, any device
+        """
+        std, mean = th.std_mean(images.float(), correction=0)
+        self.mean.fill_(mean)
+        self.std.fill_(std if std > 0 else 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """
+        Flatten and standardise images.
+
+        :param image: (B, ...) uint8
+        :return: (B, O) float32
+        """
+        return (image.flatten(1).float() - self.mean) / self.std
+
+
+class Pixels(nn.Module):
+    """From 0 ... 255 to 0 ... 1, float32."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        """
+        Scale images to 0 ... 1.
+
+        :param image: (B, ...) uint8
+        """
+        return image.float() / 255.0
