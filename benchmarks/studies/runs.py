@@ -19,12 +19,30 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from own_play import find_run, read_own_play
 
 from gcrl_zoo.data.disk import writing
 
 FIELDS = ["name", "env", "seed", "episodes", "mean", "std", "success", "minutes", "command"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """
+    How ``enjoy`` evaluates the final agent.
+
+    :param episodes: number of episodes
+    :param max_steps: maximum length of an episode, in steps of the wrapped environment
+    :param seed: seed of the environment, which must differ from the seeds of the trainings and their environments
+    """
+
+    episodes: int = 20
+    max_steps: int = 1000
+    seed: int = 1000
 
 
 def train_words(algo: str, env: str, seed: int | str, extra: list[str]) -> list[str]:
@@ -42,20 +60,31 @@ def run(
     algo: str,
     env: str,
     seed: int,
-    episodes: int,
-    max_steps: int,
     extra: list[str],
+    evaluation: Evaluation,
     execute: Callable[[list[str], bool], str | None] = execute,
+    agents: Path | None = None,
 ) -> dict[str, str]:
-    """Train and evaluate one seed, then delete the agent. ``returns`` holds the returns of the single episodes."""
-    with tempfile.TemporaryDirectory() as folder:
+    """
+    Train and evaluate one seed.
+
+    :param extra: further arguments of ``rl_zoo3.train``
+    :param agents: log folder in which to keep the agent; None deletes the agent
+    :return: the columns of a row. ``returns`` are those of the single episodes; ``own_play`` has the mean return of
+        the online interaction, see ``own_play.py``
+    """
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = str(agents or temporary)
         train = train_words(algo, env, seed, extra)
         start = time.monotonic()
         execute([*train, "-f", folder], False)
         minutes = (time.monotonic() - start) / 60
         # enjoy counts steps, not episodes: run enough steps for all of them, then use the first ones.
+        steps = str(evaluation.episodes * evaluation.max_steps)
         enjoy = ["-m", "rl_zoo3.enjoy", "--algo", algo, "--env", env, "-f", folder, "--no-render", "--num-threads", "1"]
-        played = execute([*enjoy, "-n", str(episodes * max_steps), "--seed", "1000"], True) or ""
+        played = execute([*enjoy, "-n", steps, "--seed", str(evaluation.seed)], True) or ""
+        own_play = read_own_play(find_run(Path(folder)))
+    episodes = evaluation.episodes
     returns = [float(value) for value in re.findall(r"Episode Reward: (-?[\d.]+)", played)][:episodes]
     if len(returns) < episodes:
         raise RuntimeError(f"enjoy finished {len(returns)} episodes, not {episodes}; raise --max-steps.")
@@ -69,6 +98,10 @@ def run(
         "minutes": f"{minutes:.1f}",
         "command": shlex.join(train),
         "returns": " ".join(map(str, returns)),
+        "evaluation_seed": str(evaluation.seed),
+        "decisions": str(own_play.decisions),
+        "frames": str(own_play.decisions * own_play.skip),
+        "own_play": " ".join(f"{mean:.1f}" for mean in own_play.portions()),
     }
 
 
@@ -90,6 +123,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--episodes", type=int, default=20)
     parser.add_argument("--max-steps", type=int, default=1000, help="maximum length of an episode")
+    parser.add_argument("--evaluation-seed", type=int, default=1000, help="seed of the evaluation")
     parser.add_argument("--name", required=True, help="name of the variant, the first column of the table")
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("extra", nargs="*", help="arguments of rl_zoo3.train, after --")
@@ -99,9 +133,10 @@ def main() -> None:
     for seed in args.seeds:
         if (args.name, args.env, seed) in done:
             continue
-        result = run(args.algo, args.env, seed, args.episodes, args.max_steps, args.extra)
-        del result["returns"]  # benchmarks/studies/study.py keeps them
+        evaluation = Evaluation(args.episodes, args.max_steps, args.evaluation_seed)
+        result = run(args.algo, args.env, seed, args.extra, evaluation)
         row = {"name": args.name, "env": args.env, "seed": seed, "episodes": args.episodes, **result}
+        row = {field: row[field] for field in FIELDS}  # benchmarks/studies/study.py keeps the others
         add_row(args.output, row)
         print(row, flush=True)
 

@@ -6,7 +6,7 @@ Run a study of many variants over seeds, and write a page with its results.
 
 A study is a YAML file with variants in sections and their common settings at the top. ``run`` trains and evaluates the
 variants that the study's table lacks, and writes each row when it is finished, so it can be stopped at any time and
-resumed. ``page`` needs the extra ``study``.
+resumed. With ``--agents`` it keeps the log folders of the trainings. ``page`` needs the extra ``study``.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import itertools
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,18 +35,20 @@ import yaml
 
 from gcrl_zoo.data.disk import writing
 
-FIELDS = [*runs.FIELDS, "returns"]
+FIELDS = [*runs.FIELDS, "returns", "evaluation_seed", "decisions", "frames", "own_play"]
 ALGO = "gcsl_vicreg"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Row:
     """
     One variant, trained over seeds.
 
     :param arguments: arguments of ``rl_zoo3.train``, including the common ones
+    :param max_steps: maximum length of an episode, in steps of the wrapped environment
     :param notes: verdict of the research notes
     :param says: our conclusion from the result
+    :param why: our conclusion from the diagnostics
     """
 
     name: str
@@ -53,8 +56,10 @@ class Row:
     env: str
     arguments: list[str]
     seeds: list[int]
+    max_steps: int = 1000
     notes: str = ""
     says: str = ""
+    why: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -64,6 +69,10 @@ class Row:
     def command(self, seed: int | str) -> str:
         """Return the training command as the table stores it."""
         return shlex.join(runs.train_words(self.algo, self.env, seed, self.arguments))
+
+    def stem(self, seed: int | str) -> str:
+        """Return the name of the files and folders of one run."""
+        return re.sub(r"[^\w.=-]+", "_", f"{self.name}-{self.env}-seed{seed}")
 
 
 @dataclass(frozen=True)
@@ -89,7 +98,14 @@ class Section:
 
 @dataclass(frozen=True)
 class Study:
-    """The content of the YAML file; paths are relative to the working directory."""
+    """
+    The content of the YAML file; paths are relative to the working directory.
+
+    :param evaluation_seed: seed of the evaluation, the same for all rows
+    :param percentile: percentile of the returns of single episodes that the page shows; None for none
+    :param diagnostics: our text above the table of diagnostics
+    :param own_play: our text above the table of online interaction
+    """
 
     path: Path
     title: str
@@ -98,17 +114,25 @@ class Study:
     page: Path
     env: str
     episodes: int
-    max_steps: int
+    evaluation_seed: int
+    percentile: int | None
+    diagnostics: str
+    own_play: str
     sections: list[Section]
 
     @property
     def rows(self) -> list[Row]:
         return [row for section in self.sections for row in section.rows]
 
+    def label(self, row: Row) -> str:
+        """Return the row's name, with its environment if that differs from the study's."""
+        return row.name if row.env == self.env else f"{row.name} ({row.env})"
+
 
 # ------------------------------------------------------------------------------------------------------- the YAML file
 
-SHARED = {"env", "episodes", "max_steps", "seeds", "arguments"}
+SHARED = {"env", "episodes", "evaluation_seed", "max_steps", "seeds", "arguments"}
+TEXTS = {"introduction", "diagnostics", "own_play"}
 REQUIRED = {"title", "table", "page", "env", "episodes", "seeds", "sections"}
 
 
@@ -119,7 +143,7 @@ def read_study(path: Path) -> Study:
     :param path: YAML file
     """
     blocks = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    _check_keys(blocks, REQUIRED, {"introduction", *SHARED}, str(path))
+    _check_keys(blocks, REQUIRED, {"percentile", *TEXTS, *SHARED}, str(path))
     for block in blocks["sections"]:
         _check_keys(block, {"title", "rows"}, {"text", "against"}, f"a section of {path}")
     rows = [[_read_row(row, blocks, path) for row in block["rows"]] for block in blocks["sections"]]
@@ -138,26 +162,35 @@ def read_study(path: Path) -> Study:
     return Study(
         path=path,
         title=blocks["title"],
-        introduction=blocks.get("introduction", "").strip(),
+        **{key: blocks.get(key, "").strip() for key in TEXTS},
         table=Path(blocks["table"]),
         page=Path(blocks["page"]),
         env=blocks["env"],
         episodes=blocks["episodes"],
-        max_steps=blocks.get("max_steps", 1000),
+        evaluation_seed=blocks.get("evaluation_seed", runs.Evaluation.seed),
+        percentile=blocks.get("percentile"),
         sections=sections,
     )
 
 
 def _read_row(block: dict[str, Any], shared: dict[str, Any], path: Path) -> Row:
-    _check_keys(block, {"name"}, {"algo", "env", "seeds", "arguments", "notes", "says"}, f"a row of {path}")
+    texts = ("notes", "says", "why")
+    _check_keys(block, {"name"}, {"algo", "env", "seeds", "max_steps", "arguments", *texts}, f"a row of {path}")
     arguments = [str(word) for word in [*shared.get("arguments", []), *block.get("arguments", [])]]
     options = [word for word in arguments if re.match(r"-+[a-zA-Z]", word)]
     for option in options:
         if options.count(option) > 1:
             raise ValueError(f"Row {block['name']!r} of {path} has {option} twice, of which the last would win.")
-    env, seeds = block.get("env", shared["env"]), block.get("seeds", shared["seeds"])
-    notes, says = str(block.get("notes", "")), str(block.get("says", ""))
-    return Row(str(block["name"]), block.get("algo", ALGO), env, arguments, seeds, notes, says)
+    given = {**shared, **block}
+    return Row(
+        name=str(block["name"]),
+        algo=block.get("algo", ALGO),
+        env=given["env"],
+        arguments=arguments,
+        seeds=given["seeds"],
+        max_steps=given.get("max_steps", runs.Evaluation.max_steps),
+        **{key: str(block.get(key, "")) for key in texts},
+    )
 
 
 def _check_keys(block: dict[str, Any], required: set[str], optional: set[str], where: str) -> None:
@@ -181,13 +214,14 @@ def read_table(study: Study) -> list[dict[str, str]]:
         row = wanted.get((had["name"], had["env"]))
         if row is None:
             continue
-        before = had["command"], had["episodes"]
-        now = row.command(had["seed"]), str(study.episodes)
+        before = had["command"], had["episodes"], had["evaluation_seed"]
+        now = row.command(had["seed"]), str(study.episodes), str(study.evaluation_seed)
         if before != now:
+            told = "`{}` and {} episodes from seed {}"
             raise ValueError(
-                f"{study.table} has {had['name']!r} on {had['env']}, seed {had['seed']}, made by `{before[0]}` and "
-                f"{before[1]} episodes, but {study.path} says `{now[0]}` and {now[1]} episodes now; delete that row "
-                "from the table, or rename the variant."
+                f"{study.table} has {had['name']!r} on {had['env']}, seed {had['seed']}, made by "
+                f"{told.format(*before)}, but {study.path} says {told.format(*now)} now; delete that row from the "
+                "table, or rename the variant."
             )
     return table
 
@@ -270,12 +304,18 @@ def pending(study: Study, only: str | None = None, seeds: list[int] | None = Non
     return [(row, seed) for row, seed in chosen if (*row.key, seed) not in done]
 
 
-def run_one(study: Study, logs: Path, children: Children, row: Row, seed: int) -> dict[str, object]:
+def run_one(
+    study: Study, logs: Path, agents: Path | None, children: Children, row: Row, seed: int
+) -> dict[str, object]:
     """Train and evaluate one seed of a row, and add it to the table."""
     log = log_of(logs, row, seed)
     log.unlink(missing_ok=True)
+    if agents is not None:
+        agents = agents / row.stem(seed)
+        shutil.rmtree(agents, ignore_errors=True)  # of a run that was stopped
     execute = functools.partial(children.execute, log)
-    result = runs.run(row.algo, row.env, seed, study.episodes, study.max_steps, row.arguments, execute)
+    evaluation = runs.Evaluation(study.episodes, row.max_steps, study.evaluation_seed)
+    result = runs.run(row.algo, row.env, seed, row.arguments, evaluation, execute, agents)
     result = {"name": row.name, "env": row.env, "seed": seed, "episodes": study.episodes, **result}
     add_row(study, logs, result)
     return result
@@ -283,10 +323,17 @@ def run_one(study: Study, logs: Path, children: Children, row: Row, seed: int) -
 
 def log_of(logs: Path, row: Row, seed: int) -> Path:
     """Return the path of the output of one run."""
-    return logs / (re.sub(r"[^\w.=-]+", "_", f"{row.name}-{row.env}-seed{seed}") + ".log")
+    return logs / f"{row.stem(seed)}.log"
 
 
-def run(study: Study, jobs: int, logs: Path, only: str | None = None, seeds: list[int] | None = None) -> int:
+def run(
+    study: Study,
+    jobs: int,
+    logs: Path,
+    only: str | None = None,
+    seeds: list[int] | None = None,
+    agents: Path | None = None,
+) -> int:
     """
     Run what is missing.
 
@@ -294,6 +341,7 @@ def run(study: Study, jobs: int, logs: Path, only: str | None = None, seeds: lis
     :param logs: folder for the output of trainings
     :param only: see ``pending``
     :param seeds: see ``pending``
+    :param agents: folder in which to keep the log folders of the trainings; None deletes them
     :return: number of failed runs
     """
     todo = pending(study, only, seeds)
@@ -302,7 +350,8 @@ def run(study: Study, jobs: int, logs: Path, only: str | None = None, seeds: lis
     study.table.parent.mkdir(parents=True, exist_ok=True)
     children, executor, failed, start = Children(), ThreadPoolExecutor(jobs), 0, time.monotonic()
     try:
-        futures = {executor.submit(run_one, study, logs, children, row, seed): (row, seed) for row, seed in todo}
+        submit = functools.partial(executor.submit, run_one, study, logs, agents, children)
+        futures = {submit(row, seed): (row, seed) for row, seed in todo}
         for finished, future in enumerate(as_completed(futures), start=1):
             row, seed = futures[future]
             left = len(todo) - finished
@@ -344,6 +393,7 @@ def main() -> None:
     runner.add_argument("--only", metavar="REGEX", help="only rows whose names match")
     runner.add_argument("--seeds", type=int, nargs="+", help="only these seeds")
     runner.add_argument("--logs", type=Path, help="folder for the output of trainings (default: logs/study/NAME)")
+    runner.add_argument("--agents", type=Path, help="folder in which to keep the agents (default: delete them)")
     commands.add_parser("page", help="write the page and its figure").add_argument("study", type=Path)
     args = parser.parse_args()
     try:
@@ -356,7 +406,7 @@ def main() -> None:
             return
         heed_signals()
         logs = args.logs or Path("logs", "study", args.study.stem)
-        sys.exit(1 if run(study, args.jobs, logs, args.only, args.seeds) else 0)
+        sys.exit(1 if run(study, args.jobs, logs, args.only, args.seeds, args.agents) else 0)
     except (ValueError, OSError, re.error, yaml.YAMLError) as error:
         parser.error(str(error))
     except KeyboardInterrupt:

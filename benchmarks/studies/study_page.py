@@ -10,7 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from rliable.library import get_interval_estimates
 from rliable.metrics import aggregate_mean, probability_of_improvement
-from summary import readable
+from study_sections import Results, diagnostics_section, own_play_section
+from tables import markdown, number, readable
 
 if TYPE_CHECKING:
     from study import Row, Section, Study
@@ -20,13 +21,13 @@ PAGE = """# {title}
 {introduction}## How to read the tables
 
 Each variant was trained with its [command](#commands). The final agent, never the best checkpoint, was evaluated by
-`rl_zoo3.enjoy` on {episodes} episodes with deterministic actions from seed 1000. The columns are:
+`rl_zoo3.enjoy` on {episodes} episodes with deterministic actions from seed {evaluation_seed}. The columns are:
 
 - *each seed*: mean return of the evaluation episodes of one training.
 - *mean, 95 % interval*: mean over seeds, with a bootstrap interval over seeds.
 - *P(... better)*: probability that a run of the named variant beats a run of the row's variant, over all pairs of seeds
   (a tie counts half), with its interval.
-- *minutes*: mean training time.
+{columns}- *minutes*: mean training time.
 
 Means, probabilities and intervals are computed by [rliable](https://github.com/google-research/rliable)
 ([Agarwal et al. 2021](https://arxiv.org/abs/2108.13264)). Intervals from three seeds are rough, because the bootstrap
@@ -38,7 +39,7 @@ with the returns of its episodes.
 
 {sections}
 
-## Commands
+{further}## Commands
 
 To run the study and write this page:
 
@@ -51,7 +52,6 @@ python benchmarks/studies/study.py page {study}
 """
 
 RESAMPLES = 2_000  # a second for each probability of improvement
-Results = dict[tuple[str, str], list[dict[str, str]]]  # by name and environment; a row of the table for each seed
 
 
 def interval_of_mean(scores: list[float]) -> tuple[float, float] | None:
@@ -96,40 +96,39 @@ def scores_of(results: Results, row: Row) -> list[float]:
     return [float(had["mean"]) for had in results.get(row.key, [])]
 
 
-def label_of(study: Study, row: Row) -> str:
-    """Return the row's name, with its environment if that differs from the study's."""
-    return row.name if row.env == study.env else f"{row.name} ({row.env})"
+def explain(study: Study, results: Results) -> str:
+    """Describe the columns that not every study has, as items of a list."""
+    told = ""
+    if study.percentile is not None:
+        told += f"- *{study.percentile}th percentile*: of the returns of all evaluation episodes of all seeds.\n"
+    if any(_decisions(results, row) for row in study.rows):
+        told += (
+            "- *own decisions (frames)*: steps of online interaction, in steps of the wrapped environment, with\n"
+            "  random actions; in brackets the frames that they take, with skipped frames.\n"
+        )
+    return told
 
 
 def table_of(study: Study, section: Section, results: Results) -> str:
     """Return a Markdown table with one line per variant, without empty columns."""
     columns = {
-        "variant": (":--", [label_of(study, row) for row in section.shown()]),
+        "variant": (":--", [study.label(row) for row in section.shown()]),
         "each seed": (":--", [_each_seed(results, row) for row in section.shown()]),
         "mean, 95 % interval": (":--", [_mean(results, row) for row in section.shown()]),
         f"P({section.against} better)": (":--", [_better(results, section, row) for row in section.shown()]),
+        f"{study.percentile}th percentile": ("--:", [_percentile(study, results, row) for row in section.shown()]),
+        "own decisions (frames)": ("--:", [_decisions(results, row) for row in section.shown()]),
         "the notes say": (":--", [row.notes for row in section.shown()]),
         "conclusion": (":--", [row.says for row in section.shown()]),
         "minutes": ("--:", [_minutes(results, row) for row in section.shown()]),
     }
-    columns = {name: column for name, column in columns.items() if any(column[1])}
-    rules, cells = zip(*columns.values(), strict=True)
-    lines = [columns, rules, *zip(*cells, strict=True)]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
-
-
-def _number(value: float, like: float) -> str:
-    return f"{value:.{0 if abs(like) > 10 else 1}f}"
+    return markdown(columns)
 
 
 def _each_seed(results: Results, row: Row) -> str:
     scores, had = scores_of(results, row), {int(had["seed"]) for had in results.get(row.key, [])}
     missing = [str(seed) for seed in row.seeds if seed not in had]
-    text = " ".join(_number(score, sum(scores) / len(scores)) for score in scores)
+    text = " ".join(number(score, sum(scores) / len(scores)) for score in scores)
     if not missing:
         return text
     seeds = f"seed {missing[0]} is missing" if len(missing) == 1 else f"seeds {' '.join(missing)} are missing"
@@ -141,7 +140,7 @@ def _mean(results: Results, row: Row) -> str:
     if not scores:
         return ""
     mean, bounds = sum(scores) / len(scores), interval_of_mean(scores)
-    texts = [_number(value, mean) for value in (mean, *(bounds or ()))]
+    texts = [number(value, mean) for value in (mean, *(bounds or ()))]
     return f"{texts[0]} [{texts[1]}, {texts[2]}]" if bounds else texts[0]
 
 
@@ -156,6 +155,20 @@ def _better(results: Results, section: Section, row: Row) -> str:
     return f"{point:.2f} [{bounds[0]:.2f}, {bounds[1]:.2f}]" if bounds else f"{point:.2f}"
 
 
+def _percentile(study: Study, results: Results, row: Row) -> str:
+    returns = [float(value) for had in results.get(row.key, []) for value in had["returns"].split()]
+    if study.percentile is None or not returns:
+        return ""
+    return number(float(np.percentile(returns, study.percentile)), sum(returns) / len(returns))
+
+
+def _decisions(results: Results, row: Row) -> str:
+    counted = [had for had in results.get(row.key, []) if had["decisions"]]
+    if not counted:
+        return ""
+    return f"{int(counted[0]['decisions']):,} ({int(counted[0]['frames']):,})"
+
+
 def _minutes(results: Results, row: Row) -> str:
     minutes = [float(had["minutes"]) for had in results.get(row.key, [])]
     return f"{sum(minutes) / len(minutes):.1f}" if minutes else ""
@@ -163,7 +176,7 @@ def _minutes(results: Results, row: Row) -> str:
 
 def commands_of(study: Study, section: Section) -> str:
     """Return the training commands of a section as a code block."""
-    lines = [f"# {label_of(study, row)}\npython {readable(row.command('SEED'))}" for row in section.rows]
+    lines = [f"# {study.label(row)}\npython {readable(row.command('SEED'))}" for row in section.rows]
     return f"{section.title}:\n\n```bash\n" + "\n".join(lines) + "\n```"
 
 
@@ -186,7 +199,7 @@ def draw(study: Study, results: Results, path: Path) -> None:
             if color == "C1":
                 ax.axvline(sum(scores) / len(scores), color=color, linewidth=0.8, linestyle=":")
         ax.set(ylim=(len(rows) - 0.5, -0.5))
-        ax.set_yticks(range(len(rows)), [label_of(study, row) for row in rows])
+        ax.set_yticks(range(len(rows)), [study.label(row) for row in rows])
         ax.set_title(section.title, loc="left", fontsize="medium")
         ax.grid(axis="x", alpha=0.3)
     axes[-1, 0].set(xlabel="mean return of an episode")
@@ -207,15 +220,19 @@ def write_page(study: Study, table: list[dict[str, str]]) -> None:
         raise ValueError(f"{study.table} has no row of {study.path} yet; run the study first.")
     figure = study.page.with_suffix(".png")
     draw(study, results, figure)
+    further = (diagnostics_section(study), own_play_section(study, results))
     parts = [(f"## {each.title}", each.text.strip(), table_of(study, each, results)) for each in study.sections]
     text = PAGE.format(
         title=study.title,
         study=study.path,
         introduction=f"{study.introduction}\n\n" if study.introduction else "",
         episodes=study.episodes,
+        evaluation_seed=study.evaluation_seed,
+        columns=explain(study, results),
         table=study.table.name,
         figure=figure.name,
         sections="\n\n".join(part for section in parts for part in section if part),
+        further="".join(f"{part}\n\n" for part in further if part),
         commands="\n\n".join(commands_of(study, section) for section in study.sections),
     )
     study.page.write_text(text, encoding="utf-8")

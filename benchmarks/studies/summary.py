@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 import statistics
 import textwrap
 from pathlib import Path
 
 import pandas as pd
+from tables import readable
 
 PAGE = """# {title}
 
@@ -75,11 +75,6 @@ def summarise(rows: pd.DataFrame) -> str:
         command = readable(re.sub(r"--seed \d+", "--seed SEED", group["command"].iloc[0]))
         lines.append(f"| {' | '.join(cells)} | `python {command}` |")
     return "\n".join(lines)
-
-
-def readable(command: str) -> str:
-    """Quote a command with double quotes, and only where necessary."""
-    return " ".join(f'"{word}"' if re.search(r"[^\w./:=,-]", word) else word for word in shlex.split(command))
 
 
 def main() -> None:

@@ -20,7 +20,8 @@ from tests.support.throw_away import ROOT
 FOLDERS = [ROOT / "benchmarks" / name for name in ("speed", "studies", "peers")]
 SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").rglob("*.py"))
 #: Scripts with a test file of their own, which runs them.
-ELSEWHERE = {"story": "test_story.py", "study": "test_study.py", "study_page": "test_study.py"}
+ELSEWHERE = {"story": "test_story.py"}
+ELSEWHERE |= dict.fromkeys(("own_play", "study", "study_page", "study_sections", "tables"), "test_study.py")
 PEERS = ("d3rlpy", "transformers")
 
 Smoke = Callable[["Bench"], None]
@@ -98,6 +99,16 @@ def test_memory_of_a_missing_peer(bench):
         bench.main(bench.load("dt_memory"), "--only", "d3rlpy", "--steps", 300)
 
 
+def own_play(run: Path, lengths: list[int], skip: int = 1) -> Path:
+    """The log folder of a run whose episodes have returns 0, 1, 2, ..."""
+    (run / "env").mkdir(parents=True)
+    wrapper = [{"rl_zoo3.wrappers.FrameSkip": {"skip": skip}}] if skip > 1 else []
+    (run / "env" / "config.yml").write_text(yaml.dump({"env_wrapper": wrapper}))
+    lines = [f"{i}.0,{length},{i}" for i, length in enumerate(lengths)]
+    (run / "0.monitor.csv").write_text("\n".join(['#{"t_start": 0, "env_id": "x"}', "r,l,t", *lines]))
+    return run
+
+
 # ---------------------------------------------------------------- acting, playing
 
 
@@ -154,9 +165,11 @@ def runs(bench):
 
     def execute(words, capture):
         commands.append(words)
+        if not capture:
+            own_play(Path(words[words.index("-f") + 1], "bc", "E-v0_1"), lengths=[8, 7])
         return "Episode Reward: 3.0\nEpisode Reward: 5.0\nSuccess rate: 50.00%" if capture else None
 
-    bench.patch.setattr(script.run, "__defaults__", (execute,))
+    bench.patch.setattr(script.run, "__defaults__", (execute, None))
     bench.main(
         script, *"--algo bc --env E-v0 --seeds 3 --episodes 2 --name n --output o.csv -- --num-threads 1".split()
     )
@@ -194,12 +207,14 @@ def fetch_peers(bench):
 @smoke("learning_curve")
 def learning_curve(bench):
     pytest.importorskip("matplotlib")
-    run = Path("logs/bc/CartPole-v1_1")
-    run.mkdir(parents=True)
-    (run / "0.monitor.csv").write_text('#{"t_start": 0, "env_id": "x"}\nr,l,t\n9.0,9,0.1\n8.0,8,0.2\n')
+    script = bench.load("learning_curve")
+    run = own_play(Path("logs/bc/CartPole-v1_1"), lengths=[9, 8])
     np.savez(run / "evaluations.npz", timesteps=[10], results=[[1.0, 2.0]])
-    bench.main(bench.load("learning_curve"), run, "--output", "o.png")
+    bench.main(script, run, "--output", "o.png")
     assert Path("o.png").read_bytes().startswith(b"\x89PNG")
+    other = own_play(Path("logs/bc/CartPole-v1_2"), lengths=[1000] * 80, skip=4)  # 20,000 decisions
+    assert "| CartPole-v1_2 | 20 | 60 |" in bench.main(script, run, other, "--output", "several.png")
+    assert Path("several.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ---------------------------------------------------------------- sampling, dt's peers

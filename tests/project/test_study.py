@@ -26,6 +26,9 @@ pytest.importorskip("matplotlib")
 sys.path.append(str(ROOT / "benchmarks" / "studies"))  # scripts, which import each other by name
 study = importlib.import_module("study")
 study_page = importlib.import_module("study_page")
+study_sections = importlib.import_module("study_sections")
+own_play = importlib.import_module("own_play")
+tables = importlib.import_module("tables")
 
 YAML = """
 title: A study
@@ -67,9 +70,11 @@ class Trainer:
     def __init__(self) -> None:
         self.seen: list[tuple[str, int]] = []
         self.broken: set[tuple[str, int]] = set()
+        self.agents: list[Path | None] = []
+        self.playing: set[str] = set()
 
     def run(
-        self, algo: str, env: str, seed: int, episodes: int, max_steps: int, extra: list[str], execute: Any
+        self, algo: str, env: str, seed: int, extra: list[str], evaluation: Any, execute: Any, agents: Path | None
     ) -> dict:
         name = "cloned" if algo == "bc" else "no VICReg" if "-params" in extra else "plain"
         self.seen.append((name, seed))
@@ -79,7 +84,11 @@ class Trainer:
         command = shlex.join(study.runs.train_words(algo, env, seed, extra))
         returns = f"{mean - 1} {mean + 1}"
         told = {"mean": f"{mean:.1f}", "std": "1.0", "success": "", "minutes": f"{seed + 1}.0"}
-        return {**told, "command": command, "returns": returns}
+        played = {"decisions": "", "frames": "", "own_play": ""}
+        if name in self.playing:
+            played = {"decisions": "25000", "frames": "100000", "own_play": " ".join(f"{seed + i}" for i in range(25))}
+        self.agents.append(agents)
+        return {**told, **played, "command": command, "returns": returns, "evaluation_seed": str(evaluation.seed)}
 
 
 @pytest.fixture
@@ -139,7 +148,14 @@ def test_one_that_fails_does_not_stop_the_others(trainer, capsys):
     assert go() == 0 and trainer.seen == [("no VICReg", 1)]
 
 
-@pytest.mark.parametrize(("before", "after"), [("align=1", "align=2"), ("episodes: 2", "episodes: 3")])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("align=1", "align=2"),
+        ("episodes: 2", "episodes: 3"),
+        ("seeds: [0, 1, 2]\n", "seeds: [0, 1, 2]\nevaluation_seed: 7\n"),
+    ],
+)
 def test_a_table_never_mixes_commands(trainer, before, after):
     go(seeds=[1])
     edit(before, after)
@@ -180,12 +196,13 @@ from pathlib import Path
 sys.path.append(sys.argv.pop(1))
 import study
 
-def run(algo, env, seed, episodes, max_steps, extra, execute):
+def run(algo, env, seed, extra, evaluation, execute, agents):
     if seed > 0:
         tell = f"import os, time; open('pid-{os.urandom(4).hex()}', 'w').write(str(os.getpid()))"
         execute(["-c", f"{tell}; time.sleep(60)"], False)
     command = study.shlex.join(study.runs.train_words(algo, env, seed, extra))
-    return {"mean": "1.0", "std": "0.0", "success": "", "minutes": "0.1", "command": command, "returns": "1.0 1.0"}
+    row = dict.fromkeys(study.FIELDS[4:], "")
+    return row | {"mean": "1.0", "command": command, "returns": "1.0 1.0", "evaluation_seed": evaluation.seed}
 
 study.runs.run = run
 study.main()
@@ -321,3 +338,44 @@ def test_our_studies_can_be_read(path):
     of = study.read_study(path)
     assert {row.algo for row in of.rows} <= set(discover())
     study.read_table(of)  # refuses what the study would make in another way now
+
+
+# -------------------------------------------------------------------------------- online interaction and diagnostics
+
+
+def test_the_page_has_online_interaction_and_diagnostics(trainer, monkeypatch):
+    monkeypatch.setattr(study_page, "RESAMPLES", 10)
+    edit("episodes: 2\n", "episodes: 2\npercentile: 10\nown_play: It improves.\ndiagnostics: They collapse.\n")
+    edit("says: It is worse.", "says: It is worse.\n        why: rank 1")
+    trainer.playing = {"no VICReg"}
+    go(only="plain|VICReg", agents=Path("agents"))
+    assert trainer.agents[:2] == [Path("agents/plain-Hopper-v5-seed0"), Path("agents/no_VICReg-Hopper-v5-seed0")]
+    assert study_sections.diagnostics_section(study.read_study(Path("study.yml"))) == ""
+    columns = ["agent", "actions", "dimensions", "effective_rank", "spread_min", "spread_mean"]
+    measured = ["no_VICReg-Hopper-v5-seed{}", "hip, knee", "8", "{}", "0.5", "1", "0.1 0.{}", "0 0", ""]
+    with Path("out/study_diagnostics.csv").open("w", newline="") as file:
+        lines = [[cell.format(seed) for cell in measured] for seed in (0, 2)]
+        csv.writer(file).writerows([[*columns, "achieved", "target", "inverse"], *lines])
+    page = write_page()
+    assert "- *10th percentile*: of" in page and "| no VICReg | 50 60 70 |" in page
+    assert "| 50 | 25,000 (100,000) |" in page  # of 49, 51, 59, 61, 69, 71
+    diagnostics, play = (
+        part.split("\n\n## ")[0] for part in re.split("## (?:Diagnostics|Online interaction)", page)[1:]
+    )
+    assert diagnostics.startswith("\n\nThey collapse.\n\n`benchmarks") and "(hip, knee)" in diagnostics
+    assert cells(diagnostics)[2:] == [["no VICReg", "1.0 of 8", "0.500", "1.000", "0.10 0.10", "0.00 0.00", "rank 1"]]
+    assert play.startswith("\n\nIt improves.\n\nMean return")
+    assert cells(play)[2:] == [["no VICReg", "4.5 → 20, 5.5 → 20, 6.5 → 22", "3 of 3 seeds"]]
+    assert Path("out/study_own_play.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_portions_of_own_play_are_counted_in_decisions():
+    # Episodes of 100, 950, 950 and 900 decisions: the second and third portions contain an end each, the fourth none.
+    play = own_play.OwnPlay(np.array([1.0, 2, 3, 4]), np.array([100, 1050, 2000, 3900]), 4000, 4)
+    np.testing.assert_array_equal(play.portions(), [1, 2.5, np.nan, 4])
+    assert own_play.first_and_last(play.portions()) is None
+    assert own_play.first_and_last([*[1.0] * 9, np.nan, *[3.0] * 11]) == (1, 3)
+
+
+def test_a_table_has_no_empty_columns():
+    assert tables.markdown({"a": (":--", ["x|y"]), "b": ("--:", [""])}) == "| a |\n| :-- |\n| x\\|y |"
