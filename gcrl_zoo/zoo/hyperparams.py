@@ -6,7 +6,8 @@ dataset``. It is used only if a ``dataset`` is given, and then takes precedence 
 applies to ``stream``.
 
 A method's file may begin with ``extends: METHOD``. It then starts from the blocks of that method's file; a block of the
-same name is merged into the one there, and ``NAME: null`` removes it.
+same name is merged into the one there, and ``NAME: null`` removes it. ``env_wrapper`` may name a list of wrappers that
+several methods share, see :mod:`gcrl_zoo.zoo.wrapper_lists`.
 
 A preset is a delta. ``-conf exp6`` starts from the block of the environment in ``NAME.yml`` (else its ``default``) and
 merges the preset's ``default`` block into it, then the preset's block of the environment. A preset may begin with
@@ -29,6 +30,7 @@ from gcrl_zoo.common.arguments import accepted_arguments
 from gcrl_zoo.common.wording import suggestion
 from gcrl_zoo.registry import Method, discover
 from gcrl_zoo.zoo.wrapped import WRAPPED
+from gcrl_zoo.zoo.wrapper_lists import with_wrapper_lists
 
 Block = dict[str, Any]
 
@@ -208,7 +210,8 @@ def _content(path: Path) -> dict[str, Any]:
         raise ValueError(
             f"There is no {path}, where the method's hyperparameters should be; write it, or pass -conf FILE."
         )
-    return yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return {key: with_wrapper_lists(block, path) for key, block in content.items()}
 
 
 def merge(base: Block, delta: Block) -> Block:

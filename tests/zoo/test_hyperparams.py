@@ -189,20 +189,20 @@ def test_no_block_for_the_environment(tmp_path):
 
 
 UPRIGHT = "gcrl_zoo/CartPoleUpright-v1"
-INSIDE = "{default: {a: 0}, CartPole-v1: {a: 1, env_wrapper: W, env_kwargs: {x: 1}}}"
+INSIDE = "{default: {a: 0}, CartPole-v1: {a: 1, env_wrapper: package.W, env_kwargs: {x: 1}}}"
 
 
 def test_an_id_with_a_wrapper_on_takes_the_block_of_the_environment_inside(tmp_path):
     """Without the wrapper, which would be put on twice; a block of its own comes first, and is taken as it is."""
-    method, preset = write(tmp_path, INSIDE, "{default: {b: 2}, CartPole-v1: {b: 3, env_wrapper: V}}")
+    method, preset = write(tmp_path, INSIDE, "{default: {b: 2}, CartPole-v1: {b: 3, env_wrapper: package.V}}")
     source, block = hp.compose(method, preset, UPRIGHT)
     assert block == {"a": 1, "b": 3}
     assert source == f"{tmp_path}/m.yml[CartPole-v1] + {tmp_path}/p.yml[default] + {tmp_path}/p.yml[CartPole-v1]"
-    own = f"{{{UPRIGHT}: {{a: 2, env_wrapper: W}}, CartPole-v1: {{a: 1}}}}"
+    own = f"{{{UPRIGHT}: {{a: 2, env_wrapper: package.W}}, CartPole-v1: {{a: 1}}}}"
     method, preset = write(tmp_path, own, own)
-    assert hp.compose(method, preset, UPRIGHT)[1] == {"a": 2, "env_wrapper": "W"}
-    method, _ = write(tmp_path, "{default: {a: 0, env_wrapper: W}}")
-    assert hp.compose(method, None, UPRIGHT)[1] == {"a": 0, "env_wrapper": "W"}
+    assert hp.compose(method, preset, UPRIGHT)[1] == {"a": 2, "env_wrapper": "package.W"}
+    method, _ = write(tmp_path, "{default: {a: 0, env_wrapper: package.W}}")
+    assert hp.compose(method, None, UPRIGHT)[1] == {"a": 0, "env_wrapper": "package.W"}
 
 
 @pytest.mark.parametrize("id", WRAPPED)
