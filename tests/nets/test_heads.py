@@ -224,6 +224,27 @@ def test_the_bounds_themselves_have_bins():
         assert head.nll(params, th.as_tensor(bound).expand(ROWS, -1)).isfinite().all()
 
 
+CAR = spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))  # steering, gas and brake
+
+
+@pytest.mark.parametrize("space", [CAR, BOX, MATRIX])
+@pytest.mark.parametrize("n_bins", [2, 15])
+def test_bins_can_include_the_bounds(space, n_bins):
+    """To the bit, and of an odd number also the middle."""
+    head, _ = make("bins", space, n_bins=n_bins, include_bounds=True)
+    low, high = (th.as_tensor(bound).flatten() for bound in (space.low, space.high))
+    numbers = th.arange(n_bins)[:, None].expand(-1, len(low))
+    params = th.nn.functional.one_hot(numbers, n_bins).flatten(1) * 100.0
+    actions = head.act(params, deterministic=True)
+    flat = actions.flatten(1)
+    assert flat[0].equal(low) and flat[-1].equal(high)
+    assert n_bins % 2 == 0 or flat[n_bins // 2].equal((low + high) / 2)
+    th.testing.assert_close(flat, low + numbers / (n_bins - 1) * (high - low))
+    assert head.nll(params, actions).abs().max() < 1e-4
+    nearest = (flat - draw(space)[:, None].flatten(2)).abs().argmin(1)  # (ROWS, A)
+    assert head.bins_of(draw(space)).equal(nearest)
+
+
 def test_samples_are_as_frequent_as_they_should_be():
     th.manual_seed(0)
     logits = th.tensor([0.0, 1.0, -1.0, 2.0])
