@@ -1,7 +1,7 @@
 """Goal wrappers: goals from a constant, a box, a dataset, the environment's info, or the task."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +79,8 @@ class DatasetGoal(GoalWrapper):
     """
     Draws a new goal uniformly from the observations of a dataset in each episode, so that goals are reachable.
 
+    Where the environment stacks frames, the dataset may contain single frames.
+
     :param env: see :class:`GoalWrapper`
     :param dataset: id of a local Minari dataset, a path, or a store (see :func:`gcrl_zoo.data.open_store`)
     :param final: use only final observations of episodes
@@ -105,6 +107,7 @@ class DatasetGoal(GoalWrapper):
                 f"DatasetGoal takes goals from the observation {self.key!r}, but {store.name} has "
                 f"{', '.join(map(repr, store.observation_keys))}; give a dataset of this environment."
             )
+        store = self._with_stacks(store)
         self._store = store if best == 1 else store.best(best)
         self._final = final
         self._draw(0)  # raises if the shapes differ
@@ -113,6 +116,18 @@ class DatasetGoal(GoalWrapper):
         """Draw an observation of the dataset."""
         store = self._store
         return self._draw(int(self.np_random.integers(store.n_episodes if self._final else store.n_slots)))
+
+    def _with_stacks(self, store: "TrajectoryStore") -> "TrajectoryStore":
+        """Stack the frames of a dataset of single frames, as the environment inside of this wrapper does."""
+        from gcrl_zoo.data.rows import Stack
+
+        frame = store.take(self.key, store.steps[:1]).shape[1:]
+        names = ("stack_size", "padding_type", "padding_value")
+        if self._shape[1:] != frame or not all(map(self.env.has_wrapper_attr, names)):
+            return store
+        size, kind, padding = map(self.env.get_wrapper_attr, names)
+        padding = padding[self.key] if isinstance(padding, Mapping) else padding
+        return store.stacked({self.key: Stack.of_wrapper(size, kind, padding)})
 
     def _draw(self, i: int) -> Array:
         """Return the i-th goal; final observations come first."""

@@ -80,7 +80,7 @@ def frame_stacks(env: VecEnv | None, roles: Roles) -> dict[str, Stack]:
         padding, stacks = {PLAIN: padding}, {PLAIN: stacks}
     spaces_of_facts = roles.facts_space.spaces
     return {
-        key: Stack(int(size), None if kind == "reset" else np.asarray(padding[key]))
+        key: Stack.of_wrapper(size, kind, padding[key])
         for key, stack in stacks.items()
         if key in spaces_of_facts and spaces_of_facts[key].shape == stack.shape
     }

@@ -40,6 +40,16 @@ class Stack:
     size: int
     padding: Array | None = None
 
+    @classmethod
+    def of_wrapper(cls, stack_size: int, padding_type: str, padding: Array) -> Stack:
+        """The stack that the wrapper makes, from its attributes.
+
+        :param stack_size: number of frames
+        :param padding_type: ``"reset"`` for the first frame of the episode
+        :param padding: stands for frames from before the episode, unless the type is ``"reset"``
+        """
+        return cls(int(stack_size), None if padding_type == "reset" else np.asarray(padding))
+
     def makes(self, stacks: Array) -> bool:
         """Whether the stacks (n, size, ...) of an episode consist of their newest frames and the padding."""
         if stacks.shape[1:2] != (self.size,):

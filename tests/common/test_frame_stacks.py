@@ -18,7 +18,7 @@ from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.data import Episode, GoalPairs, Steps, TrajectoryStore, Transitions, Windows
 from gcrl_zoo.data.rows import Stack
 from gcrl_zoo.methods.bc import BC
-from gcrl_zoo.wrappers import FixedGoal
+from gcrl_zoo.wrappers import DatasetGoal, FixedGoal
 
 SPACES: dict[str, spaces.Space[Any]] = {
     "image": spaces.Box(0, 255, (40, 40, 3), np.uint8),
@@ -193,6 +193,26 @@ def test_goals_of_a_dataset_of_images_copy_no_image() -> None:
     expected = TrajectoryStore.from_episodes(play(make(), 4))
     for found, episode in zip(store.episodes(), expected.episodes(), strict=True):
         assert_same([found.observations[key] for key in episode.observations], episode.observations.values())
+
+
+@pytest.mark.parametrize(("kind", "padding"), [("grey", "reset"), ("image", "zero"), ("dict", "custom")])
+@pytest.mark.parametrize("final", [True, False])
+def test_goals_of_a_dataset_of_single_frames_are_stacks(kind: str, padding: str, final: bool) -> None:
+    def make() -> gym.Env[Any, Any]:
+        given = custom(kind) if padding == "custom" else padding
+        return FrameStackObservation(TimeLimit(Random(kind), 9), 4, padding_type=given)
+
+    dataset = TrajectoryStore.from_episodes(play(TimeLimit(Random(kind), 9), 4)).freeze()
+    key = "image" if kind == "dict" else "observation"
+    env = DatasetGoal(make(), dataset, final=final, threshold=1.0, key=key)
+    seen = [each.observations[key] for each in play(make(), 4)]
+    goals = np.stack([each[-1] for each in seen]) if final else np.concatenate(seen)
+    for seed in range(5):
+        goal = env.reset(seed=seed)[0]["desired_goal"]
+        assert (goals == goal).reshape(len(goals), -1).all(1).any()
+    with pytest.raises(ValueError, match=r"takes goals from observations of shape \(4, .*, but got \(1, 40, 40, 4\)"):
+        other = Episode({key: np.zeros((5, 40, 40, 4), np.uint8)}, np.zeros(4, np.int64), np.ones(4))
+        DatasetGoal(make(), TrajectoryStore.from_episodes([other]), threshold=1.0, key=key)
 
 
 def test_own_play_of_images_channels_last_shares_them() -> None:
