@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import gymnasium
 
 from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.data.formats.minari_writer import check_target
-from gcrl_zoo.data.open import import_images
 from gcrl_zoo.record import record
-from gcrl_zoo.zoo.command_line import count, fail
-
-# Options that select an agent in a log folder.
-LOG_FOLDER = ("folder", "exp_id", "load_best", "load_checkpoint", "load_last_checkpoint")
+from gcrl_zoo.record.options import check_options, make_parser
+from gcrl_zoo.zoo.command_line import fail
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -27,13 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     :param arguments: command-line arguments; None for those of the process
     """
-    parser = _parser()
+    parser = make_parser()
     args = parser.parse_args(arguments)
-    source = "--random" if args.random else "--model" if args.model else None
-    for name in ("model", *LOG_FOLDER):
-        given = getattr(args, name) != parser.get_default(name)
-        if source and given and source != f"--{name}":
-            parser.error(f"argument --{name.replace('_', '-')}: not allowed with argument {source}")
+    check_options(parser, args)
     try:
         _record(args)
     except (ValueError, WriteError, gymnasium.error.Error) as error:
@@ -44,23 +35,11 @@ def _record(args: argparse.Namespace) -> None:
     check_target(args.dataset_id, args.append, args.force)
 
     # Imported late, so that -h does not wait for RL Zoo.
-    from gcrl_zoo.record.player import make_env
+    from gcrl_zoo.record.source import Source
     from gcrl_zoo.zoo import agents
 
-    for package in args.gym_packages:
-        importlib.import_module(package)
-    kwargs = agents.keyword_arguments(args.env_kwargs)
-    model = None
-    if args.random or args.model:
-        env = make_env(args.env, args.n_envs, kwargs)
-        if args.model:
-            agents.refuse_statistics(args.model, args.env)
-            model = agents.load_zip(args.algo, args.model, args.seed, args.device)
-    else:
-        run = agents.Run(
-            args.folder or "logs", args.exp_id or 0, args.load_best, args.load_checkpoint, args.load_last_checkpoint
-        )
-        model, env = agents.load_run(args.algo, args.env, run, args.n_envs, kwargs, args.seed, args.device)
+    source = Source.of(args)
+    model, env = source.make(args.n_envs)
     try:
         dataset = record(
             model,
@@ -71,7 +50,7 @@ def _record(args: argparse.Namespace) -> None:
             noise=args.noise if len(args.noise) > 1 else args.noise[0],
             deterministic=args.deterministic or not (args.stochastic or agents.samples_by_default(args.env)),
             seed=args.seed,
-            algorithm_name="random" if args.random else args.algo,
+            algorithm_name=source.name,
             author=args.author,
             description=args.description,
             append=args.append,
@@ -81,72 +60,6 @@ def _record(args: argparse.Namespace) -> None:
     finally:
         env.close()
     print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps, {dataset.storage.data_path}")
-
-
-class _Import(argparse.Action):
-    """Imports the images of a Minari dataset and exits. Like ``--help``, it needs no other option."""
-
-    def __call__(
-        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option_string: Any = None
-    ) -> None:
-        try:
-            store, folder = import_images(values)
-        except (ValueError, WriteError) as error:
-            fail(parser, error)
-        print(f"{store.name}: {store.n_episodes} episodes, {store.n_steps} steps, {folder}")
-        parser.exit()
-
-
-def _parser() -> argparse.ArgumentParser:
-    """Create the parser; shared options have the names of ``rl_zoo3.enjoy``."""
-    parser = argparse.ArgumentParser(
-        prog="python -m gcrl_zoo.record",
-        description="Record episodes of an agent as a Minari dataset.",
-    )
-    parser.add_argument("--import", action=_Import, metavar="ID", help="import a Minari dataset with images, and exit")
-    parser.add_argument("--dataset-id", required=True, help="such as cartpole/ppo-v0 (stored in MINARI_DATASETS_PATH)")
-    parser.add_argument("--env", required=True, help="environment ID")
-    parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="arguments of its constructor")
-    parser.add_argument("--gym-packages", nargs="+", default=[], help="packages to import that register environments")
-
-    agent = parser.add_argument_group("agent")
-    who = agent.add_mutually_exclusive_group(required=True)
-    who.add_argument("--algo", help="RL algorithm of RL Zoo")
-    who.add_argument("--random", action="store_true", help="uniformly random actions instead of an agent")
-    agent.add_argument("--model", help="zip of an agent outside a log folder, without VecNormalize")
-    agent.add_argument("-f", "--folder", help="log folder (default: logs)")
-    agent.add_argument("--exp-id", type=int, help="experiment ID (default: 0: latest, -1: no exp folder)")
-    which = agent.add_mutually_exclusive_group()
-    which.add_argument("--load-best", action="store_true", help="the best agent instead of the final one")
-    which.add_argument("--load-checkpoint", metavar="STEPS", help="the checkpoint after that many steps")
-    which.add_argument("--load-last-checkpoint", action="store_true", help="the last checkpoint")
-    agent.add_argument("--device", default="auto", help="PyTorch device")
-
-    play = parser.add_argument_group("play")
-    amount = play.add_mutually_exclusive_group(required=True)
-    amount.add_argument("--n-episodes", type=count, metavar="N", help="number of episodes")
-    amount.add_argument("-n", "--n-timesteps", type=count, metavar="N", help="number of steps, in whole episodes")
-    play.add_argument("--n-envs", type=count, default=1, metavar="N", help="number of environments (default: 1)")
-    how = play.add_mutually_exclusive_group()
-    how.add_argument("--deterministic", action="store_true", help="most likely actions (default, except for Atari)")
-    how.add_argument("--stochastic", action="store_true", help="sampled actions")
-    play.add_argument(
-        "--noise",
-        type=float,
-        nargs="+",
-        default=[0.0],
-        help="Box: standard deviation of Gaussian noise, as a fraction of half the action range; Discrete: "
-        "probability of a random action; each episode draws one of several",
-    )
-    play.add_argument("--seed", type=int, default=0, help="seed of everything random (default: 0)")
-
-    dataset = parser.add_argument_group("dataset")
-    dataset.add_argument("--author", help="author of the dataset")
-    dataset.add_argument("--description", help="description of the dataset (default: how it was recorded)")
-    exists = dataset.add_mutually_exclusive_group()
-    exists.add_argument("--append", action="store_true", help="add to an existing dataset")
-    exists.add_argument("--force", action="store_true", help="replace an existing dataset")
-    return parser
 
 
 if __name__ == "__main__":

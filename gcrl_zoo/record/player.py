@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -135,13 +135,19 @@ def play(
                     return
 
 
-def make_env(env_id: str, n_envs: int = 1, env_kwargs: dict[str, Any] | None = None) -> VecEnv:
+def make_env(
+    env_id: str,
+    n_envs: int = 1,
+    env_kwargs: dict[str, Any] | None = None,
+    wrap: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] | None = None,
+) -> VecEnv:
     """
     Create the environments of an id.
 
     :param env_id: id of the environment
     :param n_envs: number of parallel environments
     :param env_kwargs: arguments of its constructor
+    :param wrap: adds wrappers to each environment
     :raises ValueError: its observations or actions cannot be recorded
     """
     spec = gym.spec(env_id)
@@ -152,7 +158,7 @@ def make_env(env_id: str, n_envs: int = 1, env_kwargs: dict[str, Any] | None = N
         check_spaces(env_id, env.observation_space, env.action_space)  # SB3 cannot vectorise all of them
         return env
 
-    return make_vec_env(make, n_envs, env_kwargs=env_kwargs, vec_env_cls=DummyVecEnv)
+    return make_vec_env(make, n_envs, env_kwargs=env_kwargs, wrapper_class=wrap, vec_env_cls=DummyVecEnv)
 
 
 @contextmanager

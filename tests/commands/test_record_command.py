@@ -139,7 +139,9 @@ def test_the_commands_of_the_page_run_from_training_to_training(run: Run, datase
     text = PAGE.read_text().replace("\\\n", " ")
     text = text.replace("-n 4000", "-n 512").replace("-n 2000 -params", "-n 200 -params")  # shorter trainings
     commands = [shlex.split(line) for block in FENCE.findall(text) for line in block.strip().splitlines()]
-    assert len(commands) == 6
+    assert len(commands) == 7
+    [policies] = re.findall(r"^```python\n(import numpy.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    Path("my_policies.py").write_text(policies)
     for python, m, module, *arguments in commands:
         assert (python, m) == ("python", "-m")
         result = run(module, *arguments)
