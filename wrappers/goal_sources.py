@@ -96,7 +96,10 @@ class DatasetGoal(GoalWrapper):
         best: float = 1.0,
         **kwargs: Any,
     ) -> None:
-        from gcrl_zoo.data import open_store  # imported late, because no other wrapper needs Minari and h5py
+        # Imported late, because no other wrapper needs Minari and h5py.
+        from gcrl_zoo.data import open_store
+        from gcrl_zoo.data.frame_wrappers import difference_of_frames, has_frames
+        from gcrl_zoo.data.recorded_wrappers import describe_wrappers
 
         dataset = str(dataset) if isinstance(dataset, Path) else dataset  # so that the spec can become JSON
         self._remember(_disable_deepcopy=True, dataset=dataset, final=final, best=best, **kwargs)
@@ -107,6 +110,8 @@ class DatasetGoal(GoalWrapper):
                 f"DatasetGoal takes goals from the observation {self.key!r}, but {store.name} has "
                 f"{', '.join(map(repr, store.observation_keys))}; give a dataset of this environment."
             )
+        if has_frames(self.goal_space) and (gap := difference_of_frames(store.wrappers, describe_wrappers(env))):
+            raise ValueError(f"DatasetGoal cannot use {store.name}: {gap}; give a dataset of this environment.")
         store = self._with_stacks(store)
         self._store = store if best == 1 else store.best(best)
         self._final = final

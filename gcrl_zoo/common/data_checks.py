@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 from gymnasium import spaces
@@ -10,8 +12,11 @@ from gymnasium import spaces
 from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.roles import Roles
 from gcrl_zoo.data.episode import FLOAT, Array
+from gcrl_zoo.data.rows import Stack
 from gcrl_zoo.data.spaces import ROUNDING, bounds, same_values
 from gcrl_zoo.data.store import TrajectoryStore
+
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 
 #: Steps whose actions are compared at a time.
 PORTION = 2**16
@@ -20,7 +25,14 @@ PORTION = 2**16
 SOME = 100
 
 
-def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space, needs: Needs, argument: str) -> None:
+def check_store(
+    store: TrajectoryStore,
+    roles: Roles,
+    action_space: spaces.Space,
+    needs: Needs,
+    argument: str,
+    stacks: Mapping[str, Stack] | None = None,
+) -> None:
     """
     Check that data fits an environment and the needs of a method.
 
@@ -29,9 +41,10 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
     :param action_space: of the environment
     :param needs: of the method, for this source
     :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
+    :param stacks: of the environment's observations, for messages
     :raises ValueError: the data does not fit; names what
     """
-    check_observations(store, roles, argument)
+    check_observations(store, roles, argument, stacks)
     if needs.rewards and not store.has_rewards:
         raise ValueError(
             f"{argument} '{store.name}' holds no rewards, which this method needs; {needs.without_rewards}."
@@ -45,13 +58,16 @@ def check_store(store: TrajectoryStore, roles: Roles, action_space: spaces.Space
         _check_actions(store, action_space, argument)
 
 
-def check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> None:
+def check_observations(
+    store: TrajectoryStore, roles: Roles, argument: str, stacks: Mapping[str, Stack] | None = None
+) -> None:
     """
     Check that the observations of data fit an environment.
 
     :param store: the data
     :param roles: of the environment's observation space
     :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
+    :param stacks: of the environment's observations, for messages
     :raises ValueError: an observation is missing, or of another shape, or has values that the environment's cannot have
     """
     wanted = {key: tuple(space.shape or ()) for key, space in roles.facts_space.spaces.items()}
@@ -62,7 +78,7 @@ def check_observations(store: TrajectoryStore, roles: Roles, argument: str) -> N
         ]
         raise ValueError(
             f"{argument} '{store.name}' does not fit the environment: its observations are {_describe(found)}, "
-            f"the environment's are {_describe(wanted)}{next(filter(None, hints), '')}."
+            f"the environment's are {_describe_wanted(wanted, found, stacks or {})}{next(filter(None, hints), '')}."
         )
     for key, space in roles.facts_space.spaces.items():
         _check_values(store, key, store.slots, space, argument)
@@ -168,5 +184,12 @@ def _limits(space: spaces.Space) -> tuple[Array, Array]:
     return allowed.low, allowed.high
 
 
-def _describe(shapes: dict[str, tuple[int, ...]]) -> str:
-    return ", ".join(f"'{key}' of shape {shape}" for key, shape in shapes.items())
+def _describe_wanted(wanted: Shapes, found: Shapes, stacks: Mapping[str, Stack]) -> str:
+    """Describe stacks by their frames where the data has single frames."""
+    single = {key for key in stacks if len(found.get(key, ())) == len(wanted[key]) - 1}
+    shapes = {key: shape[1:] if key in single else shape for key, shape in wanted.items()}
+    return _describe(shapes, {key: f" in stacks of {stacks[key].size}" for key in single})
+
+
+def _describe(shapes: Shapes, endings: Mapping[str, str] | None = None) -> str:
+    return ", ".join(f"'{key}' of shape {shape}{(endings or {}).get(key, '')}" for key, shape in shapes.items())

@@ -136,7 +136,13 @@ def _change(found: tuple[int, ...], wanted: tuple[int, ...], space: spaces.Space
     return ChannelsFirst() if turned else Numbers()
 
 
-def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argument: str) -> TrajectoryStore:
+def with_achieved_goals(
+    store: TrajectoryStore,
+    roles: Roles,
+    env: VecEnv,
+    argument: str,
+    stacks: Mapping[str, Stack] | None = None,
+) -> TrajectoryStore:
     """
     A dataset that was recorded without goals, for an environment whose wrapper gives it goals.
 
@@ -144,6 +150,7 @@ def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argum
     :param roles: of the environment's observation space
     :param env: whose goal wrapper, if any, knows what an observation achieves (``achieved_goal_of``)
     :param argument: ``"dataset"`` or ``"stream"``, as the user wrote it
+    :param stacks: of the environment's observations, for messages
     :return: the store itself, or a copy with the column that the environment has and the dataset lacks; it shares
         compressed images with the store
     :raises ValueError: its observations are not those of the environment
@@ -152,7 +159,7 @@ def with_achieved_goals(store: TrajectoryStore, roles: Roles, env: VecEnv, argum
     if not lacking or not env.has_attr("achieved_goal_of"):
         return store
     entries = {key: space for key, space in roles.facts_space.spaces.items() if key != ACHIEVED_GOAL}
-    check_observations(store, replace(roles, facts_space=spaces.Dict(entries)), argument)
+    check_observations(store, replace(roles, facts_space=spaces.Dict(entries)), argument, stacks)
     turned = is_vecenv_wrapped(env, VecTransposeImage)  # outside of the goal wrapper, which sees what a camera makes
     images = [key for key, space in entries.items() if turned and is_image_space(space)]
     turn_back = turned and is_image_space(roles.facts_space[ACHIEVED_GOAL])

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gcrl_zoo.common.data_checks import check_store
 from gcrl_zoo.common.data_layout import as_own_play, fit_layout, frame_stacks, with_achieved_goals
 from gcrl_zoo.common.environments import check_room
+from gcrl_zoo.common.frame_checks import check_frames
 from gcrl_zoo.common.needs import Needs, check_commands
 from gcrl_zoo.data.open import open_store
 from gcrl_zoo.data.rows import Stack
@@ -103,9 +104,10 @@ class DataSource:
         if argument not in self._opened or self._opened[argument][0] != state:
             roles, action_space = algorithm.policy.roles, algorithm.action_space
             store = open_store(source, keep=argument == "stream" or not algorithm.plays)
-            stacks = frame_stacks(algorithm.env, roles)
+            recorded, stacks = store.wrappers, frame_stacks(algorithm.env, roles)
             store = fit_layout(store, roles, action_space if needs.actions else None, stacks)
-            store = with_achieved_goals(store, roles, algorithm.env, argument)
-            check_store(store, roles, action_space, needs, argument)
+            store = with_achieved_goals(store, roles, algorithm.env, argument, stacks)
+            check_store(store, roles, action_space, needs, argument, stacks)
+            check_frames(recorded, store.name, roles, algorithm.env, argument)
             self._opened[argument] = state, store
         return self._opened[argument][1]
