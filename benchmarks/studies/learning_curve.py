@@ -20,7 +20,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from own_play import PORTION, WINDOW, find_run, first_and_last, read_own_play
+from own_play import PORTION, WINDOW, first_and_last, read_own_play
+from run_folder import find_run, name_of
 
 
 def draw(folder: Path, output: Path) -> None:
@@ -59,9 +60,9 @@ def draw_several(folders: Sequence[Path], output: Path) -> str:
     lines = [f"| run | first {WINDOW * PORTION:,} | last {WINDOW * PORTION:,} |", "|---|---:|---:|"]
     for folder in folders:
         portions = read_own_play(find_run(folder)).portions()
-        axes.plot(PORTION * np.arange(1, len(portions) + 1), portions, label=folder.name)
+        axes.plot(PORTION * np.arange(1, len(portions) + 1), portions, label=name_of(folder))
         pair = first_and_last(portions)
-        lines.append(f"| {folder.name} | {pair[0]:.0f} | {pair[1]:.0f} |" if pair else f"| {folder.name} | | |")
+        lines.append(f"| {name_of(folder)} | {pair[0]:.0f} | {pair[1]:.0f} |" if pair else f"| {name_of(folder)} | | |")
     axes.set(xlabel="decisions", ylabel=f"mean return of episodes in {PORTION:,} decisions")
     axes.legend(fontsize="small")
     output.parent.mkdir(parents=True, exist_ok=True)

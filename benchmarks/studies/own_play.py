@@ -7,10 +7,9 @@ import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import yaml
+from run_folder import read_settings
 from stable_baselines3.common.monitor import load_results
 
 #: Decisions over which the returns of episodes are averaged.
@@ -62,23 +61,6 @@ def first_and_last(portions: Sequence[float]) -> tuple[float, float] | None:
     return first, last
 
 
-def find_run(folder: Path) -> Path:
-    """
-    Find the only run in a log folder.
-
-    :param folder: folder of a run, such as ``logs/bco/CartPole-v1_1``, or a parent of it
-    :return: the folder of the run
-    :raises ValueError: there is no run, or there are several
-    """
-    found = sorted(path.parent.parent for path in folder.rglob("config.yml"))
-    if len(found) != 1:
-        raise ValueError(
-            f"There are {len(found)} runs of RL Zoo in {folder}; give the folder of one run, such as "
-            f"{found[-1] if found else 'logs/bco/CartPole-v1_1'}."
-        )
-    return found[0]
-
-
 def read_own_play(run: Path) -> OwnPlay:
     """
     Read the training episodes of a run. A run that learned offline has none.
@@ -96,7 +78,7 @@ def read_own_play(run: Path) -> OwnPlay:
 
 def frames_per_decision(run: Path) -> int:
     """Return the number of frames that one step of the run's wrapped environment takes, as its monitor counts them."""
-    settings = read_config(run)
+    settings = read_settings(run)
     # With these keywords the monitor is outside of the wrappers.
     if (settings.get("monitor_kwargs") or {}).get("info_keywords"):
         return 1
@@ -106,12 +88,6 @@ def frames_per_decision(run: Path) -> int:
         if name.endswith(".FrameSkip"):
             return int((kwargs or {}).get("skip", 4))
     return 1
-
-
-def read_config(run: Path) -> dict[str, Any]:
-    """Read the hyperparameters that RL Zoo saved, if there are any. Its YAML tags need the loader that RL Zoo uses."""
-    path = next(run.glob("*/config.yml"), None)
-    return dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader)) if path else {}
 
 
 def _num_timesteps(run: Path) -> int:

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from own_play import find_run, read_own_play
+from own_play import read_own_play
+from run_folder import find_run
 
 from gcrl_zoo.data.disk import writing
 

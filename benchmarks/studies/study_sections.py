@@ -18,18 +18,31 @@ Results = dict[tuple[str, str], list[dict[str, str]]]  # by name and environment
 
 DIAGNOSTICS = """## Diagnostics
 
-{text}`benchmarks/studies/video_diagnostics.py` loads each trained agent and a dataset with actions. It is the only
-place where these actions are read: training does not see them. Each number is the mean over the seeds of a variant.
+{text}`benchmarks/studies/video_diagnostics.py` loads each trained agent and shows it episodes of the data that it
+learned from ({datasets}), evenly spaced from the first to the last. It is the only place where the actions of that data
+are read: training from a stream does not see them. Each number is the mean over the seeds.
 
-- *effective rank*, *spread*: of the representations that the method's VICReg loss or action head sees, over frames of
-  the dataset: exponential of the entropy of the normalised singular values, and standard deviation of each dimension.
-  A rank near 1 or a spread near 0 means collapse.
+- *dimensions*, *rank* and *spread*: of the representations that the action head reads, and of those that the VICReg
+  loss reads. The rank is the effective rank, the exponential of the entropy of the normalised singular values. The
+  spread is the standard deviation of a dimension, smallest and mean. A rank near 1 or a spread near 0 means collapse.
 - *action, achieved return* and *action, target return*: correlation between the true action and the agent's action on
   the same frames, for each dimension of the action ({actions}). The agent is asked for the return that the episode
   achieved, or for its own target.
 - *inverse model*: correlation between the true action and the label of the inverse model.
 
 {table}"""
+
+#: By title of a column: the columns of the CSV file that are in it.
+MEASURED = {
+    "dimensions": ("dimensions",),
+    "rank": ("effective_rank",),
+    "spread": ("spread_min", "spread_mean"),
+    "rank, VICReg": ("vicreg_rank",),
+    "spread, VICReg": ("vicreg_spread_min", "vicreg_spread_mean"),
+    "action, achieved return": ("achieved",),
+    "action, target return": ("target",),
+    "inverse model": ("inverse",),
+}
 
 OWN_PLAY = """## Online interaction
 
@@ -60,28 +73,25 @@ def diagnostics_section(study: Study) -> str:
     if not of_rows:
         return ""
     every = list(of_rows.values())
-    actions = " / ".join(dict.fromkeys(each[0]["actions"] for each in every))
-    titles = {"achieved": "action, achieved return", "target": "action, target return", "inverse": "inverse model"}
     table = markdown(
         {
             "variant": (":--", [study.label(row) for row in of_rows]),
-            "effective rank": (
-                "--:",
-                [f"{_mean(had, 'effective_rank', 1)} of {had[0]['dimensions']}" for had in every],
-            ),
-            "spread, smallest": ("--:", [_mean(had, "spread_min", 3) for had in every]),
-            "spread, mean": ("--:", [_mean(had, "spread_mean", 3) for had in every]),
-            **{title: (":--", [_mean(had, key, 2) for had in every]) for key, title in titles.items()},
+            **{title: (":--", [_means(had, columns) for had in every]) for title, columns in MEASURED.items()},
             "conclusion": (":--", [row.why for row in of_rows]),
         }
     )
-    return DIAGNOSTICS.format(text=_paragraph(study.diagnostics), actions=actions, table=table)
+    return DIAGNOSTICS.format(
+        text=_paragraph(study.diagnostics),
+        datasets=", ".join(dict.fromkeys(f"`{had[0]['dataset']}`" for had in every)),
+        actions="; ".join(dict.fromkeys(had[0]["actions"] for had in every)),
+        table=table,
+    )
 
 
-def _mean(rows: list[dict[str, str]], column: str, digits: int) -> str:
-    """Average a column of numbers over seeds; a cell has one number, or one for each dimension of the action."""
-    values = np.array([[float(value) for value in row[column].split()] for row in rows])
-    return " ".join(f"{value:.{digits}f}" for value in values.mean(0))
+def _means(seeds: list[dict[str, str]], columns: tuple[str, ...]) -> str:
+    """Average columns over seeds. A cell has no number, one, or one for each dimension of the action."""
+    values = np.array([[float(value) for column in columns for value in had[column].split()] for had in seeds])
+    return " ".join(f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}" for value in values.mean(0))
 
 
 def own_play_section(study: Study, results: Results) -> str:

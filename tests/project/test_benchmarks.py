@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib
 import sys
 import types
@@ -14,7 +15,13 @@ import numpy as np
 import pytest
 import torch as th
 import yaml
+from gymnasium.envs.registration import EnvSpec
+from gymnasium.wrappers import FrameStackObservation
+from rl_zoo3.utils import get_wrapper_class
+from stable_baselines3.common.vec_env import DummyVecEnv
 
+from gcrl_zoo.data import Episode, TrajectoryStore
+from gcrl_zoo.registry import discover
 from tests.support.throw_away import ROOT
 
 FOLDERS = [ROOT / "benchmarks" / name for name in ("speed", "studies", "peers")]
@@ -22,6 +29,8 @@ SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").rglob("*.py"))
 #: Scripts with a test file of their own, which runs them.
 ELSEWHERE = {"story": "test_story.py"}
 ELSEWHERE |= dict.fromkeys(("own_play", "study", "study_page", "study_sections", "tables"), "test_study.py")
+#: Modules of the scripts that have a smoke test.
+PARTS = {"run_folder"}
 PEERS = ("d3rlpy", "transformers")
 
 Smoke = Callable[["Bench"], None]
@@ -76,7 +85,7 @@ def bench(tmp_path, monkeypatch, capsys):
 
 
 def test_every_script_has_a_smoke_test():
-    assert SCRIPTS == sorted([*SMOKES, *ELSEWHERE])
+    assert SCRIPTS == sorted([*SMOKES, *ELSEWHERE, *PARTS])
     for script, test in ELSEWHERE.items():
         assert f'importlib.import_module("{script}")' in Path(__file__).with_name(test).read_text()
 
@@ -213,8 +222,67 @@ def learning_curve(bench):
     bench.main(script, run, "--output", "o.png")
     assert Path("o.png").read_bytes().startswith(b"\x89PNG")
     other = own_play(Path("logs/bc/CartPole-v1_2"), lengths=[1000] * 80, skip=4)  # 20,000 decisions
-    assert "| CartPole-v1_2 | 20 | 60 |" in bench.main(script, run, other, "--output", "several.png")
+    assert "| bc/CartPole-v1_2 | 20 | 60 |" in bench.main(script, run, other, "--output", "several.png")
     assert Path("several.png").read_bytes().startswith(b"\x89PNG")
+
+
+# ---------------------------------------------------------------- video
+
+
+def road(bench: Bench, algo: str, **kwargs: Any) -> Path:
+    """The log folder of an untrained agent on a made-up CarRacing, and ``road.npz`` with random driving."""
+    env_id, run = "Road-v0", Path(f"logs/{algo}/Road-v0_1")
+    bench.patch.setitem(gym.registry, env_id, EnvSpec(env_id, entry_point="tests.support.road:Road"))
+    wrappers = [{"rl_zoo3.wrappers.FrameSkip": {"skip": 4}}]
+    wrappers += [{"gymnasium.wrappers.GrayscaleObservation": {"keep_dim": True}}]
+    wrappers += [{"rl_zoo3.wrappers.YAMLCompatResizeObservation": {"shape": [36, 36]}}]
+    single = get_wrapper_class({"env_wrapper": wrappers})(gym.make(env_id))
+    single.action_space.seed(0)
+    store = TrajectoryStore(name="road")
+    for seed in range(3):
+        frames, actions, rewards = [single.reset(seed=seed)[0]], [], []
+        while len(actions) < 8:
+            actions.append(single.action_space.sample())
+            frame, reward, *_ = single.step(actions[-1])
+            frames.append(frame)
+            rewards.append(reward)
+        store.append(Episode({"observation": np.stack(frames)}, np.stack(actions), np.array(rewards)))
+    store.save("road.npz")
+    (run / env_id).mkdir(parents=True)
+    wrappers += [{"gymnasium.wrappers.FrameStackObservation": {"stack_size": 2}}]
+    (run / env_id / "config.yml").write_text(yaml.dump({"env_wrapper": wrappers, "stream": "road.npz"}))
+    (run / env_id / "args.yml").write_text(yaml.dump({"env": env_id, "env_kwargs": None}))
+    env = DummyVecEnv([lambda: FrameStackObservation(single, 2)])
+    small = {"net_arch": [8], "image_features": 8}
+    make = discover()[algo].algorithm
+    make("CnnPolicy", env, stream="road.npz", seed=0, policy_kwargs=small, **kwargs).save(run / env_id)
+    return run
+
+
+@smoke("video_diagnostics")
+def video_diagnostics(bench):
+    script = bench.load("video_diagnostics")
+    bench.patch.setattr(script, "BATCH", 8)
+    run = road(bench, "gcsl_vicreg", terms={"vicreg": 1.0})
+    bench.main(script, run, "--episodes", 2, "--output", "out/d.csv")
+    with Path("out/d.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert row["agent"] == "gcsl_vicreg/Road-v0_1" and row["steps"] == "16"
+    assert 1 <= float(row["effective_rank"]) <= float(row["dimensions"]) == 256
+    assert float(row["vicreg_rank"]) >= 1 and len(row["inverse"].split()) == 3
+    x = np.array([[1.0, 2, 0], [2, 1, 0], [3, 0, 0]])
+    np.testing.assert_allclose(script.correlations(x, x[:, [0, 0, 0]]), [1, -1, 0])
+
+
+@smoke("filmstrip")
+def filmstrip(bench):
+    pytest.importorskip("matplotlib")
+    script, run = bench.load("filmstrip"), road(bench, "bco")
+    text = bench.main(script, run, *"--dataset road.npz --columns 3 --labels data agent --output out/o.png".split())
+    assert text == "Filmstrip: out/o.png\n" and Path("out/o.png").read_bytes().startswith(b"\x89PNG")
+    played = script.play(run, "agent", seed=0)
+    assert played.frames.shape == (8, 36, 36, 1) and played.actions.shape == (8, 3)
+    assert played.frames[-1].tolist() != played.frames[0].tolist()
 
 
 # ---------------------------------------------------------------- sampling, dt's peers

@@ -351,11 +351,14 @@ def test_the_page_has_online_interaction_and_diagnostics(trainer, monkeypatch):
     go(only="plain|VICReg", agents=Path("agents"))
     assert trainer.agents[:2] == [Path("agents/plain-Hopper-v5-seed0"), Path("agents/no_VICReg-Hopper-v5-seed0")]
     assert study_sections.diagnostics_section(study.read_study(Path("study.yml"))) == ""
-    columns = ["agent", "actions", "dimensions", "effective_rank", "spread_min", "spread_mean"]
-    measured = ["no_VICReg-Hopper-v5-seed{}", "hip, knee", "8", "{}", "0.5", "1", "0.1 0.{}", "0 0", ""]
+    row = {"dataset": "a/b-v0", "actions": "hip, knee", "dimensions": "8", "spread_min": "0.5", "spread_mean": "1"}
+    row |= dict.fromkeys(("vicreg_rank", "vicreg_spread_min", "vicreg_spread_mean", "inverse"), "")
     with Path("out/study_diagnostics.csv").open("w", newline="") as file:
-        lines = [[cell.format(seed) for cell in measured] for seed in (0, 2)]
-        csv.writer(file).writerows([[*columns, "achieved", "target", "inverse"], *lines])
+        writer = csv.DictWriter(file, ["agent", *row, "effective_rank", "achieved", "target"])
+        writer.writeheader()
+        for seed in (0, 2):
+            numbers = {"effective_rank": seed, "achieved": f"0.1 0.{seed}", "target": "0 0"}
+            writer.writerow({"agent": f"no_VICReg-Hopper-v5-seed{seed}", **row, **numbers})
     page = write_page()
     assert "- *10th percentile*: of" in page and "| no VICReg | 50 60 70 |" in page
     assert "| 50 | 25,000 (100,000) |" in page  # of 49, 51, 59, 61, 69, 71
@@ -363,7 +366,7 @@ def test_the_page_has_online_interaction_and_diagnostics(trainer, monkeypatch):
         part.split("\n\n## ")[0] for part in re.split("## (?:Diagnostics|Online interaction)", page)[1:]
     )
     assert diagnostics.startswith("\n\nThey collapse.\n\n`benchmarks") and "(hip, knee)" in diagnostics
-    assert cells(diagnostics)[2:] == [["no VICReg", "1.0 of 8", "0.500", "1.000", "0.10 0.10", "0.00 0.00", "rank 1"]]
+    assert cells(diagnostics)[2:] == [["no VICReg", "8", "1", "0.50 1", "0.10 0.10", "0.00 0.00", "rank 1"]]
     assert play.startswith("\n\nIt improves.\n\nMean return")
     assert cells(play)[2:] == [["no VICReg", "4.5 → 20, 5.5 → 20, 6.5 → 22", "3 of 3 seeds"]]
     assert Path("out/study_own_play.png").read_bytes().startswith(b"\x89PNG")
