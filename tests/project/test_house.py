@@ -21,6 +21,7 @@ BELOW_TOP = {"registry", *BELOW_REGISTRY}
 MAY_IMPORT = {
     **{room: set() for room in ("data", "nets", "losses", "hyperparams")},
     "wrappers": {"data"},
+    "scripted": set(),
     "common": LOWEST,
     "methods": {"common", *LOWEST},
     "registry": BELOW_REGISTRY,
@@ -33,6 +34,7 @@ MAY_IMPORT = {
 KNOWS = {
     "data": {"numpy", "gymnasium", "h5py", "minari", "tqdm", "zstandard"},
     "wrappers": {"numpy", "gymnasium"},
+    "scripted": {"numpy", "stable_baselines3"},
     "nets": {"torch", "annotated_types"},
     "losses": {"torch", "annotated_types"},
 }
