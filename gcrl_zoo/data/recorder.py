@@ -27,17 +27,18 @@ class Recording:
 
     :param seed: of the whole recording
     :param first: number of the first episode
+    :param step: by which the numbers grow; more than 1 if other processes record the episodes between
     """
 
-    def __init__(self, seed: int, first: int = 0) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, first: int = 0, step: int = 1) -> None:
+        self.seed, self._step = seed, step
         self._begun = self._given = first
         self._finished: dict[int, EpisodeBuffer] = {}
 
     def begin(self) -> tuple[int, int]:
         """The number and the seed of a new episode."""
         number = self._begun
-        self._begun += 1
+        self._begun += self._step
         # Below 2**31, since some environments take no larger seed.
         return number, int(np.random.SeedSequence([self.seed, number]).generate_state(1)[0] >> 1)
 
@@ -49,7 +50,7 @@ class Recording:
         """Return the episodes that are next in order, each once."""
         while self._given in self._finished:
             yield self._finished.pop(self._given)
-            self._given += 1
+            self._given += self._step
 
 
 class Recorder(gym.Wrapper[Any, Any, Any, Any]):
@@ -62,14 +63,15 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any], recording: Recording) -> None:
         super().__init__(env)
         self.recording = recording
+        self.episode_seed = 0
         self._number: int | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin an episode with its own seed, ignoring the given one. An unfinished episode starts again."""
         if self._number is None:
-            self._number, self._seed = self.recording.begin()
-        np.random.seed(self._seed)  # OGBench draws from there
-        observation, info = self.env.reset(seed=self._seed, options=options)
+            self._number, self.episode_seed = self.recording.begin()
+        np.random.seed(self.episode_seed)  # OGBench draws from there
+        observation, info = self.env.reset(seed=self.episode_seed, options=options)
         self._observations = [_copy(self.observation_space, observation, OBSERVATION)]
         self._steps: list[tuple[Any, float, bool, bool]] = []
         return observation, info
@@ -96,7 +98,7 @@ class Recorder(gym.Wrapper[Any, Any, Any, Any]):
             observations = np.stack(observations)
         actions, rewards, terminations, truncations = map(np.array, zip(*self._steps, strict=True))
         return EpisodeBuffer(
-            seed=self._seed,
+            seed=self.episode_seed,
             observations=observations,
             actions=actions,
             rewards=rewards,

@@ -6,7 +6,7 @@ Record episodes of an agent as a Minari dataset::
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,6 +44,8 @@ def record(
     append: bool = False,
     force: bool = False,
     progress: bool = False,
+    processes: int = 1,
+    make: Callable[[], tuple[PolicyPredictor | None, VecEnv]] | None = None,
 ) -> MinariDataset:
     """
     Record episodes of an agent as a Minari dataset.
@@ -51,8 +53,9 @@ def record(
     Records the observations and rewards of the environment with its Gymnasium wrappers, without the normalisation and
     stacking of ``VecEnv`` wrappers, and the actions as executed. Episodes are complete, and each has its own seed. The
     dataset appears when all episodes are recorded; a call that fails or is stopped leaves existing datasets unchanged.
-    The global random generators are seeded, for stochastic policies. If the agent's own environment is used, training
-    that continues afterwards starts with new episodes.
+    The global random generators are seeded, for stochastic policies. Without parallel environments, everything random
+    in an episode follows from its seed, so the number of processes does not change the dataset. If the agent's own
+    environment is used, training that continues afterwards starts with new episodes.
 
     :param model: the agent; None for uniformly random actions
     :param env: id of an environment, an environment, or a ``DummyVecEnv`` in any ``VecEnv`` wrappers
@@ -70,24 +73,25 @@ def record(
     :param append: add the episodes to an existing dataset
     :param force: replace an existing dataset
     :param progress: show a progress bar
+    :param processes: number of processes that play; with more than one, ``n_envs`` is 1
+    :param make: creates ``model`` and ``env``, with one environment, in each of several processes; it is pickled
     :return: the dataset, as ``minari.load_dataset`` returns it
     :raises ValueError: an argument is invalid
+    :raises ProcessError: a process ended, for example because memory ran out
     :raises WriteError: the disk is full, the folder of datasets is read-only, ...
     """
     from minari import load_dataset
 
-    from gcrl_zoo.record.player import Player, innermost, interrupted, play, recorded, vectorised
+    from gcrl_zoo.record.player import Player, innermost, interrupted, recorded, vectorised, write
+    from gcrl_zoo.record.processes import Job, playing
 
     check_target(dataset_id, append, force)
-    amounts = [amount for amount in (n_episodes, n_timesteps) if amount is not None]
-    if len(amounts) != 1 or not is_whole(amounts[0], 1):
-        raise ValueError(
-            f"n_episodes is {n_episodes!r} and n_timesteps is {n_timesteps!r}; give one of them, at least 1, as "
-            "a whole number."
-        )
+    amount = _amount(n_episodes, n_timesteps)
     if not is_whole(n_envs, 1):
         raise ValueError(f"n_envs is {n_envs!r}; give at least 1, as a whole number.")
-    n_envs, seed = int(n_envs), whole(seed, "seed", least=0)
+    n_envs, seed, processes = int(n_envs), whole(seed, "seed", least=0), whole(processes, "processes")
+    if processes > 1 and make is None:
+        raise ValueError(f"processes is {processes}, but make is None; give a function that creates agent and env.")
     if isinstance(env, Env):
         check_spaces(dataset_id, env.observation_space, env.action_space)  # SB3 cannot vectorise all of them
     with vectorised(env, n_envs) as vec_env:
@@ -99,6 +103,22 @@ def record(
         with write_minari(dataset_id, bare.observation_space, bare.action_space, about, append, force) as writer:
             # Appended episodes differ from the earlier ones, also with the same seed.
             player = Player(model, vec_env, noise, deterministic, np.random.default_rng([seed, writer.n_before]))
-            with interrupted(model, bare), recorded(bare, Recording(seed, writer.n_before)) as recording:
-                play(player, recording, writer, n_episodes, n_timesteps, progress)
+            enough = n_episodes, n_timesteps, progress
+            if processes > 1 and make is not None:
+                job = Job(make, noise, deterministic, seed, writer.n_before, min(processes, amount))
+                with playing(job) as episodes:
+                    write(episodes, writer, *enough)
+            else:
+                with interrupted(model, bare), recorded(bare, Recording(seed, writer.n_before)) as recording:
+                    write(player.episodes(recording), writer, *enough)
     return load_dataset(dataset_id)
+
+
+def _amount(n_episodes: int | None, n_timesteps: int | None) -> int:
+    amounts = [amount for amount in (n_episodes, n_timesteps) if amount is not None]
+    if len(amounts) != 1 or not is_whole(amounts[0], 1):
+        raise ValueError(
+            f"n_episodes is {n_episodes!r} and n_timesteps is {n_timesteps!r}; give one of them, at least 1, as "
+            "a whole number."
+        )
+    return int(amounts[0])

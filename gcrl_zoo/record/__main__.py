@@ -13,6 +13,7 @@ from gcrl_zoo.data.disk import WriteError
 from gcrl_zoo.data.formats.minari_writer import check_target
 from gcrl_zoo.record import record
 from gcrl_zoo.record.options import check_options, make_parser
+from gcrl_zoo.record.processes import ProcessError
 from gcrl_zoo.zoo.command_line import fail
 
 
@@ -27,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     check_options(parser, args)
     try:
         _record(args)
-    except (ValueError, WriteError, gymnasium.error.Error) as error:
+    except (ValueError, WriteError, ProcessError, gymnasium.error.Error) as error:
         fail(parser, error)
 
 
@@ -35,9 +36,13 @@ def _record(args: argparse.Namespace) -> None:
     check_target(args.dataset_id, args.append, args.force)
 
     # Imported late, so that -h does not wait for RL Zoo.
+    import torch
+
     from gcrl_zoo.record.source import Source
     from gcrl_zoo.zoo import agents
 
+    if args.n_envs == 1:
+        torch.set_num_threads(1)  # as in each of several processes, so that results agree in every digit
     source = Source.of(args)
     model, env = source.make(args.n_envs)
     try:
@@ -56,6 +61,8 @@ def _record(args: argparse.Namespace) -> None:
             append=args.append,
             force=args.force,
             progress=True,
+            processes=args.processes,
+            make=source.make,
         )
     finally:
         env.close()

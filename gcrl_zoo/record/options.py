@@ -42,6 +42,8 @@ def check_options(parser: argparse.ArgumentParser, args: argparse.Namespace) -> 
         if given and name not in allowed and source != f"--{name}":
             which = f"with argument {source}" if source else "with an agent of a log folder"
             parser.error(f"argument --{name.replace('_', '-')}: not allowed {which}")
+    if args.processes > 1 and args.n_envs > 1:
+        parser.error("argument --n-envs: not allowed with argument --processes")
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -81,6 +83,13 @@ def make_parser() -> argparse.ArgumentParser:
     amount.add_argument("--n-episodes", type=count, metavar="N", help="number of episodes")
     amount.add_argument("-n", "--n-timesteps", type=count, metavar="N", help="number of steps, in whole episodes")
     play.add_argument("--n-envs", type=count, default=1, metavar="N", help="number of environments (default: 1)")
+    play.add_argument(
+        "--processes",
+        type=count,
+        default=1,
+        metavar="N",
+        help="number of processes, each with one environment (default: 1); the dataset is the same for every N",
+    )
     how = play.add_mutually_exclusive_group()
     how.add_argument("--deterministic", action="store_true", help="most likely actions (default, except for Atari)")
     how.add_argument("--stochastic", action="store_true", help="sampled actions")

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
+import torch as th
 from gymnasium import spaces
 from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.preprocessing import is_image_space, is_image_space_channels_first
 from stable_baselines3.common.type_aliases import PolicyPredictor
-from stable_baselines3.common.utils import set_random_seed
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
 from stable_baselines3.her import HerReplayBuffer
 from tqdm import tqdm
@@ -25,10 +26,16 @@ from gcrl_zoo.data.formats.minari_writer import MinariWriter
 from gcrl_zoo.data.recorder import Recorder, Recording
 from gcrl_zoo.data.spaces import same_values
 
+if TYPE_CHECKING:
+    from minari.data_collector import EpisodeBuffer
+
 
 class Player:
     """
     Steps an agent in E environments.
+
+    With one environment, everything random in an episode follows from the seed of the episode. Several environments
+    share a stream of random numbers.
 
     :param model: the agent; None for random actions
     :param env: E environments
@@ -45,10 +52,9 @@ class Player:
         deterministic: bool,
         rng: np.random.Generator,
     ) -> None:
-        self.model, self.env, self.deterministic = model, env, deterministic
+        self.model, self.env, self.deterministic, self.rng = model, env, deterministic, rng
         self.space = deepcopy(env.action_space)
-        self.space.seed(int(rng.integers(2**31)))
-        set_random_seed(int(rng.integers(2**31)))
+        self._seed()
         self.noise: NoiseLevels | None = None
         acting = getattr(model, "action_space", self.space)
         if not same_values(acting, self.space):
@@ -73,6 +79,17 @@ class Player:
             except ValueError as error:  # its message has the name of our hyperparameter
                 raise ValueError(str(error).replace("noise_levels", "noise", 1)) from None
 
+    def episodes(self, recording: Recording) -> Iterator[EpisodeBuffer]:
+        """
+        Play without end, and return the finished episodes in the order in which they started.
+
+        :param recording: of the environments, see :func:`recorded`
+        """
+        self.start()
+        while True:
+            self.step()
+            yield from recording.ready()
+
     def start(self) -> None:
         """Start an episode in each environment."""
         self.observation: Any = self.env.reset()
@@ -81,7 +98,19 @@ class Player:
 
     def step(self) -> None:
         """Take one step in each environment."""
+        if len(self.episode_starts) == 1 and self.episode_starts[0]:
+            [seed] = self.env.get_attr("episode_seed")
+            # The environment draws from the stream of the seed itself.
+            self.rng.bit_generator.state = np.random.default_rng([seed, 1]).bit_generator.state
+            self._seed()
         self.observation, _, self.episode_starts, _ = self.env.step(self._act())
+
+    def _seed(self) -> None:
+        """Seed what draws random actions, but not NumPy's global generator, from which an environment may draw."""
+        self.space.seed(int(self.rng.integers(2**31)))
+        seed = int(self.rng.integers(2**31))
+        random.seed(seed)
+        th.manual_seed(seed)
 
     def _act(self) -> np.ndarray:
         if self.model is None:
@@ -113,26 +142,22 @@ def _shape(space: spaces.Box) -> tuple[int, ...]:
     return space.shape
 
 
-def play(
-    player: Player,
-    recording: Recording,
+def write(
+    episodes: Iterator[EpisodeBuffer],
     writer: MinariWriter,
     n_episodes: int | None,
     n_timesteps: int | None,
     progress: bool,
 ) -> None:
-    """Record whole episodes, in the order in which they started, until there are enough."""
+    """Write episodes until there are enough."""
     goal = n_episodes or n_timesteps or 0
     with tqdm(total=goal, unit="episode" if n_episodes else "step", disable=not progress) as bar:
-        player.start()
-        while True:
-            player.step()
-            for episode in recording.ready():
-                writer.add(episode)
-                bar.set_postfix(mean_return=f"{writer.total_return / writer.n_episodes:.1f}", refresh=False)
-                bar.update(1 if n_episodes else len(episode))
-                if (writer.n_episodes if n_episodes else writer.n_steps) >= goal:
-                    return
+        for episode in episodes:
+            writer.add(episode)
+            bar.set_postfix(mean_return=f"{writer.total_return / writer.n_episodes:.1f}", refresh=False)
+            bar.update(1 if n_episodes else len(episode))
+            if (writer.n_episodes if n_episodes else writer.n_steps) >= goal:
+                return
 
 
 def make_env(
