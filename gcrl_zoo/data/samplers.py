@@ -190,7 +190,7 @@ class WindowIndex(NamedTuple):
 class WindowBatch(NamedTuple):
     """Windows of consecutive steps, padded on the right with a copy of their first step."""
 
-    observations: dict[str, Array]  # (B, K, ...)
+    observations: dict[str, Array]  # (B, K, ...); (B, K+1, ...) with the one after the last step, if requested
     actions: Array | None  # (B, K+ahead-1, A) or (B, K+ahead-1); None from a store without actions
     mask: Array  # (B, K+ahead-1) bool: False where the window is padded
     returns_to_go: Array | None  # (B, K); like the next one None from a store without rewards
@@ -207,13 +207,16 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
     :param length: K, the number of observations, at least 1
     :param ahead: number of actions for each observation, its own included, as for action chunks; at least 1. The batch
         has K + ahead - 1 actions
+    :param successor: also read the observation after the last step, so that each of the K steps has its next
+        observation in the batch; it may be the final observation of the episode
     :raises ValueError: an argument is out of its range
     """
 
-    def __init__(self, store: TrajectoryStore, length: int, ahead: int = 1) -> None:
+    def __init__(self, store: TrajectoryStore, length: int, ahead: int = 1, successor: bool = False) -> None:
         self.store = store
         self.length = whole(length, "The length of windows", most=MOST)
         self.ahead = whole(ahead, "The number of actions ahead", most=MOST)
+        self.successor = boolean(successor, "successor")
         self._offsets = np.arange(self.length + self.ahead - 1)
 
     def draw(self, rng: np.random.Generator, n: int) -> WindowIndex:
@@ -230,15 +233,22 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
         rows, mask = store.rows(slots), slots > slots[:, :1]
         mask[:, 0] = True
         seen = rows.part(np.s_[:, : self.length])
+        observed = store.rows(self._with_successors(slots, mask)) if self.successor else seen
         timesteps = slots - store.first[slots[:, :1]]
         return WindowBatch(
-            observations={key: seen[key] for key in store.observation_keys},
+            observations={key: observed[key] for key in store.observation_keys},
             actions=rows["actions"] if store.has_actions else None,
             mask=mask,
             returns_to_go=seen["return_to_go"] if store.has_rewards else None,
             episode_returns=rows["episode_return"][:, 0] if store.has_rewards else None,
             timesteps=timesteps[:, : self.length].astype(np.int32),
         )
+
+    def _with_successors(self, slots: Array, mask: Array) -> Array:
+        """Return the slots of K + 1 observations, (B, K+1), padded with the first one behind the last successor."""
+        begin, steps = slots[:, :1], mask[:, : self.length].sum(1, keepdims=True)
+        offsets = np.arange(self.length + 1)
+        return np.where(offsets <= steps, begin + offsets, begin)
 
 
 def _goal_keys(keys: Sequence[str] | None, store: TrajectoryStore) -> tuple[str, ...] | None:

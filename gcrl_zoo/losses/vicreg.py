@@ -62,27 +62,38 @@ class VICRegLoss(nn.Module):
     :param variance: weight of the hinge (mu)
     :param covariance: weight of the decorrelation (nu)
     :param gamma: the standard deviation to keep
+    :param stop_gradient: compute the mean squared error without a gradient into y, as for a prediction of y
     """
 
     EPSILON = 1e-4
 
     def __init__(
-        self, invariance: Weight = 25.0, variance: Weight = 25.0, covariance: Weight = 1.0, gamma: Weight = 1.0
+        self,
+        invariance: Weight = 25.0,
+        variance: Weight = 25.0,
+        covariance: Weight = 1.0,
+        gamma: Weight = 1.0,
+        stop_gradient: bool = False,
     ) -> None:
         super().__init__()
         self.invariance, self.variance, self.covariance, self.gamma = invariance, variance, covariance, gamma
+        self.stop_gradient = stop_gradient
 
-    def forward(self, x: Tensor, y: Tensor, mask: Tensor | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+    def forward(
+        self, x: Tensor, y: Tensor, mask: Tensor | None = None, predicted: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """
         Compute the loss between two sets of representations.
 
         :param x: (B, D), B > 1
         :param y: (B, D)
         :param mask: (B,) bool, True where a row counts; None for everywhere
+        :param predicted: (B, D) a prediction of y, which the mean squared error compares with y instead of x
         :return: the loss, and its unweighted terms ``invariance``, ``variance`` and ``covariance``
         """
         covariance_x, covariance_y = covariance_matrix(x, mask), covariance_matrix(y, mask)
-        apart = (x - y).square().mean(1)
+        target = y.detach() if self.stop_gradient else y
+        apart = ((x if predicted is None else predicted) - target).square().mean(1)
         terms = {
             "invariance": apart.mean() if mask is None else masked_mean(apart, mask),
             "variance": (self._hinge(covariance_x) + self._hinge(covariance_y)) / 2,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch as th
-from annotated_types import Ge, Le, Unit
+from annotated_types import Unit
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import (
@@ -23,6 +23,7 @@ from gcrl_zoo.common.arguments import (
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.inverse_dynamics import MANY
 from gcrl_zoo.common.needs import Needs
+from gcrl_zoo.common.phases import Phases, Updates, phase_cycle
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
@@ -42,7 +43,6 @@ from gcrl_zoo.methods.gcsl_vicreg.terms import (
 from gcrl_zoo.nets.tokens import TokenBottleneck, token_perplexity
 
 TermName = Literal["vicreg", "predict", "tokens", "align", "consistency", "inverse", "forward"]
-Updates = Annotated[int, Ge(0), Le(1_000_000), Unit("updates")]
 #: Of the returns-to-go in the best episode: the one to ask for.
 TARGET_QUANTILE = 0.9
 DEFAULT_TERMS = {
@@ -100,7 +100,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
         goal_discount: Discount = 0.99,
         top_fraction: Fraction = 1.0,
         disturbance: NonNegative = 0.0,
-        phases: Mapping[Literal["unlabelled", "labelled"], Updates] | None = None,
+        phases: Phases | None = None,
         unlabelled_first: Updates = 0,
         **kwargs: Any,
     ) -> None:
@@ -138,10 +138,7 @@ class GCSLVICReg(TrajectoryAlgorithm):
 
     def _phase_cycle(self) -> list[str]:
         """Return the source of each update of a cycle; empty if each update uses both."""
-        phases = self.phases or {}
-        cycle: list[str] = [source for source, updates in phases.items() for _ in range(updates)]
-        if self.phases is not None and not cycle:
-            raise ValueError("phases: no source has any updates; leave `phases` out to learn from both in each update.")
+        cycle = phase_cycle(self.phases)
         for source in {*cycle, *["unlabelled"] * bool(self.unlabelled_first)}:
             if not self._terms[source]:
                 raise ValueError(
