@@ -4,9 +4,9 @@ Run a study of many variants over seeds, and write a page with its results.
     python benchmarks/studies/study.py run benchmarks/studies/exp6.yml --jobs 2
     python benchmarks/studies/study.py page benchmarks/studies/exp6.yml
 
-A study is a YAML file with variants in sections and their common settings at the top. ``run`` trains and evaluates the
-variants that the study's table lacks, and writes each row when it is finished, so it can be stopped at any time and
-resumed. With ``--agents`` it keeps the log folders of the trainings. ``page`` needs the extra ``study``.
+A study is a YAML file with variants in sections. Common settings are at the top or in a section. ``run`` trains and
+evaluates the variants that the study's table lacks, and writes each row when it is finished, so it can be stopped at
+any time and resumed. With ``--agents`` it keeps the log folders of the trainings. ``page`` needs the extra ``study``.
 """
 
 from __future__ import annotations
@@ -132,6 +132,7 @@ class Study:
 # ------------------------------------------------------------------------------------------------------- the YAML file
 
 SHARED = {"env", "episodes", "evaluation_seed", "max_steps", "seeds", "arguments"}
+OF_SECTION = {"algo", "env", "seeds", "max_steps"}
 TEXTS = {"introduction", "diagnostics", "own_play"}
 REQUIRED = {"title", "table", "page", "env", "episodes", "seeds", "sections"}
 
@@ -145,8 +146,11 @@ def read_study(path: Path) -> Study:
     blocks = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     _check_keys(blocks, REQUIRED, {"percentile", *TEXTS, *SHARED}, str(path))
     for block in blocks["sections"]:
-        _check_keys(block, {"title", "rows"}, {"text", "against"}, f"a section of {path}")
-    rows = [[_read_row(row, blocks, path) for row in block["rows"]] for block in blocks["sections"]]
+        _check_keys(block, {"title", "rows"}, {"text", "against", *OF_SECTION}, f"a section of {path}")
+    rows = [
+        [_read_row({key: block[key] for key in OF_SECTION & block.keys()} | row, blocks, path) for row in block["rows"]]
+        for block in blocks["sections"]
+    ]
     every = list(itertools.chain(*rows))
     keys = [row.key for row in every]
     for name, env in keys:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -165,11 +166,6 @@ def measure(model: TrajectoryAlgorithm, env: VecEnv, dataset: str, n_episodes: i
     :raises ValueError: the dataset or the agent does not fit
     """
     policy = model.policy
-    if policy.roles.desired_goal or not isinstance(policy.action_space, spaces.Box):
-        raise ValueError(
-            f"{type(model).__name__} acts on {policy.observation_space} in {policy.action_space}; the diagnostics are "
-            "for Box actions and environments without goals."
-        )
     store = fit_layout(open_store(dataset), policy.roles, policy.action_space, frame_stacks(env, policy.roles))
     check_store(store, policy.roles, policy.action_space, Needs(actions=True, rewards=True), "dataset")
     th.manual_seed(0)  # the notes' presets draw noise when they act
@@ -190,14 +186,14 @@ def measure(model: TrajectoryAlgorithm, env: VecEnv, dataset: str, n_episodes: i
     }
 
 
-def measure_run(folder: Path, dataset: str | None, n_episodes: int) -> dict[str, str]:
+def measure_run(folder: Path, dataset: str | None, n_episodes: int) -> dict[str, str] | None:
     """
-    Measure the final agent of a run.
+    Measure the final agent of a run, or print why it cannot be measured.
 
     :param folder: folder of the run, or a parent of it
     :param dataset: id or path; None for the stream or dataset of the run
     :param n_episodes: number of episodes to show to the agent
-    :return: a row of the table
+    :return: a row of the table; None for an agent with goals, or with other actions than ``Box``
     """
     run = find_run(folder)
     settings = read_settings(run)
@@ -205,9 +201,12 @@ def measure_run(folder: Path, dataset: str | None, n_episodes: int) -> dict[str,
     if not source:
         raise ValueError(f"{folder} was trained without a dataset; name one by --dataset.")
     model, env = load_agent(run)
-    if not isinstance(model, TrajectoryAlgorithm):
-        raise ValueError(f"{folder} has a {type(model).__name__}, which is no method of gcrl_zoo.")
     try:
+        if not isinstance(model, TrajectoryAlgorithm):
+            raise ValueError(f"{folder} has a {type(model).__name__}, which is no method of gcrl_zoo.")
+        if model.policy.roles.desired_goal or not isinstance(model.action_space, spaces.Box):
+            print(f"{folder} is left out: the diagnostics are for Box actions and environments without goals.")
+            return None
         measured = measure(model, env, source, n_episodes)
     finally:
         env.close()
@@ -241,15 +240,20 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=40, help="number of its episodes")
     parser.add_argument("--output", type=Path, help="CSV file in which to add or replace the rows of these agents")
     args = parser.parse_args()
-    rows = []
-    try:
-        for folder in args.runs:
-            rows.append(measure_run(folder, args.dataset, args.episodes))
-            if args.output:
-                add_rows(args.output, rows)
-    except ValueError as error:
-        parser.error(str(error))
-    print(markdown({field: (":--", [row.get(field, "") for row in rows]) for field in FIELDS}))
+    rows, failed = [], False
+    for folder in args.runs:
+        try:
+            row = measure_run(folder, args.dataset, args.episodes)
+        except ValueError as error:
+            print(f"{folder} is left out: {error}", file=sys.stderr)
+            failed = True
+            continue
+        if row and args.output:
+            add_rows(args.output, [row])
+        rows += [row] if row else []
+    if rows:
+        print(markdown({field: (":--", [row.get(field, "") for row in rows]) for field in FIELDS}))
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

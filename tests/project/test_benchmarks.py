@@ -264,7 +264,9 @@ def video_diagnostics(bench):
     script = bench.load("video_diagnostics")
     bench.patch.setattr(script, "BATCH", 8)
     run = road(bench, "gcsl_vicreg", terms={"vicreg": 1.0})
-    bench.main(script, run, "--episodes", 2, "--output", "out/d.csv")
+    with pytest.raises(SystemExit, match="1"):
+        bench.main(script, "logs/none", run, "--episodes", 2, "--output", "out/d.csv")
+    assert "logs/none is left out: There are 0 runs" in bench.capsys.readouterr().err
     with Path("out/d.csv").open() as file:
         (row,) = csv.DictReader(file)
     assert row["agent"] == "gcsl_vicreg/Road-v0_1" and row["steps"] == "16"
