@@ -58,7 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--env-kwargs", nargs="+", default=[], metavar="KEY:VALUE", help="arguments of its constructor")
     parser.add_argument(
         "--wrappers",
-        metavar="ALGO",
+        metavar="ALGO[/PRESET]",
         help="wrap the environment as the hyperparameters of ALGO do, without frame stacks",
     )
     parser.add_argument("--gym-packages", nargs="+", default=[], help="packages to import that register environments")

@@ -29,7 +29,8 @@ class Source:
     :param model: path of a zip
     :param policy: ``MODULE:FACTORY``
     :param policy_kwargs: of the factory
-    :param wrappers: name of an algorithm whose wrappers the environment gets; for a run, those of the run are used
+    :param wrappers: name of an algorithm, or ``ALGO/PRESET``, whose wrappers the environment gets; for a run, those of
+        the run are used
     :param env_kwargs: of the environment's constructor
     :param gym_packages: to import, since they register environments
     :param seed: of the agent

@@ -30,19 +30,20 @@ class TrainingEnvironment(NamedTuple):
     kwargs: dict[str, Any]
 
 
-def training_environment(algo: str, env_id: str) -> TrainingEnvironment:
+def training_environment(name: str, env_id: str) -> TrainingEnvironment:
     """
     Read ``env_wrapper`` and ``env_kwargs`` of the hyperparameters with which an algorithm trains from a dataset.
 
     Stacks of frames (``gymnasium.wrappers.FrameStackObservation``) are left out, because datasets hold single frames.
 
-    :param algo: name of the algorithm (``--algo``)
+    :param name: of the algorithm (``--algo``), or ``ALGO/PRESET`` (``--algo`` and ``-conf``)
     :param env_id: id of the environment
-    :raises ValueError: there is no such algorithm, or it has no hyperparameters for this environment
+    :raises ValueError: there is no such algorithm or preset, or it has no hyperparameters for this environment
     """
+    algo, _, preset = name.partition("/")
     accepted = accepted_keys(algorithm(algo))
     sources = {source: env_id for source in SOURCES if source in accepted}
-    manager = ExperimentManager(Namespace(), algo, env_id, log_folder="", hyperparams=sources)
+    manager = ExperimentManager(Namespace(), algo, env_id, log_folder="", hyperparams=sources, config=preset or None)
     with redirect_stdout(io.StringIO()):  # it prints all hyperparameters
         hyperparams, _ = manager.read_hyperparameters()
     given = hyperparams.get("env_wrapper") or []

@@ -141,10 +141,11 @@ def test_images_are_recorded_in_the_wrappers_of_an_algorithm_and_stacked_when_th
     ("algo", "expected"),
     [
         ("ppo", [DESCRIBED[0], DESCRIBED[2], DESCRIBED[1]]),
+        ("bc/dashboard", [["FrameSkip", {"skip": 4}], *DESCRIBED[1:]]),
         ("ppo_lstm", [DESCRIBED[2], DESCRIBED[1]]),
     ],
 )
-def test_the_wrappers_of_a_stock_algorithm(algo: str, expected: list[Any]) -> None:
+def test_the_wrappers_of_an_algorithm_or_of_a_preset(algo: str, expected: list[Any]) -> None:
     wrap, kwargs = training_environment(algo, "CarRacing-v3")
     assert wrap is not None and kwargs == {}
     assert describe_wrappers(wrap(Frames())) == expected
