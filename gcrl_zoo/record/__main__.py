@@ -6,15 +6,22 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import gymnasium
 
 from gcrl_zoo.data.disk import WriteError
+from gcrl_zoo.data.formats.minari_storage import returns_of
 from gcrl_zoo.data.formats.minari_writer import check_target
+from gcrl_zoo.data.memory import readable_size
 from gcrl_zoo.record import record
 from gcrl_zoo.record.options import check_options, make_parser
 from gcrl_zoo.record.processes import ProcessError
 from gcrl_zoo.zoo.command_line import fail
+
+if TYPE_CHECKING:
+    from minari import MinariDataset
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -66,7 +73,19 @@ def _record(args: argparse.Namespace) -> None:
         )
     finally:
         env.close()
-    print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps, {dataset.storage.data_path}")
+    _report(dataset)
+
+
+def _report(dataset: MinariDataset) -> None:
+    """Print what a dataset holds."""
+    folder = Path(dataset.storage.data_path)
+    returns = returns_of(dataset.storage)
+    print(f"{dataset.id}: {dataset.total_episodes} episodes, {dataset.total_steps} steps, {folder}")
+    size = readable_size(sum(path.stat().st_size for path in folder.iterdir()))
+    mean, deviation, least, most = returns.mean(), returns.std(), returns.min(), returns.max()
+    print(
+        f"return {mean:,.6g} ± {deviation:,.6g} (mean ± standard deviation), from {least:,.6g} to {most:,.6g}; {size}"
+    )
 
 
 if __name__ == "__main__":

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import h5py
 import minari
 import numpy as np
 import pytest
 from gymnasium import spaces
+from minari.data_collector import EpisodeBuffer
 from sb3_contrib import RecurrentPPO
 from stable_baselines3 import PPO, SAC, HerReplayBuffer
 from stable_baselines3.common.env_util import make_vec_env
@@ -285,6 +287,29 @@ def test_an_agent_in_a_wrapper_is_recorded_recovered_and_learnt_from() -> None:
     assert open_store(ID).observation_keys == ("observation",)
     for policy, learner in (("MultiInputPolicy", env), ("MlpPolicy", "CartPole-v1")):
         GCSLVICReg(policy, learner, dataset=ID, batch_size=8, seed=0).learn(3)
+
+
+@pytest.mark.parametrize(("kind", "place"), [("image", "observations"), ("dict", "observations/image")])
+def test_images_are_compressed_without_loss(kind: str, place: str, datasets: Path) -> None:
+    record(None, PointEnv(kind), ID, n_episodes=2)
+    dataset = record(None, PointEnv(kind), ID, n_episodes=2, append=True)
+    assert_replays(dataset, PointEnv(kind))
+    with h5py.File(datasets / ID / "data" / "main_data.hdf5") as file:
+        stored = [file[f"episode_{i}/{place}"] for i in range(4)]
+        assert all(5 * each.id.get_storage_size() < each.nbytes and each.compression == "lzf" for each in stored)
+
+
+def test_episodes_that_minari_adds_go_together_with_ours() -> None:
+    dataset = record(None, PointEnv("image"), ID, n_episodes=2)
+    dataset.storage.update_episodes([EpisodeBuffer(**ours(dataset[0]), seed=7)])
+    dataset = record(None, PointEnv("image"), ID, n_episodes=1, append=True)
+    assert dataset.total_episodes == open_store(ID).n_episodes == 4
+    np.testing.assert_array_equal(dataset[2].observations, dataset[0].observations)
+
+
+def ours(episode: minari.EpisodeData) -> dict[str, Any]:
+    names = ("observations", "actions", "rewards", "terminations", "truncations", "infos")
+    return {name: getattr(episode, name) for name in names}
 
 
 def test_what_is_known_of_a_dataset_is_in_it(datasets: Path) -> None:

@@ -62,7 +62,9 @@ def test_an_agent_from_a_zip_and_random_play_by_command(capsys: pytest.CaptureFi
             "max_episode_steps:7",
         ]
     )
-    assert f"{ID}: 3 episodes, 21 steps, {datasets}" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert f"{ID}: 3 episodes, 21 steps, {datasets}" in out
+    assert re.search(r"^return 7 ± 0 \(mean ± standard deviation\), from 7 to 7; 0\.\d MiB$", out, re.MULTILINE)
     dataset = minari.load_dataset(ID)
     assert dataset.storage.metadata["algorithm_name"] == "ppo" and dataset.env_spec.max_episode_steps == 7
     assert all(episode.truncations[-1] for episode in dataset)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,21 @@ import numpy as np
 from gymnasium import Space, spaces
 from gymnasium.envs.registration import EnvSpec
 
+from gcrl_zoo.data.arrays import Array
+from gcrl_zoo.data.columns import is_frame
 from gcrl_zoo.data.formats.minari import unreadable, wrappers_of
+from gcrl_zoo.data.formats.minari_checks import HDF5
 from gcrl_zoo.data.recorded_wrappers import METADATA_KEY, WrapperList
 from gcrl_zoo.data.spaces import same_values
 
 if TYPE_CHECKING:
+    import h5py
+    from minari.data_collector import EpisodeBuffer
     from minari.dataset.minari_storage import MinariStorage
 
 # Minari itself is imported late, as in the reader.
 
+CHUNK_BYTES = 2**16  # of images that are compressed together
 MONITOR = "stable_baselines3.common.monitor:Monitor"  # changes nothing, so it is left out
 
 
@@ -115,19 +122,67 @@ def _check_stored(dataset_id: str, storage: MinariStorage) -> None:
         for what, space in (("observations", storage.observation_space), ("actions", storage.action_space)):
             for key, part, column in _columns(space, episode[what]):
                 if np.shape(column)[1:] != part.shape:
+                    name = f"{what} '{key}'" if key else what
                     raise ValueError(
-                        f"'{dataset_id}' cannot be appended to: its {what}{key} are stored in shape "
+                        f"'{dataset_id}' cannot be appended to: its {name} are stored in shape "
                         f"{np.shape(column)[1:]}, but those of its space {part} have shape {part.shape}; record a new "
                         "dataset."
                     )
 
 
 def _columns(space: Space[Any], values: Any) -> Iterator[tuple[str, Space[Any], Any]]:
-    """The parts of an observation or action: how to name it in a message, its space, and its column."""
+    """The parts of an observation or action: key ("" if it is no Dict), space, and column."""
     if isinstance(space, spaces.Dict):
-        yield from ((f" '{key}'", part, values[key]) for key, part in space.items() if key in values)
+        yield from ((key, part, values[key]) for key, part in space.items() if key in values)
     else:
         yield "", space, values
+
+
+def add_episodes(storage: MinariStorage, episodes: Sequence[EpisodeBuffer]) -> None:
+    """
+    Write episodes, with images compressed without loss.
+
+    Minari itself stores images as JPEG or not compressed. But it adds to arrays that exist already, so empty ones are
+    created here.
+
+    :param storage: of HDF5, opened by :func:`new_storage` or :func:`more_storage`
+    :param episodes: in the types of the dataset
+    """
+    import h5py
+
+    first = int(storage.total_episodes)
+    if not storage.metadata.get("jpeg_encoding", True):
+        with h5py.File(storage.data_path / HDF5, "a", track_order=True) as file:
+            for number, episode in enumerate(episodes, first):
+                for key, part, _ in _columns(storage.observation_space, episode.observations):
+                    if part.dtype is not None and is_frame(part.shape or (), part.dtype):
+                        _create_compressed(file, f"episode_{number}/observations/{key}".rstrip("/"), part)
+    storage.update_episodes(replace(episode, id=number) for number, episode in enumerate(episodes, first))
+
+
+def _create_compressed(file: h5py.File, name: str, space: Space[Any]) -> None:
+    shape = space.shape or ()
+    file.create_dataset(
+        name,
+        shape=(0, *shape),
+        maxshape=(None, *shape),
+        chunks=(max(1, CHUNK_BYTES // prod(shape)), *shape),
+        dtype=space.dtype,
+        compression="lzf",  # shortens by less than 100, so that files stay within the limits of our reader
+    )
+
+
+def returns_of(storage: MinariStorage) -> Array:
+    """
+    Read the returns of all episodes, and nothing else.
+
+    :param storage: of HDF5
+    :return: (M,) float64
+    """
+    import h5py
+
+    with h5py.File(storage.data_path / HDF5) as file:
+        return np.array([file[f"episode_{i}/rewards"][()].sum() for i in range(storage.total_episodes)], np.float64)
 
 
 def cast(space: Space[Any], values: Any) -> Any:

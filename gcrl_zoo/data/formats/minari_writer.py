@@ -17,7 +17,7 @@ from gcrl_zoo.data.disk import reserve, writing
 from gcrl_zoo.data.episode import Episode, EpisodeError
 from gcrl_zoo.data.formats.minari import check_spaces
 from gcrl_zoo.data.formats.minari_checks import HDF5, IMPORTED, METADATA
-from gcrl_zoo.data.formats.minari_storage import About, cast, more_storage, new_storage
+from gcrl_zoo.data.formats.minari_storage import About, add_episodes, cast, more_storage, new_storage
 from gcrl_zoo.data.formats.minari_swap import recover, swap, temporary_folder
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class MinariWriter:
         """
         with writing(self.target):
             reserve(self.storage.data_path / HDF5, self._bytes + SPARE_BYTES)
-            self.storage.update_episodes(self._pending)
+            add_episodes(self.storage, self._pending)
         self._pending, self._bytes = [], 0
 
 
