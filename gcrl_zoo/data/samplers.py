@@ -150,6 +150,13 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
             return GoalIndex(steps, steps + 1 + _uniform(rng, n, reach))
         return GoalIndex(steps, steps + np.minimum(rng.geometric(1 - self.discount, n), reach))
 
+    def horizons(self, index: GoalIndex) -> Array:
+        """(B,) int32 as in a batch, without reading observations."""
+        horizons = index.goals - index.steps
+        if self.strategy in ("episode", "random"):
+            horizons *= (horizons > 0) & (index.goals <= self.store.last.take(index.steps))
+        return horizons.astype(np.int32)
+
     def gather(self, index: GoalIndex) -> GoalBatch:
         """Read the steps and their goals."""
         store, (steps, goals) = self.store, index
@@ -158,11 +165,8 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
         here, there = rows.part(0), rows.part(1)
         goal_keys = self.goal_keys or store.observation_keys
 
-        horizons = goals - steps
-        ahead = None
-        if self.strategy in ("episode", "random"):
-            ahead = (horizons > 0) & (goals <= store.last.take(steps))
-            horizons *= ahead
+        horizons = self.horizons(index)
+        ahead = horizons > 0 if self.strategy in ("episode", "random") else None
         episode_returns = to_go = segment_returns = None
         if store.has_rewards:
             episode_returns, to_go = here["episode_return"], here["return_to_go"]
@@ -173,7 +177,7 @@ class GoalPairs(Sampler[GoalIndex, GoalBatch]):
             observations={key: here[key] for key in store.observation_keys},
             actions=here["actions"] if store.has_actions else None,
             goals={key: there[key] for key in goal_keys},
-            horizons=horizons.astype(np.int32),
+            horizons=horizons,
             episode_returns=episode_returns,
             returns_to_go=to_go,
             segment_returns=segment_returns,

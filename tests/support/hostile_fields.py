@@ -282,6 +282,11 @@ def a_stack_without_end(path, mark):
     path.write_text(yaml.dump({"env_wrapper": [{"gymnasium.wrappers.FrameStackObservation": {"stack_size": 10**9}}]}))
 
 
+@hostile(SETTINGS / "config.yml", "has wrappers whose numbers multiply to 1000000000")
+def a_skip_without_end(path, mark):
+    path.write_text(yaml.dump({"env_wrapper": [{"gcrl_zoo.wrappers.FrameSkip": {"skip": 10**9}}]}))
+
+
 @hostile(SETTINGS / "config.yml", "has wrappers whose numbers multiply to")
 def stacks_of_stacks(path, mark):
     stack = {"gymnasium.wrappers.FrameStackObservation": {"stack_size": 1000}}

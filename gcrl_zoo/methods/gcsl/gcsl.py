@@ -74,7 +74,7 @@ class GCSL(TrajectoryAlgorithm):
         super().fit_statistics(unlabelled)
         self.policy.target_horizon.fill_(self.target_horizon)
         pairs = self._pairs(unlabelled)
-        horizons = pairs.gather(pairs.draw(np.random.default_rng(0), 10_000)).horizons  # (10_000,)
+        horizons = pairs.horizons(pairs.draw(np.random.default_rng(0), 10_000))  # (10_000,)
         if horizons.any():
             self.policy.mean_horizon.fill_(horizons[horizons > 0].mean())
 

@@ -31,8 +31,10 @@ IMPORTED: dict[str, type] = {
     "policy": BasePolicy,
 }
 WRITERS = (Monitor, RecordVideo, VecMonitor, VecVideoRecorder)
-# Numbers given to its wrappers are goals and positions, and do not make observations larger.
+# Numbers given to its wrappers, except FrameSkip, are goals and positions: they do not make observations larger or
+# environments slower.
 OURS = "gcrl_zoo.wrappers"
+SLOWER = ".FrameSkip"
 PACKAGES = (
     OURS,
     "gcrl_zoo.methods",
@@ -61,7 +63,8 @@ def check_wrappers(settings: dict[Any, Any], where: str) -> None:
             if key != "policy" or "." in name:  # without a dot it is an alias, such as MlpPolicy
                 check_class(name, kind, key, where)
             check_kwargs(name, kwargs, where)
-            if key in ("env_wrapper", "vec_env_wrapper") and not f"{name}.".startswith(f"{OURS}."):
+            harmless = f"{name}.".startswith(f"{OURS}.") and not name.endswith(SLOWER)
+            if key in ("env_wrapper", "vec_env_wrapper") and not harmless:
                 product *= math.prod(numbers_in(kwargs))
     if product > MAX_PRODUCT:
         refuse(
