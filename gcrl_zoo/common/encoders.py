@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch as th
 from gymnasium import spaces
@@ -14,8 +14,10 @@ from torch import nn
 from gcrl_zoo.common.wording import cause_of
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ExtractingEncoder, OneHotEncoder, VectorEncoder, scaler_of
-from gcrl_zoo.nets.image_encoders import ImageEncoder, Pixels, SmallImageEncoder, fits
+from gcrl_zoo.nets.image_encoders import IMAGE_ENCODERS, Pixels, SmallImageEncoder, fits
 
+#: Names of :data:`~gcrl_zoo.nets.image_encoders.IMAGE_ENCODERS`.
+ImageEncoderName = Literal["nature", "residual"]
 #: Small images whose mean and standard deviation are computed; all of a large dataset would take gigabytes.
 MANY_IMAGES = 10_000
 
@@ -49,12 +51,13 @@ def is_large_image(space: spaces.Space) -> bool:
     return is_image(space) and fits(space.shape or ())
 
 
-def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
+def make_encoder(space: spaces.Space, image_features: int, image_encoder: ImageEncoderName = "nature") -> nn.Module:
     """
     Make the encoder of one entry of the observation.
 
     :param space: one entry of the observation space
     :param image_features: width of an image's encoding
+    :param image_encoder: kind of convolutions, for images that are large enough
     """
     if isinstance(space, spaces.Discrete):
         return OneHotEncoder([int(space.n)], [int(space.start)])
@@ -62,13 +65,14 @@ def make_encoder(space: spaces.Space, image_features: int) -> nn.Module:
         return OneHotEncoder(space.nvec.flatten().tolist(), space.start.flatten().tolist())
     assert space.shape is not None
     if is_large_image(space):
-        return ImageEncoder(space.shape, image_features)
+        return IMAGE_ENCODERS[image_encoder](space.shape, image_features)
     return SmallImageEncoder(space.shape) if is_image(space) else VectorEncoder(space.shape)
 
 
 def make_encoders(
     facts: spaces.Dict,
     image_features: int,
+    image_encoder: ImageEncoderName,
     extractor_class: type[BaseFeaturesExtractor] | None,
     extractor_kwargs: Mapping[str, Any] | None,
 ) -> dict[str, nn.Module]:
@@ -77,18 +81,25 @@ def make_encoders(
 
     :param facts: the entries to encode
     :param image_features: width of an image's encoding
+    :param image_encoder: kind of convolutions, for images that are large enough
     :param extractor_class: a ``BaseFeaturesExtractor`` that replaces the encoders; None for those of this package
     :param extractor_kwargs: its options
-    :raises ValueError: options without a class, or a class that cannot be made for an entry
+    :raises ValueError: options without a class, a class besides an image encoder, or one that cannot be made for an
+        entry
     """
     if extractor_class is not None:
+        if image_encoder != "nature":
+            raise ValueError(
+                f"image_encoder is '{image_encoder}', but the features_extractor_class {extractor_class.__name__} "
+                "replaces all encoders; leave out one of the two."
+            )
         return {key: make_extractor(key, each, extractor_class, extractor_kwargs or {}) for key, each in facts.items()}
     if extractor_kwargs:
         raise ValueError(
             "features_extractor_kwargs are given without a features_extractor_class; give both, or leave both out "
             "and set the width of the image encoder by image_features."
         )
-    return {key: make_encoder(space, image_features) for key, space in facts.items()}
+    return {key: make_encoder(space, image_features, image_encoder) for key, space in facts.items()}
 
 
 def make_extractor(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from gcrl_zoo.common.actions import HeadKind, ToActionSpace, make_action_head
 from gcrl_zoo.common.arguments import Activation, Extractor, Optimizer, Options, Width
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.common.encoders import fit_encoders, make_encoders
+from gcrl_zoo.common.encoders import ImageEncoderName, fit_encoders, make_encoders
 from gcrl_zoo.common.observations import is_batch, to_batch
 from gcrl_zoo.common.optimizers import optimizer_settings
 from gcrl_zoo.common.portable_policy import PortablePolicy
@@ -46,6 +46,8 @@ class ConditionedPolicy(PortablePolicy):
     :param action_head: distribution of actions; ``"auto"`` is ``"categorical"`` for ``Discrete`` and
         ``"deterministic"`` for ``Box`` action spaces
     :param action_head_kwargs: options of the head, which depend on its kind
+    :param image_encoder: convolutions for images of at least 36 x 36 pixels: ``"nature"`` (Mnih et al. 2015), or
+        ``"residual"``, a small residual network (IMPALA, Espeholt et al. 2018)
     :param image_features: width of an image's encoding
     :param activation_fn: activation of policies, inverse and forward models, and embeddings of inputs (also by name:
         ``"Tanh"``); convolutions and the expanders of VICReg keep ReLU
@@ -70,6 +72,7 @@ class ConditionedPolicy(PortablePolicy):
         /,  # a subclass decides the width of its representation, and may make it an argument
         action_head: HeadKind = "auto",
         action_head_kwargs: Options | None = None,
+        image_encoder: ImageEncoderName = "nature",
         image_features: Width = 256,
         activation_fn: Activation = nn.ReLU,
         features_extractor_class: Extractor | None = None,
@@ -86,7 +89,7 @@ class ConditionedPolicy(PortablePolicy):
         self.activation_fn = activation_class(activation_fn)
         self.roles = Roles.of(observation_space, self.extra_commands)
         encoders = make_encoders(
-            self.roles.facts_space, image_features, features_extractor_class, features_extractor_kwargs
+            self.roles.facts_space, image_features, image_encoder, features_extractor_class, features_extractor_kwargs
         )
         # A goal is encoded like the state, with the same weights and statistics.
         self.encoder = DictEncoder(encoders)

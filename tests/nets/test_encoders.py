@@ -11,7 +11,7 @@ from torch import nn
 from gcrl_zoo.common.encoders import make_encoder
 from gcrl_zoo.data import Episode, TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, OneHotEncoder, VectorEncoder
-from gcrl_zoo.nets.image_encoders import ImageEncoder
+from gcrl_zoo.nets.image_encoders import IMAGE_ENCODERS, NatureEncoder
 from gcrl_zoo.nets.mlp import mlp
 from tests.support.envs import PointEnv
 from tests.support.matrix import sources_of
@@ -81,7 +81,7 @@ def test_several_are_several_one_hots_side_by_side():
         (spaces.MultiDiscrete([[2, 3], [4, 5]]), 14, OneHotEncoder),
         (spaces.MultiBinary(4), 4, VectorEncoder),
         (spaces.Box(-1, 1, (2, 3)), 6, VectorEncoder),
-        (spaces.Box(0, 255, (3, 36, 40), np.uint8), 8, ImageEncoder),
+        (spaces.Box(0, 255, (3, 36, 40), np.uint8), 8, NatureEncoder),
         (spaces.Box(0, 200, (3, 36, 40), np.uint8), 3 * 36 * 40, VectorEncoder),  # uint8, but no image
     ],
 )
@@ -95,14 +95,15 @@ def test_each_space_has_its_encoder(space, width, kind):
         assert (out.sum(1) == np.prod(space.shape)).all()
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_a_stack_of_images_is_an_image_of_more_channels(channels):
+@pytest.mark.parametrize(("kind", "channels"), [("nature", 1), ("nature", 3), ("residual", 3)])
+def test_a_stack_of_images_is_an_image_of_more_channels(kind, channels):
     """As FrameStackObservation makes it, in both layouts."""
     first = spaces.Box(0, 255, (4, channels, 36, 40), np.uint8)
     last = spaces.Box(0, 255, (4, 36, 40, channels), np.uint8)
-    encoders = [make_encoder(space, 8) for space in (spaces.Box(0, 255, (4 * channels, 36, 40), np.uint8), first, last)]
+    single = spaces.Box(0, 255, (4 * channels, 36, 40), np.uint8)
+    encoders = [make_encoder(space, 8, kind) for space in (single, first, last)]
     for encoder in encoders:
-        assert type(encoder) is ImageEncoder and encoder.features_dim == 8
+        assert type(encoder) is IMAGE_ENCODERS[kind] and encoder.features_dim == 8
         encoder.load_state_dict(encoders[0].state_dict())
     first.seed(0)
     seen = th.as_tensor(np.stack([first.sample(), first.sample()]))
@@ -120,12 +121,13 @@ def test_agents_see_stacks_of_images(case, source):
         played = case.make(env).learn(60).replay_buffer
         data = {"dataset": played.copy(), "own_play": True}
     model = case.make(env, **data).learn(60)
-    assert model._n_updates and type(model.policy.encoder.encoders[0]) is ImageEncoder
+    assert model._n_updates and type(model.policy.encoder.encoders[0]) is NatureEncoder
     assert env.action_space.contains(model.predict(env.reset())[0][0])
 
 
-def test_a_brighter_image_looks_different():
-    encoder = ImageEncoder((1, 36, 36), 8)
+@pytest.mark.parametrize("kind", IMAGE_ENCODERS.values())
+def test_a_brighter_image_looks_different(kind):
+    encoder = kind((1, 36, 36), 8)
     dark, bright = (th.full((1, 1, 36, 36), value, dtype=th.uint8) for value in (0, 255))
     assert not th.allclose(encoder(dark), encoder(bright))
     assert encoder(bright).abs().max() <= 1

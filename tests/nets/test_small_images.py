@@ -10,7 +10,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo.common.encoders import make_encoder
 from gcrl_zoo.data import Episode, TrajectoryStore
-from gcrl_zoo.nets.image_encoders import ImageEncoder, SmallImageEncoder
+from gcrl_zoo.nets.image_encoders import NatureEncoder, SmallImageEncoder
 from tests.support.matrix import every_trajectory_case
 
 STACKS = ((4, 7, 7, 3), (4, 3, 7, 7), (2, 1, 1, 1), (4, 200, 35, 1))
@@ -58,7 +58,7 @@ def test_they_are_flattened(shape):
 
 @pytest.mark.parametrize("shape", [(3, 36, 36), (1, 36, 50), (4, 36, 36, 3), (4, 3, 36, 36)])
 def test_images_that_are_large_enough_are_not(shape):
-    assert type(make_encoder(image(shape), 8)) is ImageEncoder
+    assert type(make_encoder(image(shape), 8)) is NatureEncoder
 
 
 @pytest.mark.parametrize("largest", [10, 255])

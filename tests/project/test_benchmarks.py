@@ -308,6 +308,15 @@ def frames(bench):
     assert "60 frames, made of 20 different ones" in Path("o.md").read_text().replace("\n", " ")
 
 
+@smoke("image_encoders")
+def image_encoders(bench):
+    script = bench.load("image_encoders")
+    bench.patch.setattr(script, "SHAPES", [(1, 36, 36)])
+    bench.patch.setattr(script, "BATCH", 2)
+    text = bench.main(script, "--rounds", 1)
+    assert "| image | `nature`, training | `residual`, training |" in text and "| 1 x 36 x 36 | " in text
+
+
 @smoke("dt_setting")
 def dt_setting(bench):
     script = bench.load("dt_setting")
