@@ -55,6 +55,7 @@ CASE = TrajectoryCase(
         "default": {},
         "every term": {
             "terms": {"action": 1.0},
+            "bf16": True,
             "policy_kwargs": {"action_tokens": True, "modality_token": True, "shared_encoder": False},
         },
         "exp1": {

@@ -219,7 +219,13 @@ def test_windows_end_at_uniform_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [Steps, lambda store: GoalPairs(store, "geometric", successors=True), lambda store: Windows(store, 3)]
+    "make",
+    [
+        Steps,
+        lambda store: GoalPairs(store, "geometric", successors=True),
+        lambda store: Windows(store, 3),
+        lambda store: Windows(store, 3, successor=True),
+    ],
 )
 def test_all_randomness_is_in_draw(make: Any) -> None:
     sampler = make(told_store(*LENGTHS))
@@ -249,6 +255,31 @@ def test_successors_come_right_after_their_steps(strategy: Strategy) -> None:
         assert tuple(successor[:2].astype(int)) == (e, t + 1)
     assert plain.successors is None
     assert_same(plain.goals["observation"], batch.goals["observation"])
+
+
+@pytest.mark.parametrize("ahead", [1, 3])
+def test_windows_read_the_observation_after_each_step(ahead: int) -> None:
+    """Also after the last step of an episode; all else is as without."""
+    store, length = told_store(*LENGTHS), 4
+    batch = Windows(store, length, ahead, successor=True).sample(np.random.default_rng(0), 300)
+    plain = Windows(store, length, ahead).sample(np.random.default_rng(0), 300)
+    finals = 0
+    for row, mask in zip(batch.observations["observation"], batch.mask[:, :length], strict=True):
+        (e, t), n = row[0].astype(int)[:2], int(mask.sum())
+        assert places(row[: n + 1, :2]) == [(e, t + step) for step in range(n + 1)]
+        assert places(row[n + 1 :, :2]) == [(e, t)] * (length - n)
+        finals += t + n == LENGTHS[e]
+    assert finals > 20
+    assert_same(
+        plain.observations["observation"],
+        np.where(
+            plain.mask[:, :length, None],
+            batch.observations["observation"][:, :length],
+            plain.observations["observation"],
+        ),
+    )
+    for one, other in zip(plain[1:], batch[1:], strict=True):
+        assert_same(one, other)
 
 
 def test_samplers_follow_a_growing_store() -> None:
@@ -301,3 +332,5 @@ def test_windows_refuse_nonsense() -> None:
     for length, ahead, name in ((0, 1, "length of windows"), (1, 0, "number of actions ahead")):
         with pytest.raises(ValueError, match=f"^The {name} is 0; give a whole number of at least 1"):
             Windows(told_store(3), length, ahead)
+    with pytest.raises(ValueError, match="successor is 2"):
+        Windows(told_store(3), 1, successor=2)  # type: ignore[arg-type]

@@ -69,6 +69,20 @@ def test_each_term_pulls_at_both_sides(term):
     assert x.grad.abs().sum() > 0 and y.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("stop_gradient", [False, True])
+def test_a_prediction_is_compared_and_the_rest_is_of_the_representations(stop_gradient):
+    x, y = (th.tensor(z, requires_grad=True) for z in two(8, 3, scale=0.1))
+    predicted = (2 * x.detach()).requires_grad_()
+    _, terms = VICRegLoss(stop_gradient=stop_gradient)(x, y, predicted=predicted)
+    _, plain = VICRegLoss()(x, y)
+    assert terms["variance"] == plain["variance"] and terms["covariance"] == plain["covariance"]
+    assert terms["invariance"].item() == pytest.approx((predicted - y).square().mean().item())
+    terms["invariance"].backward(retain_graph=True)
+    assert x.grad is None and predicted.grad.abs().sum() > 0 and (y.grad is None) == stop_gradient
+    terms["variance"].backward()
+    assert y.grad.abs().sum() > 0, "it is the target of the prediction that has no gradient"
+
+
 def test_gradients_are_right():
     x, y = (th.tensor(z, requires_grad=True) for z in two(5, 3, scale=0.1))
     assert th.autograd.gradcheck(lambda a, b: VICRegLoss()(a, b)[0], (x, y))
