@@ -44,8 +44,11 @@ def training_environment(name: str, env_id: str) -> TrainingEnvironment:
     accepted = accepted_keys(algorithm(algo))
     sources = {source: env_id for source in SOURCES if source in accepted}
     manager = ExperimentManager(Namespace(), algo, env_id, log_folder="", hyperparams=sources, config=preset or None)
-    with redirect_stdout(io.StringIO()):  # it prints all hyperparameters
-        hyperparams, _ = manager.read_hyperparameters()
+    try:
+        with redirect_stdout(io.StringIO()):  # it prints all hyperparameters
+            hyperparams, _ = manager.read_hyperparameters()
+    except (FileNotFoundError, ModuleNotFoundError) as error:
+        raise ValueError(f"{algo} has no hyperparameters {preset!r} ({error}); leave out /{preset}.") from None
     given = hyperparams.get("env_wrapper") or []
     wrappers = [each for each in (given if isinstance(given, list) else [given]) if not _is_stack(each)]
     wrap = get_wrapper_class({"env_wrapper": wrappers}) if wrappers else None

@@ -79,6 +79,8 @@ def test_a_policy_that_draws_from_the_seed_plays_alike_in_any_number_of_environm
         (["tests.support.frames:crooked"], r".* actions of shape \(3,\) and dtype float64, but the .* \(1, 2\), .*"),
         (["tests.support.frames:worded"], "The policy .* dtype <U5, but the environment has Box.*; return float32 .*"),
         (["tests.support.frames:lone"], "The policy .* from `predict`; return a tuple of the actions and the .*"),
+        ([SWERVING, "--wrappers", "ppo/best"], r"ppo has no hyperparameters 'best' \(No module .*\); leave out /best."),
+        ([SWERVING, "--wrappers", "bc/best"], "bc has no preset 'best'; it has .*"),
         ([SWERVING, "--wrappers", "pppo"], "There is no algorithm 'pppo'; did you mean .*"),
     ],
 )

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Minari itself is imported late, as in the reader.
 
-CHUNK_BYTES = 2**16  # of images that are compressed together
+CHUNK_BYTES = 2**14  # of images that are compressed together; larger chunks are hardly smaller in all
 MONITOR = "stable_baselines3.common.monitor:Monitor"  # changes nothing, so it is left out
 
 
@@ -168,7 +168,7 @@ def _create_compressed(file: h5py.File, name: str, space: Space[Any]) -> None:
         maxshape=(None, *shape),
         chunks=(max(1, CHUNK_BYTES // prod(shape)), *shape),
         dtype=space.dtype,
-        compression="lzf",  # shortens by less than 100, so that files stay within the limits of our reader
+        compression="gzip",
     )
 
 
