@@ -143,6 +143,7 @@ def test_images_are_recorded_in_the_wrappers_of_an_algorithm_and_stacked_when_th
     ("algo", "expected"),
     [
         ("ppo", [DESCRIBED[0], DESCRIBED[2], DESCRIBED[1]]),
+        ("bc", [["FrameSkip", {"skip": 4}], ["CropObservation", {"rows": [0, 84], "columns": None}], *DESCRIBED[1:]]),
         ("bc/dashboard", [["FrameSkip", {"skip": 4}], *DESCRIBED[1:]]),
         ("ppo_lstm", [DESCRIBED[2], DESCRIBED[1]]),
     ],
