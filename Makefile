@@ -12,10 +12,10 @@ CHECKED := gcrl_zoo wrappers hyperparams tests benchmarks
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install train test test-all test-gpu pytest lint type docs readme dist format clean
+.PHONY: help install train test test-all test-gpu pytest lint type docs readme carracing dist format clean
 
 help:
-	@echo "make train | test | test-all | test-gpu | format | lint | type | pytest | docs | readme | dist | install | clean"
+	@echo "make train | test | test-all | test-gpu | format | lint | type | pytest | docs | readme | carracing | dist | install | clean"
 
 install: $(INSTALLED)
 
@@ -58,6 +58,31 @@ docs: $(INSTALLED)
 readme: $(INSTALLED)
 	python docs/methods_table.py
 	python docs/parameters_table.py
+
+# The page docs/results/carracing.md: data, trainings (many hours), diagnostics, figures and a video, which needs the
+# extra `record`. Run it again to resume.
+STUDIES := benchmarks/studies
+AGENTS := logs/study/carracing/agents
+DATASETS := $(or $(MINARI_DATASETS_PATH),$(HOME)/.minari/datasets)/carracing
+
+$(DATASETS)/driver-v0: WRAPPERS := bc
+$(DATASETS)/dashboard-v0: WRAPPERS := bc/dashboard
+$(DATASETS)/%:
+	python -m gcrl_zoo.record --policy gcrl_zoo.scripted.car_racing:driver --env CarRacing-v3 --wrappers $(WRAPPERS) \
+		--dataset-id carracing/$* -n 100000 --processes 2
+
+carracing: export SDL_VIDEODRIVER = dummy
+carracing: export OMP_NUM_THREADS = 1
+carracing: $(INSTALLED) $(DATASETS)/driver-v0 $(DATASETS)/dashboard-v0
+	python $(STUDIES)/study.py run $(STUDIES)/carracing.yml --jobs 2 --agents $(AGENTS)
+	python $(STUDIES)/video_diagnostics.py $(AGENTS)/* --output docs/results/carracing_diagnostics.csv
+	python $(STUDIES)/filmstrip.py $(AGENTS)/default-CarRacing-v3-seed0 $(AGENTS)/bco-CarRacing-v3-seed0 \
+		--dataset carracing/driver-v0 --labels "best episode of the data" "default" "bco" \
+		--output docs/results/carracing_filmstrip.png
+	python -m rl_zoo3.record_video --algo video_vicreg --env CarRacing-v3 -f $(AGENTS)/default-CarRacing-v3-seed0 \
+		-n 250 --seed 10000 --no-render -o $(AGENTS)/../video
+	mv $(AGENTS)/../video/*.mp4 docs/results/carracing.mp4
+	python $(STUDIES)/study.py page $(STUDIES)/carracing.yml
 
 # Build wheel and sdist, and train an agent with each in an environment that has nothing else.
 dist: $(INSTALLED)

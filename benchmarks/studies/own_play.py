@@ -41,10 +41,10 @@ class OwnPlay:
         """Return the mean return of the episodes that ended in each ``PORTION`` of decisions, NaN where none did."""
         if not len(self.ends):
             return []
-        portion = (self.ends - 1) // PORTION
-        counts = np.bincount(portion)
+        portion, count = (self.ends - 1) // PORTION, -(-self.decisions // PORTION)
+        episodes = np.bincount(portion, minlength=count)
         with np.errstate(invalid="ignore"):
-            return list(np.bincount(portion, self.returns) / counts)
+            return list(np.bincount(portion, self.returns, count) / episodes)
 
 
 def first_and_last(portions: Sequence[float]) -> tuple[float, float] | None:

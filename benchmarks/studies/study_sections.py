@@ -91,7 +91,8 @@ def diagnostics_section(study: Study) -> str:
 def _means(seeds: list[dict[str, str]], columns: tuple[str, ...]) -> str:
     """Average columns over seeds. A cell has no number, one, or one for each dimension of the action."""
     values = np.array([[float(value) for column in columns for value in had[column].split()] for had in seeds])
-    return " ".join(f"{value:.3g}" if abs(value) >= 1 else f"{value:.2f}" for value in values.mean(0))
+    means = np.round(values.mean(0), 2) + 0.0  # -0.0 becomes 0.0
+    return " ".join(f"{mean:.3g}" if abs(mean) >= 1 else f"{mean:.2f}" for mean in means)
 
 
 def own_play_section(study: Study, results: Results) -> str:

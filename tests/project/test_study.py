@@ -374,8 +374,8 @@ def test_the_page_has_online_interaction_and_diagnostics(trainer, monkeypatch):
 
 def test_portions_of_own_play_are_counted_in_decisions():
     # Episodes of 100, 950, 950 and 900 decisions: the second and third portions contain an end each, the fourth none.
-    play = own_play.OwnPlay(np.array([1.0, 2, 3, 4]), np.array([100, 1050, 2000, 3900]), 4000, 4)
-    np.testing.assert_array_equal(play.portions(), [1, 2.5, np.nan, 4])
+    play = own_play.OwnPlay(np.array([1.0, 2, 3, 4]), np.array([100, 1050, 2000, 3900]), 4100, 4)
+    np.testing.assert_array_equal(play.portions(), [1, 2.5, np.nan, 4, np.nan])
     assert own_play.first_and_last(play.portions()) is None
     assert own_play.first_and_last([*[1.0] * 9, np.nan, *[3.0] * 11]) == (1, 3)
 
