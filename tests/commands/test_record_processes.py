@@ -204,7 +204,7 @@ def test_several_environments_in_several_processes_are_refused(capsys: pytest.Ca
     assert "--n-envs: not allowed with argument --processes" in capsys.readouterr().err
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_ctrl_c_stops_all_processes(datasets: Path) -> None:
     command = [sys.executable, "-m", "gcrl_zoo.record", "--random", "--env", "CartPole-v1", "--processes", "2"]
     endless = [*command, "--dataset-id", ID, "-n", "1000000000"]
