@@ -3,11 +3,15 @@
 from contextlib import nullcontext
 from unittest import mock
 
+import numpy as np
 import pytest
 import torch as th
+from gymnasium import spaces
 
+from gcrl_zoo.common.augmentation import RandomShift
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.learner import Learner
+from gcrl_zoo.data.samplers import StepBatch
 from tests.support.case import data_of, trajectory_cases
 from tests.support.envs import ACTIONS, OBSERVATIONS
 from tests.support.matrix import every_trajectory_case, every_variant
@@ -55,6 +59,14 @@ def test_so_does_every_variant(case, variant):
 @pytest.mark.parametrize("head", HEADS)
 def test_so_does_every_head(case, head):
     take_steps(case, action="box", policy_kwargs={"action_head": head})
+
+
+def test_random_shifts_stay_on_the_device():
+    facts = spaces.Dict({"image": spaces.Box(0, 255, (3, 36, 40), np.uint8)})
+    images = th.empty(4, 2, 3, 36, 40, dtype=th.uint8, device=META)  # of windows
+    with OnDevice():
+        shifted = RandomShift(facts, 4)(StepBatch({"image": images}, None))
+    assert shifted.observations["image"].shape == images.shape
 
 
 @pytest.mark.parametrize("action", [*ACTIONS, *HEADS])
