@@ -22,7 +22,8 @@ from tests.support.envs import make_store
 K = CASE.kwargs["policy_kwargs"]["context_length"]
 METHOD = discover()["video_vicreg"]
 #: What the presets of the notes set for the policy; the sizes are those of the case.
-PRESETS = {name: compose(METHOD, METHOD.presets[name], "Hopper-v5")[1] for name in METHOD.presets}
+NOTES = [f"exp{number}" for number in range(1, 6)]
+PRESETS = {name: compose(METHOD, METHOD.presets[name], "Hopper-v5")[1] for name in NOTES}
 SIZES = ("embed_dim", "n_layers", "context_length", "expander_dim", "predictor_dim")
 TOKENS = [
     pytest.param({}, id="video only"),
