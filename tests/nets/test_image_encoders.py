@@ -12,9 +12,8 @@ from gcrl_zoo.common.encoders import ImageEncoderName
 from gcrl_zoo.nets.image_encoders import IMAGE_ENCODERS, ResidualEncoder, ResidualUnit
 from gcrl_zoo.zoo.trust import check_agent
 from tests.common.test_bad_input import refusal
-from tests.support.case import differing
+from tests.support.case import differing, trajectory_cases
 from tests.support.envs import assert_same_actions, make_env
-from tests.support.matrix import every_trajectory_case
 
 RESIDUAL = {"image_encoder": "residual", "image_features": 8}
 
@@ -54,7 +53,15 @@ def test_the_residual_network_halves_images_four_times():
     assert sum(isinstance(layer, ResidualUnit) for layer in layers) == 6
 
 
-@every_trajectory_case
+#: Methods with windows, with an inverse model that has a copy of the encoder, and with goals.
+QUICK = "dt", "bco", "gcsl_vicreg"
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(case, marks=() if case.name in QUICK else pytest.mark.thorough) for case in trajectory_cases()],
+    ids=str,
+)
 def test_agents_learn_with_it_and_keep_it(case, tmp_path):
     env = case.env("image", "box", max_steps=7)
     settings = {"policy_kwargs": RESIDUAL, "learning_starts": 8, "train_freq": 8, "gradient_steps": 1, "batch_size": 4}
