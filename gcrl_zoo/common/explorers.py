@@ -85,13 +85,22 @@ class RandomPlay(Explorer):
     """
     Uniformly random actions instead of those of the policy.
 
+    With ``rest``, each number of a ``Box`` action is 0 (or the bound nearest to 0) with this probability. Where brakes
+    and motors are numbers of one action, a uniformly random action uses all of them at once, and nothing moves.
+
     :param action_space: ``Discrete`` or ``Box``
     :param rng: source of all randomness
     :param hold: mean number of steps that an action is held
+    :param rest: probability that a number of an action is at rest; for ``Box`` only
+    :raises ValueError: ``rest`` is above 0 for another action space
     """
 
-    def __init__(self, action_space: spaces.Space, rng: np.random.Generator, hold: float = 1) -> None:
-        self.space, self.rng, self.held = action_space, rng, Held(rng, hold)
+    def __init__(
+        self, action_space: spaces.Space, rng: np.random.Generator, hold: float = 1, rest: float = 0.0
+    ) -> None:
+        if rest and not isinstance(action_space, spaces.Box):
+            raise ValueError(f"random_rest is {rest}, but it is for Box actions, not for {action_space}; leave it out.")
+        self.space, self.rng, self.held, self.rest = action_space, rng, Held(rng, hold), rest
         self.to_action_space = ToActionSpace(action_space)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
@@ -107,7 +116,11 @@ class RandomPlay(Explorer):
         if isinstance(self.space, spaces.Discrete):
             return self.rng.integers(int(self.space.n), size=shape) + int(self.space.start)
         assert isinstance(self.space, spaces.Box)
-        return self.rng.uniform(self.space.low, self.space.high, size=shape).astype(np.float32)
+        drawn = self.rng.uniform(self.space.low, self.space.high, size=shape).astype(np.float32)
+        if self.rest:
+            at_rest = self.rng.random(shape) < self.rest
+            drawn = np.where(at_rest, np.clip(0, self.space.low, self.space.high), drawn).astype(np.float32)
+        return drawn
 
 
 class NoiseLevels(RandomPlay):

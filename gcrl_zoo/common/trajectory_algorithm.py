@@ -7,7 +7,7 @@ import warnings
 from typing import Annotated, Any, Never, TypeVar
 
 import numpy as np
-from annotated_types import Ge, Le, Unit
+from annotated_types import Ge, Le, Lt, Unit
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
@@ -29,7 +29,7 @@ from gcrl_zoo.common.arguments import (
 )
 from gcrl_zoo.common.augmentation import RandomShift
 from gcrl_zoo.common.callback_locals import CallbackLocals
-from gcrl_zoo.common.explorers import Levels
+from gcrl_zoo.common.explorers import Levels, RandomPlay
 from gcrl_zoo.common.learner import Learner
 from gcrl_zoo.common.logs import write_logs
 from gcrl_zoo.common.memory_checks import check_batch
@@ -75,6 +75,7 @@ class TrajectoryAlgorithm(MethodHooks):
     :param noise_levels: levels of exploration noise; each online episode uses a random one of them, see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`. A single number is one level for all episodes
     :param noise_hold: mean number of steps for which a random action, or the noise on an action, is repeated
+    :param random_rest: probability that a number of a random ``Box`` action is 0, or the bound nearest to 0
     :param max_episode_steps: truncates longer online episodes; None for no limit
     :param target_return: target return for acting; default: the highest return in the data
     :param return_scale: divisor of returns; default: the largest return in the data
@@ -108,6 +109,7 @@ class TrajectoryAlgorithm(MethodHooks):
         max_grad_norm: Positive | None = 1.0,
         noise_levels: Levels = (0.0, 0.2),
         noise_hold: Annotated[float, Ge(1), Unit("steps")] = 1,
+        random_rest: Annotated[float, Ge(0), Lt(1)] = 0.0,
         max_episode_steps: Annotated[LargeCount, Ge(1), Unit("steps")] | None = None,
         target_return: float | None = None,
         return_scale: Annotated[float, Ge(1e-30)] | None = None,
@@ -140,7 +142,7 @@ class TrajectoryAlgorithm(MethodHooks):
         self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
         self.final_gradient_steps = final_gradient_steps
         self.max_grad_norm, self.max_episode_steps = max_grad_norm, max_episode_steps
-        self.noise_levels, self.noise_hold = noise_levels, noise_hold
+        self.noise_levels, self.noise_hold, self.random_rest = noise_levels, noise_hold, random_rest
         self.target_return, self.return_scale, self.resume = target_return, return_scale, resume
         if _init_setup_model:
             if resume:
@@ -148,6 +150,10 @@ class TrajectoryAlgorithm(MethodHooks):
             self._setup_model()
             check_batch(self.batch_size, self.policy, self.device)
             self._open_data()
+
+    def _check_arguments(self) -> None:
+        super()._check_arguments()
+        RandomPlay(self.action_space, np.random.default_rng(), self.noise_hold, self.random_rest)
 
     def _setup_model(self) -> None:
         super()._setup_model()

@@ -8,7 +8,7 @@ import pytest
 import torch as th
 from gymnasium import spaces
 
-from gcrl_zoo import DT
+from gcrl_zoo import BC, DT
 from gcrl_zoo.common.collector import Collector
 from gcrl_zoo.common.explorers import NoiseLevels, RandomPlay
 from gcrl_zoo.common.roles import Inputs
@@ -44,6 +44,23 @@ def test_random_play_is_uniform():
     played = RandomPlay(BOX, rng()).perturb(MANY["box"], START)
     np.testing.assert_allclose(played.mean(0), (BOX.low + BOX.high) / 2, atol=0.1)
     np.testing.assert_allclose(played.std(0), (BOX.high - BOX.low) / np.sqrt(12), rtol=0.05)
+
+
+@pytest.mark.parametrize("low", [-1.0, 0.0, 0.25, -2.0])
+def test_random_play_rests(low):
+    """A number of an action is 0, or the bound nearest to 0, with the given probability."""
+    space = spaces.Box(low, low + 1.5, (3,), np.float32)
+    actions = np.zeros((ENVS, 3), dtype=np.float32)
+    played = RandomPlay(space, rng(), rest=0.8).perturb(actions, START)
+    at_rest = played == np.clip(0, low, low + 1.5).astype(np.float32)
+    np.testing.assert_allclose(at_rest.mean(0), 0.8, atol=0.03)
+    assert np.corrcoef(at_rest.T)[0, 1:] == pytest.approx(0, abs=0.05)  # each by itself
+    assert space.contains(played.min(0)) and space.contains(played.max(0))
+
+
+def test_choices_do_not_rest():
+    with pytest.raises(ValueError, match=r"^random_rest is 0.5, but it is for Box actions, not for Discrete.*\.$"):
+        BC("MlpPolicy", "CartPole-v1", random_rest=0.5)
 
 
 def test_no_noise_means_the_very_same_actions():
