@@ -37,6 +37,8 @@ from gcrl_zoo.data.disk import writing
 
 FIELDS = [*runs.FIELDS, "returns", "evaluation_seed", "decisions", "frames", "own_play"]
 ALGO = "gcsl_vicreg"
+#: RL Zoo gives the environments of a training the seeds from its own seed on, one each.
+MOST_ENVS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +188,13 @@ def _read_row(block: dict[str, Any], shared: dict[str, Any], path: Path) -> Row:
         if options.count(option) > 1:
             raise ValueError(f"Row {block['name']!r} of {path} has {option} twice, of which the last would win.")
     given = {**shared, **block}
+    evaluation_seed = shared.get("evaluation_seed", runs.Evaluation.seed)
+    for seed in given["seeds"]:
+        if seed <= evaluation_seed < seed + MOST_ENVS:
+            raise ValueError(
+                f"{path} evaluates from seed {evaluation_seed}, but the environments of row {block['name']!r} have the "
+                f"seeds {seed}, {seed + 1}, ... in training; set evaluation_seed to {seed + MOST_ENVS} or more."
+            )
     return Row(
         name=str(block["name"]),
         algo=block.get("algo", ALGO),

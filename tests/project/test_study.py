@@ -153,7 +153,7 @@ def test_one_that_fails_does_not_stop_the_others(trainer, capsys):
     [
         ("align=1", "align=2"),
         ("episodes: 2", "episodes: 3"),
-        ("seeds: [0, 1, 2]\n", "seeds: [0, 1, 2]\nevaluation_seed: 7\n"),
+        ("seeds: [0, 1, 2]\n", "seeds: [0, 1, 2]\nevaluation_seed: 7000\n"),
     ],
 )
 def test_a_table_never_mixes_commands(trainer, before, after):
@@ -181,6 +181,7 @@ def test_a_changed_variant_of_another_name_is_another_row(trainer):
         ("against: plain", "against: nothing", "against 'nothing', which is no row"),
         ("name: cloned", "name: plain", "two rows 'plain' on Hopper-v5"),
         ("-params,", "--num-threads, 2, -params,", "--num-threads twice"),
+        ("episodes: 2\n", "episodes: 2\nevaluation_seed: 7\n", "from seed 7, but .* 'plain' have the seeds 0, 1, "),
     ],
 )
 def test_a_study_that_means_nothing_is_refused(trainer, before, after, error):
