@@ -62,7 +62,8 @@ class _Undrawn:
         self.state, self.render = car_racing.state, car_racing._render
 
     def __call__(self, mode: str) -> Any:
-        return self.state if mode == "state_pixels" else self.render(mode)
+        # A copy, because Gymnasium warns of an environment that returns the same array twice.
+        return self.state.copy() if mode == "state_pixels" else self.render(mode)
 
 
 def _is_car_racing(env: Any) -> bool:

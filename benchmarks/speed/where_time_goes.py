@@ -4,13 +4,15 @@ Profile a training: the shares of the networks, the environment, sampling, and t
     OMP_NUM_THREADS=1 python benchmarks/speed/where_time_goes.py --algo gcsl_vicreg --env Hopper-v5 \\
         --stream gcrl/hopper/mixed-v0 --timesteps 30000
 
-Trains with the YAML block on one thread and prints a Markdown table of CPU time. The share of the networks is loss,
-backward pass, optimizer and, online, acting. Sampling is everything from drawing slots to tensors on the device.
+Trains with the YAML block on one thread and prints a Markdown table of CPU time, and the peak of resident memory. The
+share of the networks is loss, backward pass, optimizer and, online, acting. Sampling is everything from drawing slots
+to tensors on the device.
 """
 
 from __future__ import annotations
 
 import argparse
+import resource
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -54,16 +56,18 @@ def main() -> None:
     parser.add_argument("--algo", required=True)
     parser.add_argument("--env", required=True)
     parser.add_argument("--stream", help="dataset for the unlabelled stream")
+    parser.add_argument("--dataset", help="dataset to train from")
+    parser.add_argument("--batch-size", type=int)
     parser.add_argument("--timesteps", type=int, default=30_000)
     args = parser.parse_args()
     th.set_num_threads(1)
     method = discover()[args.algo]
-    _, block = compose(method, None, args.env, given=["stream"] if args.stream else [])
+    given = {name: getattr(args, name) for name in ("dataset", "stream", "batch_size") if getattr(args, name)}
+    _, block = compose(method, None, args.env, given=[*given])
     settings = {key: value for key, value in block.items() if key not in ZOO_KEYS}
     if isinstance(settings["learning_rate"], str):
         settings["learning_rate"] = linear_schedule(settings["learning_rate"].removeprefix("lin_"))
-    if args.stream:
-        settings["stream"] = args.stream
+    settings |= given
     env = make_vec_env(args.env, block.get("n_envs", 1), seed=0, wrapper_class=get_wrapper_class(block))
     model = method.algorithm(env=env, seed=0, device="cpu", **settings)
 
@@ -78,7 +82,8 @@ def main() -> None:
     whole = time.process_time() - start
     clock.seconds["rest"] = whole - sum(clock.seconds.values())
     counts = f"{model.num_timesteps} steps, {model._n_updates} updates"
-    print(f"{args.algo} on {args.env}: {counts}, {whole:.0f} s of CPU time\n")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"{args.algo} on {args.env}: {counts}, {whole:.0f} s of CPU time, {peak:.2f} GiB of memory\n")
     print("| part | share |\n|---|---:|")
     for part, seconds in sorted(clock.seconds.items(), key=lambda item: -item[1]):
         print(f"| {PARTS.get(part, 'all the rest')} | {seconds / whole:.1%} |")

@@ -80,3 +80,10 @@ def test_other_environments_and_spec():
 def test_bad_skip(skip):
     with pytest.raises(ValueError, match=r"^FrameSkip: skip is .*; give a whole number of at least 1\.$"):
         FrameSkip(gym.make("CartPole-v1"), skip=skip)
+
+
+def test_gymnasium_does_not_warn_of_shared_arrays(recwarn):
+    env = FrameSkip(gym.make("CarRacing-v3"), 4)
+    env.reset(seed=1)
+    env.step(np.zeros(3, dtype=np.float32))
+    assert not [str(each.message) for each in recwarn if "share an object" in str(each.message)]

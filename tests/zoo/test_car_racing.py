@@ -28,8 +28,9 @@ SOURCES = {  # by method, those of its blocks; "" is own play alone
     name: sorted(key.partition(" with ")[2] for key in base_blocks(method.yaml) if key.startswith(ENV))
     for name, method in discover().items()
 }
+LIKE_DT = ("dt_gated", "dt_vicreg")  # they share its blocks and its window
 BLOCKS = [
-    pytest.param(name, source, marks=[] if source == sources[-1] else pytest.mark.thorough)
+    pytest.param(name, source, marks=[] if source == sources[-1] and name not in LIKE_DT else pytest.mark.thorough)
     for name, sources in SOURCES.items()
     for source in sources
 ]
