@@ -14,10 +14,11 @@ from torch import nn
 from gcrl_zoo.common.wording import cause_of
 from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder, ExtractingEncoder, OneHotEncoder, VectorEncoder, scaler_of
-from gcrl_zoo.nets.image_encoders import IMAGE_ENCODERS, Pixels, SmallImageEncoder, fits
+from gcrl_zoo.nets.image_encoders import IMAGE_ENCODERS, MIN_SIDE, Pixels, SmallImageEncoder, fits
+from gcrl_zoo.nets.motion import Motion
 
 #: Names of :data:`~gcrl_zoo.nets.image_encoders.IMAGE_ENCODERS`.
-ImageEncoderName = Literal["nature", "residual"]
+ImageEncoderName = Literal["nature", "compact", "residual"]
 #: Small images whose mean and standard deviation are computed; all of a large dataset would take gigabytes.
 MANY_IMAGES = 10_000
 
@@ -100,6 +101,25 @@ def make_encoders(
             "and set the width of the image encoder by image_features."
         )
     return {key: make_encoder(space, image_features, image_encoder) for key, space in facts.items()}
+
+
+def make_motion(facts: spaces.Dict, image_features: int, image_encoder: ImageEncoderName) -> Motion:
+    """
+    Make the encoder of the movement of all large images.
+
+    :param facts: entries of the observation
+    :param image_features: width of the encoding of each image
+    :param image_encoder: kind of convolutions
+    :raises ValueError: no entry is a large image
+    """
+    shapes = {key: space.shape or () for key, space in facts.items() if is_large_image(space)}
+    if not shapes:
+        seen = ", ".join(f"'{key}' is {space}" for key, space in facts.items())
+        raise ValueError(
+            f"inverse_input is 'motion', but the observation has no image of at least {MIN_SIDE} x {MIN_SIDE} pixels "
+            f"({seen}); use 'frames'."
+        )
+    return Motion(shapes, IMAGE_ENCODERS[image_encoder], image_features)
 
 
 def make_extractor(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch as th
 from gymnasium import spaces
 from torch import Tensor, nn
 
@@ -17,6 +18,7 @@ from gcrl_zoo.data.store import TrajectoryStore
 from gcrl_zoo.nets.encoders import DictEncoder
 from gcrl_zoo.nets.heads import ActionHead
 from gcrl_zoo.nets.inverse import Change, InverseNetwork
+from gcrl_zoo.nets.motion import Motion
 
 #: Pairs of states from which a statistic is estimated.
 MANY = 10_000
@@ -34,6 +36,7 @@ class InverseDynamics(nn.Module):
     :param change: difference between state and goal; None to leave it out
     :param network: module ``(state, goal, change, *further) -> (B, D)`` on the features of these
     :param head: distribution of actions, on the output of the network
+    :param motion: movement between images, put beside the change; None to leave it out
     """
 
     def __init__(
@@ -43,10 +46,11 @@ class InverseDynamics(nn.Module):
         change: Change | None,
         network: nn.Module,
         head: ActionHead,
+        motion: Motion | None = None,
     ) -> None:
         super().__init__()
         self.encoder, self.goal_encoder = encoder, goal_encoder
-        self.change = change
+        self.change, self.motion = change, motion
         self.network, self.head = network, head
 
     @classmethod
@@ -59,6 +63,7 @@ class InverseDynamics(nn.Module):
         activation: type[nn.Module] = nn.ReLU,
         action_head: HeadKind = "auto",
         action_head_kwargs: Mapping[str, Any] | None = None,
+        motion: Motion | None = None,
     ) -> InverseDynamics:
         """
         Make a multi-layer perceptron over state, goal and their difference, whose goals are whole states.
@@ -70,11 +75,15 @@ class InverseDynamics(nn.Module):
         :param activation: of the hidden layers
         :param action_head: distribution of actions, see :func:`~gcrl_zoo.common.actions.make_action_head`
         :param action_head_kwargs: options of the head
+        :param motion: replaces the encoders of the images whose movement it encodes
         """
-        encoder, change = DictEncoder(encoders), Change(encoders)
-        network = InverseNetwork(encoder.features_dim, change.features_dim, net_arch, layer_norm, activation)
+        moving = {} if motion is None else motion.shapes
+        encoder = DictEncoder({key: each for key, each in encoders.items() if key not in moving})
+        change = Change(encoders)
+        change_dim = change.features_dim + (0 if motion is None else motion.features_dim)
+        network = InverseNetwork(encoder.features_dim, change_dim, net_arch, layer_norm, activation)
         head = make_action_head(action_space, network.features_dim, action_head, **(action_head_kwargs or {}))
-        return cls(encoder, encoder, change, network, head)
+        return cls(encoder, encoder, change, network, head, motion)
 
     def represent(self, states: States, goals: States, *further: Any) -> Tensor:
         """
@@ -86,6 +95,9 @@ class InverseDynamics(nn.Module):
         :return: (B, D)
         """
         change = None if self.change is None else self.change(states, goals)
+        if self.motion is not None:
+            moved = self.motion(states, goals)
+            change = moved if change is None else th.cat([change, moved], dim=1)
         return self.network(self.encoder(states), self.goal_encoder(goals), change, *further)
 
     def forward(self, states: States, goals: States, *further: Any) -> Tensor:

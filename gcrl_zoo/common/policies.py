@@ -46,8 +46,9 @@ class ConditionedPolicy(PortablePolicy):
     :param action_head: distribution of actions; ``"auto"`` is ``"categorical"`` for ``Discrete`` and
         ``"deterministic"`` for ``Box`` action spaces
     :param action_head_kwargs: options of the head, which depend on its kind
-    :param image_encoder: convolutions for images of at least 36 x 36 pixels: ``"nature"`` (Mnih et al. 2015), or
-        ``"residual"``, a small residual network (IMPALA, Espeholt et al. 2018)
+    :param image_encoder: convolutions for images of at least 36 x 36 pixels: ``"nature"`` (Mnih et al. 2015),
+        ``"compact"``, the same with half as many channels, or ``"residual"``, a small residual network (IMPALA,
+        Espeholt et al. 2018)
     :param image_features: width of an image's encoding
     :param activation_fn: activation of policies, inverse and forward models, and embeddings of inputs (also by name:
         ``"Tanh"``); convolutions and the expanders of VICReg keep ReLU

@@ -200,6 +200,7 @@ class WindowBatch(NamedTuple):
     returns_to_go: Array | None  # (B, K); like the next one None from a store without rewards
     episode_returns: Array | None  # (B,)
     timesteps: Array  # (B, K) int32 steps since the beginning of the episode
+    later: dict[str, Array] | None = None  # (B, K, ...) the observations some steps after each step, if requested
 
 
 class Windows(Sampler[WindowIndex, WindowBatch]):
@@ -213,14 +214,24 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
         has K + ahead - 1 actions
     :param successor: also read the observation after the last step, so that each of the K steps has its next
         observation in the batch; it may be the final observation of the episode
+    :param horizon: also read the observations so many steps after each of the K steps, at most the final observation of
+        the episode; None for not
     :raises ValueError: an argument is out of its range
     """
 
-    def __init__(self, store: TrajectoryStore, length: int, ahead: int = 1, successor: bool = False) -> None:
+    def __init__(
+        self,
+        store: TrajectoryStore,
+        length: int,
+        ahead: int = 1,
+        successor: bool = False,
+        horizon: int | None = None,
+    ) -> None:
         self.store = store
         self.length = whole(length, "The length of windows", most=MOST)
         self.ahead = whole(ahead, "The number of actions ahead", most=MOST)
         self.successor = boolean(successor, "successor")
+        self.horizon = optional_whole(horizon, "The horizon of windows")
         self._offsets = np.arange(self.length + self.ahead - 1)
 
     def draw(self, rng: np.random.Generator, n: int) -> WindowIndex:
@@ -239,6 +250,10 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
         seen = rows.part(np.s_[:, : self.length])
         observed = store.rows(self._with_successors(slots, mask)) if self.successor else seen
         timesteps = slots - store.first[slots[:, :1]]
+        later = None
+        if self.horizon is not None:
+            steps = slots[:, : self.length]
+            later = store.rows(np.minimum(steps + self.horizon, store.last[steps]))
         return WindowBatch(
             observations={key: observed[key] for key in store.observation_keys},
             actions=rows["actions"] if store.has_actions else None,
@@ -246,6 +261,7 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
             returns_to_go=seen["return_to_go"] if store.has_rewards else None,
             episode_returns=rows["episode_return"][:, 0] if store.has_rewards else None,
             timesteps=timesteps[:, : self.length].astype(np.int32),
+            later=None if later is None else {key: later[key] for key in store.observation_keys},
         )
 
     def _with_successors(self, slots: Array, mask: Array) -> Array:

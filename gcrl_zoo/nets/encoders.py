@@ -149,9 +149,12 @@ class DictEncoder(nn.Module):
         """
         Encode all entries.
 
-        :param observations: (B, ...) by key
+        :param observations: (B, ...) by key; further keys do not matter
         :return: (B, O) float32
         """
         if len(self.keys) == 1:  # most environments; saves acting a concatenation
             return self.encoders[0](observations[self.keys[0]])
+        if not self.keys:
+            first = next(iter(observations.values()))
+            return first.new_zeros(len(first), 0, dtype=th.float32)
         return th.cat([encoder(observations[key]) for key, encoder in self.items()], dim=1)

@@ -30,6 +30,29 @@ def image_size(shape: Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
+def folded_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """
+    Return channels, height and width of a stack as one image.
+
+    :param shape: as for :func:`is_channels_last`
+    """
+    channels = shape[-1] if is_channels_last(shape) else shape[-3]
+    return channels * (shape[0] if len(shape) == 4 else 1), *image_size(shape)
+
+
+def fold_stack(images: Tensor, shape: Sequence[int]) -> Tensor:
+    """
+    Turn stacks into images of more channels.
+
+    :param images: (B, *shape)
+    :param shape: as for :func:`is_channels_last`
+    :return: (B, C, H, W), or (B, S * C, H, W) for stacks
+    """
+    if is_channels_last(shape):
+        images = images.movedim(-1, 2)
+    return images.flatten(1, 2) if images.dim() == 5 else images
+
+
 def fits(shape: Sequence[int]) -> bool:
     """
     Return whether an image is large enough for convolutions; :class:`SmallImageEncoder` is for others.
@@ -50,12 +73,12 @@ class ImageEncoder(nn.Module, ABC):
 
     def __init__(self, shape: Sequence[int], features_dim: int = 256) -> None:
         super().__init__()
-        self.channels_last = is_channels_last(shape)
-        shape = self._folded(th.empty(1, *shape, device="meta")).shape[1:]
+        self.shape = tuple(shape)
+        folded = folded_shape(shape)
         self.features_dim = features_dim
-        self.convolutions = nn.Sequential(*self.make_layers(shape[0]), nn.ReLU(), nn.Flatten())
+        self.convolutions = nn.Sequential(*self.make_layers(folded[0]), nn.ReLU(), nn.Flatten())
         with th.no_grad():
-            width = self.convolutions(th.zeros(1, *shape)).shape[1]
+            width = self.convolutions(th.zeros(1, *folded)).shape[1]
         self.project = nn.Sequential(nn.Linear(width, features_dim), nn.LayerNorm(features_dim), nn.Tanh())
 
     @abstractmethod
@@ -77,22 +100,30 @@ class ImageEncoder(nn.Module, ABC):
 
     def _folded(self, image: Tensor) -> Tensor:
         """A stack as one image of S * C channels."""
-        if self.channels_last:
-            image = image.movedim(-1, 2)
-        return image.flatten(1, 2) if image.dim() == 5 else image
+        return fold_stack(image, self.shape)
 
 
 class NatureEncoder(ImageEncoder):
     """The three convolutions of Mnih et al. (2015)."""
 
+    #: Channels of the three layers.
+    WIDTHS = 32, 64, 64
+
     def make_layers(self, n_channels: int) -> list[nn.Module]:
+        first, second, third = self.WIDTHS
         return [
-            nn.Conv2d(n_channels, 32, kernel_size=8, stride=4),
+            nn.Conv2d(n_channels, first, kernel_size=8, stride=4),
             nn.ReLU(),
-            nn.Conv2d(32, 64, kernel_size=4, stride=2),
+            nn.Conv2d(first, second, kernel_size=4, stride=2),
             nn.ReLU(),
-            nn.Conv2d(64, 64, kernel_size=3, stride=1),
+            nn.Conv2d(second, third, kernel_size=3, stride=1),
         ]
+
+
+class CompactEncoder(NatureEncoder):
+    """The same convolutions with half as many channels, which take 40 % of the time: for training on a CPU."""
+
+    WIDTHS = 16, 32, 32
 
 
 class ResidualUnit(nn.Module):
@@ -146,7 +177,11 @@ class ResidualEncoder(ImageEncoder):
 
 
 #: Encoders of large images by name.
-IMAGE_ENCODERS: dict[str, type[ImageEncoder]] = {"nature": NatureEncoder, "residual": ResidualEncoder}
+IMAGE_ENCODERS: dict[str, type[ImageEncoder]] = {
+    "nature": NatureEncoder,
+    "compact": CompactEncoder,
+    "residual": ResidualEncoder,
+}
 
 
 class SmallImageEncoder(nn.Module):

@@ -225,6 +225,7 @@ def test_windows_end_at_uniform_steps() -> None:
         lambda store: GoalPairs(store, "geometric", successors=True),
         lambda store: Windows(store, 3),
         lambda store: Windows(store, 3, successor=True),
+        lambda store: Windows(store, 3, horizon=2),
     ],
 )
 def test_all_randomness_is_in_draw(make: Any) -> None:
@@ -239,6 +240,9 @@ def test_all_randomness_is_in_draw(make: Any) -> None:
     for a, b, c, d in zip(first, second, half, again, strict=True):
         a, b, c, d = (x["observation"] if isinstance(x, dict) else x for x in (a, b, c, d))
         assert_same(a, b)
+        if a is None:
+            assert c is None and d is None
+            continue
         assert_same(a[32:], c)
         assert_same(a, d)
 
@@ -280,6 +284,20 @@ def test_windows_read_the_observation_after_each_step(ahead: int) -> None:
     )
     for one, other in zip(plain[1:], batch[1:], strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("horizon", [1, 2, 100])
+def test_windows_read_the_observations_some_steps_after_each_step(horizon: int) -> None:
+    """At most the final observation of the episode; all else is as without."""
+    store, length = told_store(*LENGTHS), 3
+    batch = Windows(store, length, horizon=horizon).sample(np.random.default_rng(0), 300)
+    plain = Windows(store, length).sample(np.random.default_rng(0), 300)
+    assert batch.later is not None and plain.later is None
+    for row, later in zip(batch.observations["observation"], batch.later["observation"], strict=True):
+        expected = [(e, min(t + horizon, LENGTHS[e])) for e, t in places(row[:, :2])]
+        assert places(later[:, :2]) == expected
+    for one, other in zip(plain[:-1], batch[:-1], strict=True):
+        assert_same(one, other) if not isinstance(one, dict) else assert_same(one["observation"], other["observation"])
 
 
 def test_samplers_follow_a_growing_store() -> None:

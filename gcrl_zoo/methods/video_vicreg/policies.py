@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from gcrl_zoo.common.actions import HeadKind
 from gcrl_zoo.common.arguments import Options, Width, Widths
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.common.encoders import ImageEncoderName, make_motion
 from gcrl_zoo.common.inverse_dynamics import InverseDynamics
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.losses.vicreg import Expander
@@ -86,7 +87,11 @@ class VideoVICRegPolicy(DTPolicy):
         None for none
     :param predictor_sees_action: whether the predictor sees the action, in video the one that the inverse model infers
     :param inverse_arch: widths of the hidden layers of the inverse model; None for no inverse model
+    :param inverse_input: what the inverse model sees of images: ``"frames"``, their encodings, or ``"motion"``, the
+        differences of consecutive frames
     :param shared_encoder: whether inverse model and transformer share the encoder of images
+    :param image_features: width of an image's encoding
+    :param image_encoder: convolutions for images, see :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     :param kwargs: of :class:`~gcrl_zoo.methods.dt.policies.DTPolicy`
     """
 
@@ -108,7 +113,10 @@ class VideoVICRegPolicy(DTPolicy):
         predictor_dim: Width | None = 256,
         predictor_sees_action: bool = True,
         inverse_arch: Widths | None = (256, 256),
+        inverse_input: Literal["frames", "motion"] = "frames",
         shared_encoder: bool = True,
+        image_features: Width = 256,
+        image_encoder: ImageEncoderName = "nature",
         action_head: HeadKind = "auto",
         action_head_kwargs: Options | None = None,
         **kwargs: Any,
@@ -116,7 +124,8 @@ class VideoVICRegPolicy(DTPolicy):
         window: dict[str, Any] = {"context_length": context_length, "attention": attention}
         window |= {"dropout": dropout, "max_timesteps": max_timesteps}
         heads: dict[str, Any] = {"action_head": action_head, "action_head_kwargs": action_head_kwargs}
-        super().__init__(observation_space, action_space, **window, **heads, **kwargs)
+        images: dict[str, Any] = {"image_features": image_features, "image_encoder": image_encoder}
+        super().__init__(observation_space, action_space, **window, **heads, **images, **kwargs)
         self.vicreg_on, self.shared_encoder = vicreg_on, shared_encoder
         self.predictor_sees_action = predictor_sees_action
         width, self.n_params = self.tokens.width, self.head.linear.out_features
@@ -128,8 +137,9 @@ class VideoVICRegPolicy(DTPolicy):
         self.inverse: InverseDynamics | None = None
         if inverse_arch is not None:
             encoders = {k: each if shared_encoder else with_own_weights(each) for k, each in self.encoder.items()}
+            motion = make_motion(self.roles.facts_space, **images) if inverse_input == "motion" else None
             self.inverse = InverseDynamics.from_encoders(
-                encoders, action_space, inverse_arch, activation=self.activation_fn, **heads
+                encoders, action_space, inverse_arch, activation=self.activation_fn, motion=motion, **heads
             )
             if isinstance(self.head, GaussianHead) and isinstance(self.inverse.head, GaussianHead):
                 self.head.log_std = self.inverse.head.log_std  # imitation is of means: only the teacher learns a spread
@@ -207,21 +217,20 @@ class VideoVICRegPolicy(DTPolicy):
         z = self.expander(seen)
         return z[..., : -self.n_params] if self.vicreg_on == "expanded_rep" else z
 
-    def infer_actions(self, observations: dict[str, Tensor], states: Tensor) -> Tensor:
+    def infer_actions(self, batch: Any, states: Tensor) -> Tensor:
         """
-        Infer the actions between consecutive states by the inverse model.
+        Infer the action of each step by the inverse model, from its state and a later one.
 
-        :param observations: (B, K+1, ...) by key
+        :param batch: see :meth:`run_windows`; without later states, the next ones are used
         :param states: (B, K+1, F) encoded for the transformer
         :return: (B * K, P) parameters of the head of the inverse model
         """
         inverse = self.inverse
         assert inverse is not None and inverse.change is not None
-        here, there = (
-            {key: each[:, part].flatten(0, 1) for key, each in observations.items()}
-            for part in (slice(None, -1), slice(1, None))
-        )
-        if not self.shared_encoder:
+        here = {key: each[:, :-1].flatten(0, 1) for key, each in batch.observations.items()}
+        later = batch.later or {key: each[:, 1:] for key, each in batch.observations.items()}
+        there = {key: each.flatten(0, 1) for key, each in later.items()}
+        if not self.shared_encoder or inverse.motion is not None or batch.later is not None:
             return inverse(here, there)
         change = inverse.change(here, there)
         return inverse.head(inverse.network(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1), change))

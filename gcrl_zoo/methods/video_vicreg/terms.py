@@ -69,13 +69,13 @@ class Outputs:
     @cached_property
     def inferred(self) -> Tensor:
         """Infer the parameters of the actions by the inverse model, (B * K, P)."""
-        return self.policy.infer_actions(self.batch.observations, self.encoded)
+        return self.policy.infer_actions(self.batch, self.encoded)
 
     @cached_property
     def labels(self) -> Tensor:
         """As ``inferred``, without a gradient."""
         with th.no_grad():
-            return self.policy.infer_actions(self.batch.observations, self.encoded)
+            return self.policy.infer_actions(self.batch, self.encoded)
 
     @property
     def executed(self) -> Tensor:

@@ -8,9 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch as th
+from annotated_types import Unit
 from torch import Tensor
 
-from gcrl_zoo.common.arguments import Environment, Fraction, NonNegative, Options, Policy, arguments_of
+from gcrl_zoo.common.arguments import Environment, Fraction, NonNegative, Options, Policy, PositiveInt, arguments_of
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.phases import Phases, phase_cycle
@@ -46,6 +47,8 @@ class VideoVICReg(DT):
     :param vicreg: options of VICReg that replace the defaults: ``invariance`` 1, ``variance`` 0.01, ``covariance``
         0.01, ``gamma`` 1 and ``stop_gradient`` true
     :param top_fraction: use only this fraction of the unlabelled episodes, those with the highest return
+    :param inverse_horizon: number of steps to the later state from which the inverse model infers an action. The effect
+        of an action may be invisible in the next state
     :param own_return: return that windows of own play are conditioned on: ``"achieved"`` by their episode, or
         ``"commanded"``, the target return
     :param phases: number of updates with ``unlabelled`` and with ``labelled`` data, alternately; None uses both in each
@@ -64,11 +67,13 @@ class VideoVICReg(DT):
         terms: Mapping[TermName, NonNegative] | None = None,
         vicreg: Annotated[Options, arguments_of(VICRegLoss)] | None = None,
         top_fraction: Fraction = 1.0,
+        inverse_horizon: Annotated[PositiveInt, Unit("steps")] = 1,
         own_return: Literal["achieved", "commanded"] = "achieved",
         phases: Phases | None = None,
         **kwargs: Any,
     ) -> None:
         self.terms, self.vicreg, self.own_return, self.phases = terms, vicreg, own_return, phases
+        self.inverse_horizon = inverse_horizon
         super().__init__(policy, env, top_fraction=top_fraction, **kwargs)
 
     # ------------------------------------------------------------------- set-up
@@ -116,7 +121,7 @@ class VideoVICReg(DT):
     def fit_statistics(self, unlabelled: TrajectoryStore) -> None:
         super().fit_statistics(unlabelled)
         if self.policy.inverse is not None:
-            self.policy.inverse.fit_change(unlabelled)
+            self.policy.inverse.fit_change(unlabelled, self.inverse_horizon)
 
     def choose_target(self, unlabelled: TrajectoryStore) -> float:
         """Choose the highest return of the stream; without a stream, as :class:`~gcrl_zoo.methods.dt.dt.DT` does."""
@@ -130,8 +135,9 @@ class VideoVICReg(DT):
         return {source: self.windows(store) for source, store in stores.items() if self._terms[source]}
 
     def windows(self, store: TrajectoryStore) -> Windows:
-        """Sample windows of K steps, each step with its next state."""
-        return Windows(store, self.policy.context_length, successor=True)
+        """Sample windows of K steps, each step with its next state and the one of the inverse model."""
+        horizon = None if self.inverse_horizon == 1 else self.inverse_horizon
+        return Windows(store, self.policy.context_length, successor=True, horizon=horizon)
 
     # -------------------------------------------------------------------- learn
 
