@@ -41,12 +41,21 @@ class Panel:
     scale: str = "linear"
 
 
+VICREG = ("invariance", "variance", "covariance")
+#: video_vicreg logs these for both kinds of data; those of video are drawn.
+VIDEO = "train/unlabelled"
 PANELS = (
     Panel("return of an episode", ("rollout/ep_rew_mean", "eval/mean_reward")),
     Panel("inverse model", ("train/inverse", "train/inverse_held_out")),
     Panel("goal-free and goal-given action", ("train/align", "train/action_gap")),
-    Panel("VICReg", tuple(f"train/vicreg_{term}" for term in ("invariance", "variance", "covariance")), scale="log"),
-    Panel("representation", ("train/spread_mean", "train/spread_min"), right=("train/effective_rank",)),
+    Panel(
+        "VICReg", (*(f"train/vicreg_{term}" for term in VICREG), *(f"{VIDEO}/{term}" for term in VICREG)), scale="log"
+    ),
+    Panel(
+        "representation",
+        ("train/spread_mean", "train/spread_min", f"{VIDEO}/spread_mean", f"{VIDEO}/spread_min"),
+        right=("train/effective_rank", f"{VIDEO}/effective_rank"),
+    ),
     Panel("learning rate", ("train/learning_rate",), right=("train/token_perplexity",)),
 )
 
