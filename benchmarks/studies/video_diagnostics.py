@@ -112,8 +112,13 @@ def show(policy: ConditionedPolicy, episodes: Episodes, achieved: bool) -> Shown
     return Shown(np.concatenate(actions), np.concatenate(true_actions), th.cat(representations))
 
 
-def infer(policy: Any, episodes: Episodes) -> np.ndarray | None:
-    """Label the steps of episodes by the inverse model, (steps, A); None if the agent has none."""
+def infer(policy: Any, episodes: Episodes, horizon: int) -> np.ndarray | None:
+    """
+    Label the steps of episodes by the inverse model.
+
+    :param horizon: number of steps to the later state from which the model infers an action
+    :return: (steps, A); None if the agent has no inverse model
+    """
     inverse = getattr(policy, "inverse", None)
     if inverse is None:
         return None
@@ -125,7 +130,8 @@ def infer(policy: Any, episodes: Episodes) -> np.ndarray | None:
             returns = [episodes.returns(column, slots) for column in ("episode_return", "return_to_go")]
             achieved = Inputs(episode_return=returns[0], return_to_go=returns[1])
             further = (policy.scaled_return(achieved) if policy.goal_with_return else None,)
-        params = inverse(episodes.states(slots), episodes.states(slots + 1), *further)
+        later = np.minimum(slots + horizon, episodes.first + episodes.lengths)
+        params = inverse(episodes.states(slots), episodes.states(later), *further)
         labels.append(inverse.head.act(params, deterministic=True).numpy()[exist])
     return np.concatenate(labels)
 
@@ -171,7 +177,7 @@ def measure(model: TrajectoryAlgorithm, env: VecEnv, dataset: str, n_episodes: i
     th.manual_seed(0)  # the notes' presets draw noise when they act
     policy.set_training_mode(False)
     episodes = Episodes(store, n_episodes)
-    shown, labels = show(policy, episodes, achieved=True), infer(policy, episodes)
+    shown, labels = show(policy, episodes, achieved=True), infer(policy, episodes, getattr(model, "inverse_horizon", 1))
     deviations, true = spread(shown.representations), shown.true_actions
     return {
         "steps": len(true),

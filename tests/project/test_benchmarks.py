@@ -314,7 +314,7 @@ def image_encoders(bench):
     bench.patch.setattr(script, "SHAPES", [(1, 36, 36)])
     bench.patch.setattr(script, "BATCH", 2)
     text = bench.main(script, "--rounds", 1)
-    assert "| image | `nature`, training | `residual`, training |" in text and "| 1 x 36 x 36 | " in text
+    assert "| image | `nature`, training | `compact`, training |" in text and "| 1 x 36 x 36 | " in text
 
 
 @smoke("dt_setting")
