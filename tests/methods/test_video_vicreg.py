@@ -14,7 +14,7 @@ from gcrl_zoo.losses.vicreg import VICRegLoss
 from gcrl_zoo.methods.video_vicreg.layout import TokenLayout
 from gcrl_zoo.methods.video_vicreg.video_vicreg import DEFAULT_TERMS
 from gcrl_zoo.registry import discover
-from gcrl_zoo.zoo.hyperparams import compose
+from gcrl_zoo.zoo.hyperparams import base_blocks, compose, read_blocks
 from tests.cases.video_vicreg import CASE
 from tests.support.case import batches_of, touched
 from tests.support.envs import make_store
@@ -201,6 +201,30 @@ def test_labels_teach_the_policy_and_not_the_inverse_model():
     assert not touched(policy.inverse) and not touched(policy.expander)
 
 
+def test_labels_leave_the_gradient_of_other_terms():
+    """Whichever term comes first."""
+    model = CASE.make(CASE.env("image"), dataset=make_store("image")).learn(1)
+    outputs = model.outputs("unlabelled", batches_of(model)["unlabelled"])
+    assert not outputs.labels.requires_grad
+    outputs.chosen.sum().backward()
+    assert touched(model.policy.encoder)
+
+
+def test_images_are_encoded_only_if_a_term_needs_them():
+    """The last state of a window only for VICReg; no state of own play for an inverse model that sees motion."""
+    env, store, counts = CASE.env("image"), make_store("image"), {}
+    for vicreg in (0.0, 1.0):
+        kwargs = {"terms": {"vicreg": vicreg}, "policy_kwargs": {"inverse_input": "motion"}}
+        model = CASE.make(env, dataset=store, **kwargs).learn(1)
+        seen = []
+        model.policy.encoder.register_forward_pre_hook(
+            lambda _, given, seen=seen: seen.append(len(given[0]["observation"]))
+        )
+        model.compute_loss(batches_of(model, 16))
+        counts[vicreg] = seen
+    assert counts == {0.0: [16 * K], 1.0: [16 * (K + 1)] * 2}
+
+
 @pytest.mark.parametrize("shared", [True, False])
 def test_the_inverse_model_may_have_its_own_encoder(shared):
     model = CASE.make(CASE.env("image"), dataset=make_store("image"), policy_kwargs={"shared_encoder": shared}).learn(1)
@@ -247,6 +271,15 @@ def test_vicreg_is_that_of_consecutive_steps(data):
 
 
 # ------------------------------------------------------------------ the experiments of the notes
+
+
+@pytest.mark.parametrize("env_id", ["CarRacing-v3", "Hopper-v5"])
+def test_presets_replace_all_that_the_default_tunes(env_id):
+    """Else an experiment of the notes would change with the default, such as by its final updates."""
+    of_task = {"policy", "env_wrapper", "n_timesteps", "n_envs", "return_scale", "learning_starts", "image_encoder"}
+    tuned, preset = base_blocks(METHOD.yaml)[env_id], read_blocks(METHOD.presets["exp1"])
+    assert {*tuned} - of_task <= {*preset["default"], *preset[env_id]}
+    assert {*tuned["policy_kwargs"]} - of_task <= {*preset["default"]["policy_kwargs"]}
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

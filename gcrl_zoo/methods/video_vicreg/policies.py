@@ -183,7 +183,7 @@ class VideoVICRegPolicy(DTPolicy):
         Run the transformer over windows.
 
         :param batch: a :class:`~gcrl_zoo.data.samplers.WindowBatch` of K steps with the successor, as tensors
-        :param states: (B, L, F) encoded, L being K + 1
+        :param states: (B, L, F) encoded, L being K or, with the state after the last step, K + 1
         :param returns: (B,) of the whole episodes
         :param played: whether this is own play, whose actions are read
         :return: the outputs at the states, (B, L, D), and what VICReg sees before it is expanded, (B, L, .); at
@@ -192,7 +192,8 @@ class VideoVICRegPolicy(DTPolicy):
         n, length = states.shape[:2]
         before = states.new_zeros(n, length, self.head.encoding_dim)
         if played and self.layout.action_tokens:
-            before = F.pad(self.head.encode(batch.actions.flatten(0, 1)).unflatten(0, (n, -1)), (0, 0, 1, 0))
+            actions = self.head.encode(batch.actions[:, : length - 1].flatten(0, 1))
+            before = F.pad(actions.unflatten(0, (n, length - 1)), (0, 0, 1, 0))
         times = batch.timesteps[:, :1] + th.arange(length, device=states.device)
         to_all = (returns / self.return_scale)[:, None, None].expand(n, length, 1)
         tokens = self.layout(self.tokens(before, to_all, states, times), played)
@@ -217,12 +218,20 @@ class VideoVICRegPolicy(DTPolicy):
         z = self.expander(seen)
         return z[..., : -self.n_params] if self.vicreg_on == "expanded_rep" else z
 
-    def infer_actions(self, batch: Any, states: Tensor) -> Tensor:
+    def infers_from_encoded(self, batch: Any) -> bool:
+        """
+        Return whether the inverse model sees the states as the transformer does, so that they are encoded only once.
+
+        :param batch: see :meth:`run_windows`
+        """
+        return self.inverse is not None and self.shared_encoder and self.inverse.motion is None and batch.later is None
+
+    def infer_actions(self, batch: Any, states: Tensor | None) -> Tensor:
         """
         Infer the action of each step by the inverse model, from its state and a later one.
 
         :param batch: see :meth:`run_windows`; without later states, the next ones are used
-        :param states: (B, K+1, F) encoded for the transformer
+        :param states: (B, K+1, F) encoded for the transformer; None or not read unless :meth:`infers_from_encoded`
         :return: (B * K, P) parameters of the head of the inverse model
         """
         inverse = self.inverse
@@ -230,7 +239,7 @@ class VideoVICRegPolicy(DTPolicy):
         here = {key: each[:, :-1].flatten(0, 1) for key, each in batch.observations.items()}
         later = batch.later or {key: each[:, 1:] for key, each in batch.observations.items()}
         there = {key: each.flatten(0, 1) for key, each in later.items()}
-        if not self.shared_encoder or inverse.motion is not None or batch.later is not None:
+        if states is None or not self.infers_from_encoded(batch):
             return inverse(here, there)
         change = inverse.change(here, there)
         return inverse.head(inverse.network(states[:, :-1].flatten(0, 1), states[:, 1:].flatten(0, 1), change))

@@ -24,6 +24,7 @@ class Outputs:
     :param batch: :class:`~gcrl_zoo.data.samplers.WindowBatch` of tensors, with the successor of the last step
     :param returns: (B,) the return that each window is conditioned on
     :param played: whether this is own play, whose actions are read
+    :param next_states: whether VICReg needs the states after the last steps
     :param autocast: makes the context in which encoder and transformer run
     """
 
@@ -33,17 +34,22 @@ class Outputs:
         batch: Any,
         returns: Tensor,
         played: bool,
+        next_states: bool = True,
         autocast: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
         self.policy, self.batch, self.returns, self.played = policy, batch, returns, played
-        self.mask = batch.mask.flatten()  # (B * K,)
+        self.mask, self.n_steps = batch.mask.flatten(), batch.mask.shape[1]  # (B * K,), K
+        self.infers_from_encoded = policy.infers_from_encoded(batch)
+        #: L, the states to encode: K or, with the ones after the last steps, K + 1.
+        self.n_states = self.n_steps + int(next_states or self.infers_from_encoded)
         self.autocast = autocast
 
     @cached_property
     def encoded(self) -> Tensor:
-        """Encode the states, (B, K + 1, F)."""
+        """Encode the states, (B, L, F)."""
         with self.autocast():
-            return self.policy.encode_states(self.batch.observations).float()
+            states = {key: each[:, : self.n_states] for key, each in self.batch.observations.items()}
+            return self.policy.encode_states(states).float()
 
     @cached_property
     def _outputs(self) -> tuple[Tensor, Tensor]:
@@ -53,29 +59,30 @@ class Outputs:
 
     @property
     def states(self) -> Tensor:
-        """Return the outputs of the transformer at the states, (B, K + 1, D)."""
+        """Return the outputs of the transformer at the states, (B, L, D)."""
         return self._outputs[0]
 
     @cached_property
     def chosen(self) -> Tensor:
         """Compute the parameters of the actions that the policy chooses at each step, (B * K, P)."""
-        return self.policy.head(self.states[:, :-1].flatten(0, 1))
+        return self.policy.head(self.states[:, : self.n_steps].flatten(0, 1))
 
     @cached_property
     def expanded(self) -> Tensor:
-        """Compute what VICReg sees, (B, K + 1, E), or at representation tokens (B, K, E)."""
+        """Compute what VICReg sees, (B, L, E), or at representation tokens (B, L - 1, E)."""
         return self.policy.expand(self._outputs[1])
 
     @cached_property
     def inferred(self) -> Tensor:
         """Infer the parameters of the actions by the inverse model, (B * K, P)."""
-        return self.policy.infer_actions(self.batch, self.encoded)
+        return self.policy.infer_actions(self.batch, self.encoded if self.infers_from_encoded else None)
 
     @cached_property
     def labels(self) -> Tensor:
         """As ``inferred``, without a gradient."""
+        encoded = self.encoded if self.infers_from_encoded else None  # other terms need a gradient into these
         with th.no_grad():
-            return self.policy.infer_actions(self.batch, self.encoded)
+            return self.policy.infer_actions(self.batch, encoded)
 
     @property
     def executed(self) -> Tensor:

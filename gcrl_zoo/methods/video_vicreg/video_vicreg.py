@@ -155,7 +155,7 @@ class VideoVICReg(DT):
         if played and self.own_return == "commanded":
             returns = self.policy.target_return.expand(len(returns))
         autocast = partial(th.autocast, self.device.type, th.bfloat16, enabled=self.bf16)
-        return Outputs(self.policy, batch, returns, played, autocast)
+        return Outputs(self.policy, batch, returns, played, "vicreg" in self._terms[source], autocast)
 
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         losses: list[Tensor] = []
