@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 from annotated_types import Ge, Le, MinLen
@@ -14,6 +14,7 @@ from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.values import check
 
 NoiseLevel = Annotated[float, Ge(0), Le(1000)]
+NoiseKind = Literal["gaussian", "uniform"]
 Levels = NoiseLevel | Annotated[Sequence[NoiseLevel], MinLen(1)]
 
 
@@ -76,7 +77,7 @@ class Held:
             return drawn
         if len(self.values) == len(drawn):
             replaced = episode_starts | (self.rng.random(len(drawn)) < 1 / self.steps)
-            drawn = np.where(replaced.reshape((-1,) + (1,) * (drawn.ndim - 1)), drawn, self.values)
+            drawn = np.where(_rows(replaced, drawn), drawn, self.values)
         self.values = drawn
         return drawn
 
@@ -128,11 +129,13 @@ class NoiseLevels(RandomPlay):
     Draws a noise level for each episode. Episodes without noise show what the policy does; episodes with noise show the
     effects of other actions, which an inverse model needs.
 
-    :param action_space: ``Discrete`` (a level is the probability of a random action) or ``Box`` (a level is the
-        standard deviation of Gaussian noise, as a fraction of half the action range)
+    :param action_space: ``Discrete`` or ``Box``
     :param rng: source of all randomness
-    :param levels: drawn from uniformly; a number is a list of one
+    :param levels: drawn from uniformly; a number is a list of one. Of ``"gaussian"`` noise on ``Box`` actions, a level
+        is the standard deviation, as a fraction of half the action range; else the probability of a random action
     :param hold: mean number of steps that a random action, or the noise on an action, is held
+    :param rest: see :class:`RandomPlay`
+    :param kind: of ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces actions by random ones
     """
 
     def __init__(
@@ -141,9 +144,12 @@ class NoiseLevels(RandomPlay):
         rng: np.random.Generator,
         levels: Levels,
         hold: float = 1,
+        rest: float = 0.0,
+        kind: NoiseKind = "gaussian",
     ) -> None:
-        super().__init__(action_space, rng, hold)
+        super().__init__(action_space, rng, hold, rest)
         check("noise_levels", levels, Levels)
+        self.kind = kind
         self.levels = np.atleast_1d(np.asarray(levels, dtype=np.float32))
         self._level = np.zeros(0, dtype=np.float32)  # (E,)
         self._all_zero = False
@@ -160,9 +166,10 @@ class NoiseLevels(RandomPlay):
             return actions
         if isinstance(self.space, spaces.Discrete):
             return self._replaced(actions, int(self.space.start) - 1, episode_starts)
-        level = self._level.reshape((-1,) + (1,) * (actions.ndim - 1))
+        if self.kind == "uniform":
+            return self._replaced(actions, np.float32(np.inf), episode_starts)
         noise = self.held(self.rng.standard_normal(actions.shape, dtype=np.float32), episode_starts)
-        return self.to_action_space(actions + noise * level * self._half_range)
+        return self.to_action_space(actions + noise * _rows(self._level, actions) * self._half_range)
 
     def state_dict(self) -> dict[str, Any]:
         return {**super().state_dict(), "level": self._level.copy()}
@@ -172,15 +179,20 @@ class NoiseLevels(RandomPlay):
         self._level = state["level"].copy()
         self._all_zero = not self._level.any()
 
-    def _replaced(self, actions: np.ndarray, none: int, episode_starts: np.ndarray) -> np.ndarray:
+    def _replaced(self, actions: np.ndarray, none: int | np.float32, episode_starts: np.ndarray) -> np.ndarray:
         """
         Replace actions at random.
 
         :param none: stands for the policy's own action, so that one draw says whether and by what it is replaced
         """
-        random = self.rng.random(len(actions)) < self._level
-        drawn = np.where(random, self._uniform(actions.shape), none) if True in random else np.full(len(actions), none)
+        random, nothing = self.rng.random(len(actions)) < self._level, np.full_like(actions, none)
+        drawn = np.where(_rows(random, actions), self._uniform(actions.shape), nothing) if True in random else nothing
         held = self.held(drawn, episode_starts)
         # While all levels are zero nothing is drawn, so an episode without noise may still hold an older draw.
-        random = (held != none) & (self._level > 0)
-        return self.to_action_space(np.where(random, held, actions)) if True in random else actions
+        random = (held != none).reshape(len(actions), -1).all(1) & (self._level > 0)
+        return self.to_action_space(np.where(_rows(random, actions), held, actions)) if True in random else actions
+
+
+def _rows(flags: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """Shape flags of rows, (E,), such that they select rows of an array, (E, ...)."""
+    return flags.reshape((-1,) + (1,) * (like.ndim - 1))

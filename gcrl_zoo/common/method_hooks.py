@@ -14,7 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import resolved
-from gcrl_zoo.common.explorers import Explorer, Levels, NoiseLevels
+from gcrl_zoo.common.explorers import Explorer, Levels, NoiseKind, NoiseLevels
 from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.store import TrajectoryStore
@@ -30,6 +30,8 @@ class MethodHooks(SavedAlgorithm):
     return_scale: float | None
     noise_levels: Levels
     noise_hold: float
+    noise_kind: NoiseKind
+    random_rest: float
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let SB3's aliases stand for the class in the annotation ``policy``, unless a method defines its own."""
@@ -131,4 +133,5 @@ class MethodHooks(SavedAlgorithm):
 
         :param rng: source of all randomness
         """
-        return NoiseLevels(self.action_space, rng, self.noise_levels, self.noise_hold)
+        further = self.noise_hold, self.random_rest, self.noise_kind
+        return NoiseLevels(self.action_space, rng, self.noise_levels, *further)

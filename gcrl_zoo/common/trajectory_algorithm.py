@@ -29,7 +29,7 @@ from gcrl_zoo.common.arguments import (
 )
 from gcrl_zoo.common.augmentation import RandomShift
 from gcrl_zoo.common.callback_locals import CallbackLocals
-from gcrl_zoo.common.explorers import Levels, RandomPlay
+from gcrl_zoo.common.explorers import Levels, NoiseKind, RandomPlay
 from gcrl_zoo.common.learner import Learner
 from gcrl_zoo.common.logs import write_logs
 from gcrl_zoo.common.memory_checks import check_batch
@@ -74,6 +74,8 @@ class TrajectoryAlgorithm(MethodHooks):
     :param max_grad_norm: maximum norm of the gradient; None for no clipping
     :param noise_levels: levels of exploration noise; each online episode uses a random one of them, see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`. A single number is one level for all episodes
+    :param noise_kind: noise on ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces actions by random
+        ones, as for ``Discrete``; a level is then the probability of a random action
     :param noise_hold: mean number of steps for which a random action, or the noise on an action, is repeated
     :param random_rest: probability that a number of a random ``Box`` action is 0, or the bound nearest to 0
     :param max_episode_steps: truncates longer online episodes; None for no limit
@@ -108,6 +110,7 @@ class TrajectoryAlgorithm(MethodHooks):
         final_gradient_steps: Annotated[Count, Unit("updates")] = 0,
         max_grad_norm: Positive | None = 1.0,
         noise_levels: Levels = (0.0, 0.2),
+        noise_kind: NoiseKind = "gaussian",
         noise_hold: Annotated[float, Ge(1), Unit("steps")] = 1,
         random_rest: Annotated[float, Ge(0), Lt(1)] = 0.0,
         max_episode_steps: Annotated[LargeCount, Ge(1), Unit("steps")] | None = None,
@@ -142,7 +145,8 @@ class TrajectoryAlgorithm(MethodHooks):
         self.learning_starts, self.train_freq, self.gradient_steps = learning_starts, train_freq, gradient_steps
         self.final_gradient_steps = final_gradient_steps
         self.max_grad_norm, self.max_episode_steps = max_grad_norm, max_episode_steps
-        self.noise_levels, self.noise_hold, self.random_rest = noise_levels, noise_hold, random_rest
+        self.noise_levels, self.noise_kind = noise_levels, noise_kind
+        self.noise_hold, self.random_rest = noise_hold, random_rest
         self.target_return, self.return_scale, self.resume = target_return, return_scale, resume
         if _init_setup_model:
             if resume:

@@ -221,6 +221,7 @@ def test_an_unknown_argument(case, wrong, right, tmp_path):
         ("noise_hold", 0.5),
         ("noise_hold", None),
         ("noise_hold", "long"),
+        ("noise_kind", "pink"),
         ("random_rest", 1.0),
         ("random_rest", -0.1),
         ("batch_size", 16.0),

@@ -82,6 +82,21 @@ def test_a_level_is_a_share_of_half_the_range():
     np.testing.assert_allclose(played.mean(0), actions[0], atol=0.02)
 
 
+@pytest.mark.parametrize("hold", [1, 4])
+@pytest.mark.parametrize("level", [0.0, 0.3])
+def test_uniform_noise_replaces_whole_actions(level, hold):
+    """In the mean, a level is the share of steps with a random action, each number of which may rest."""
+    explorer = NoiseLevels(BOX, rng(), level, hold, rest=0.5, kind="uniform")
+    for starts in (START, *[GO_ON] * 10):
+        played = explorer.perturb(MANY["box"], starts)
+        moved = played != MANY["box"]
+        assert moved.any(1).mean() == pytest.approx(level, abs=0.03)
+        assert all(BOX.contains(each) for each in played[:200])
+    if level:
+        at_rest = played[moved.any(1)] == np.clip(0, BOX.low, BOX.high)
+        np.testing.assert_allclose(at_rest.mean(0), 0.5, atol=0.06)
+
+
 def test_random_choices_of_one_step_are_drawn_as_ever():
     """Results were measured with these draws: levels, then who is wild, then what if anyone is."""
     explorer, same = NoiseLevels(DISCRETE, rng(), [0.0, 0.1]), rng()
