@@ -34,7 +34,14 @@ BLOCKS = [
     for name, sources in SOURCES.items()
     for source in sources
 ]
-SMALL = {"n_envs": 2, "batch_size": 4, "learning_starts": 8, "train_freq": 8, "gradient_steps": 2}
+SMALL = {
+    "n_envs": 2,
+    "batch_size": 4,
+    "learning_starts": 8,
+    "train_freq": 8,
+    "gradient_steps": 2,
+    "final_gradient_steps": 0,
+}
 STEPS = LENGTH // 4  # of an episode, with the skip
 
 
