@@ -220,12 +220,7 @@ class Windows(Sampler[WindowIndex, WindowBatch]):
     """
 
     def __init__(
-        self,
-        store: TrajectoryStore,
-        length: int,
-        ahead: int = 1,
-        successor: bool = False,
-        horizon: int | None = None,
+        self, store: TrajectoryStore, length: int, ahead: int = 1, successor: bool = False, horizon: int | None = None
     ) -> None:
         self.store = store
         self.length = whole(length, "The length of windows", most=MOST)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -135,7 +135,11 @@ def plausible(value: Any, annotation: Any) -> bool:
     if is_pair_type(base):
         return len(value) == 2 and all(map(plausible, value, get_args(base)))
     if is_sequence_type(base):
-        return not isinstance(value, str) and all(plausible(each, get_args(base)[0]) for each in value)
+        return (
+            isinstance(value, Iterable)
+            and not isinstance(value, str)
+            and all(plausible(each, get_args(base)[0]) for each in value)
+        )
     if get_origin(base) is type:
         return issubclass(value, get_args(base)[0])
     return isinstance(value, base) if isinstance(base, type) else isinstance(value, Mapping) or callable(value)
@@ -265,6 +269,7 @@ def edge_cases() -> Iterator[Any]:
 
 #: Edges that need another argument with them, or that the tests of their subject try.
 ELSEWHERE = {"action_head", "embed_dim", "goal_strategy", "own_play", "policy_kwargs", "resume"}
+ELSEWHERE |= {"inverse_arch", "inverse_input"}
 
 
 @pytest.mark.parametrize(("case", "kind", "name", "annotation"), list(edge_cases()))

@@ -19,7 +19,7 @@ def as_tensors(observations):
 def test_it_learns_actions_from_transitions(observation, action):
     env, store = PointEnv(observation, action), make_store(observation, action, n_episodes=60, length=8)
     th.manual_seed(0)
-    encoders = make_encoders(Roles.of(env.observation_space).facts_space, 16, None, None)
+    encoders = make_encoders(Roles.of(env.observation_space).facts_space, 16, "nature", None, None)
     model = InverseDynamics.from_encoders(encoders, env.action_space, net_arch=[32])
     model.fit(store)
     assert (model.change.scale != 1).any()

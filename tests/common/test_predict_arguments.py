@@ -94,7 +94,10 @@ with_memory = pytest.mark.parametrize(
 
 
 def zeros(model, n):
-    return {key: np.zeros((n, *each.shape), each.dtype) for key, each in model.observation_space.items()}
+    space = model.observation_space
+    if not isinstance(space, spaces.Dict):
+        return np.zeros((n, *space.shape), space.dtype)
+    return {key: np.zeros((n, *each.shape), each.dtype) for key, each in space.items()}
 
 
 @with_memory
@@ -108,6 +111,8 @@ def test_a_state_of_another_kind_is_refused(case, state):
 @pytest.mark.parametrize("attention", ["window", "banded"])
 @pytest.mark.parametrize(("before", "now"), [(1, 2), (2, 1), (2, 3)])
 def test_a_state_of_another_number_of_environments_is_refused(case, attention, before, now):
+    if attention == "banded" and case.name == "video_vicreg":
+        pytest.skip("it has no banded attention")
     model = case.make(policy_kwargs={**case.kwargs["policy_kwargs"], "attention": attention})
     state = model.predict(zeros(model, before))[1]
     observation = zeros(model, now)

@@ -89,6 +89,11 @@ def test_what_cannot_be_chosen_is_refused_in_one_sentence():
     def make(**kwargs):
         return BC("CnnPolicy", make_env("image"), policy_kwargs=kwargs)
 
-    refusal(ValueError, lambda: make(image_encoder="resnet"), "image_encoder is 'resnet'", "'nature' or 'residual'")
+    refusal(
+        ValueError,
+        lambda: make(image_encoder="resnet"),
+        "image_encoder is 'resnet'",
+        "'nature', 'compact' or 'residual'",
+    )
     both = {"image_encoder": "residual", "features_extractor_class": NatureCNN}
     refusal(ValueError, lambda: make(**both), "image_encoder is 'residual'", "NatureCNN", "leave out one")

@@ -34,6 +34,7 @@ from gcrl_zoo.zoo.trust import (
 from gcrl_zoo.zoo.trust.allowed import AGENT_NAMES, STATISTICS, WEIGHTS
 from gcrl_zoo.zoo.trust.pickles import check_pickle
 from gcrl_zoo.zoo.trust.settings import check_settings, is_plain
+from gcrl_zoo.zoo.wrapper_lists import with_wrapper_lists
 from tests.support import hostile
 from tests.support.case import all_cases, data_of
 from tests.support.envs import make_env
@@ -235,7 +236,7 @@ def shipped(folder):
     for path in sorted(folder.rglob("*.yml")):
         for env_id, block in yaml.safe_load(path.read_text()).items():
             if isinstance(block, dict):
-                yield f"{path}[{env_id}]", block
+                yield f"{path}[{env_id}]", with_wrapper_lists(block, path)
 
 
 def test_shipped_hyperparameters_are_accepted():

@@ -302,7 +302,7 @@ def test_members_of_enums_get_no_state():
     pickle.loads(tampered)
     assert vars(TrainFrequencyUnit.STEP).pop("touched") == 1
     for state in (b"}" + text("touched") + b"K\x01sb.", b"N}" + text("touched") + b"K\x01s\x86b.", b"K\x01b."):
-        with pytest.raises(Untrusted, match=r"gives .*TrainFrequencyUnit an unexpected state"):
+        with pytest.raises(Untrusted, match=r"gives .*(TrainFrequencyUnit|getattr) an unexpected state"):
             check_pickle(member + state, allowed, "here")
         with pytest.raises(Untrusted, match=r"gives .*TrainFreq an unexpected state"):
             check_pickle(freq[:-1] + state, allowed, "here")
