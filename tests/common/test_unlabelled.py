@@ -29,7 +29,7 @@ def poisoned(action):
 @pytest.mark.parametrize("action", ["discrete", "box"])
 def test_poisoned_actions_of_a_stream_change_nothing(case, variant, action):
     def learned(stream):
-        return weights_of(case.make(case.env(action=action), stream=stream, **variant).learn(60))
+        return weights_of(case.make(case.env(action=action), stream=stream, **variant).learn(48))
 
     clean = learned(make_store(action=action, seed=1))
     assert not differing(clean, learned(poisoned(action)))

@@ -38,16 +38,22 @@ def sources_of_all(*sources: str) -> pytest.MarkDecorator:
     return _with_sources(all_cases(), sources)
 
 
+def is_child(case: Case) -> bool:
+    """Whether the method is a child of another method."""
+    return any(base in {each.algorithm for each in all_cases()} for base in case.algorithm.__mro__[1:])
+
+
 def _with_sources(cases: Iterable[Case], sources: tuple[str, ...]) -> pytest.MarkDecorator:
     """
     A method that inherits ``make_samplers`` reads its data with the code of another method. Without ``--all`` it is
-    tested with one source only, and each such method with another one.
+    tested with one source only, and each such method with another one. A child of another method that has its own
+    ``make_samplers`` is tested with every second source.
     """
     params, turn = [], 0
     for case in cases:
         chosen = [source for source in case.sources if source in (sources or case.sources)]
         inherits = hasattr(case.algorithm, "make_samplers") and "make_samplers" not in vars(case.algorithm)
-        quick = [chosen[turn % len(chosen)]] if inherits and chosen else chosen
+        quick = [chosen[turn % len(chosen)]] if inherits and chosen else chosen[:: 2 if is_child(case) else 1]
         turn += inherits
         for source in chosen:
             marks = () if source in quick else pytest.mark.thorough
