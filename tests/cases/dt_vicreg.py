@@ -28,7 +28,7 @@ CASE = TrajectoryCase(
             score=dt.score,
             margin=8.0,
             seeds=(0, 1),
-            quick=1,
+            quick=0,
         ),
     ),
 )

@@ -97,6 +97,7 @@ CASE = TrajectoryCase(
             ablations={"without watching itself": ONLY_INVERSE},
             score=chain_return,
             margin=8.0,
+            quick=0,
         ),
         Contest(
             name="goals",

@@ -68,10 +68,6 @@ CASE = TrajectoryCase(
             "own_return": "commanded",
             "phases": {"unlabelled": 5, "labelled": 2},
         },
-        "exp4": {
-            **notes(action_part="head", vicreg_on="rep_and_action"),
-            "terms": {"inverse": 0.0, "label": 0.0, "action": 0.1},
-        },
         "exp5": notes(vicreg_on="tokens"),
     },
     contests=(
