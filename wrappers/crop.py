@@ -21,7 +21,7 @@ class CropObservation(gym.ObservationWrapper[Array, Any, Array], gym.utils.Recor
     :raises ValueError: the observations are no images, or a range is not inside them
 
     >>> import gymnasium as gym
-    >>>     >>> from gcrl_zoo.wrappers import CropObservation
+    >>> from gcrl_zoo.wrappers import CropObservation
     >>> env = gym.make("CartPole-v1", render_mode="rgb_array")
     >>> env = gym.wrappers.AddRenderObservation(env)  # images of 400 rows and 600 columns
     >>> env = CropObservation(env, rows=[150, 350], columns=[100, 500])

@@ -12,9 +12,9 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
     """
     Repeats each action, adds the rewards, and returns the last frame: the same as ``rl_zoo3.wrappers.FrameSkip``.
 
-    CarRacing spends 99 % of its time on drawing. Here it draws only the frames that are returned, so with ``skip=4``
-    it is four times as fast. This needs to be the innermost wrapper; elsewhere, and in other environments, all frames
-    are drawn.
+    CarRacing spends nearly all of its time on drawing. Here it draws only the frames that are returned, so with
+    ``skip=4`` a quarter of them. This needs to be the innermost wrapper; elsewhere, and in other environments, all
+    frames are drawn.
 
     :param env: the environment
     :param skip: number of steps that an action is repeated
@@ -56,7 +56,7 @@ class FrameSkip(gym.Wrapper, RecordConstructorArgs):
 
 
 class _Undrawn:
-    """Replaces the drawing of an observation by the last one; what a window or a video shows is drawn."""
+    """Replaces the drawing of an observation by the last one; a window or a video is drawn as before."""
 
     def __init__(self, car_racing: Any) -> None:
         self.state, self.render = car_racing.state, car_racing._render

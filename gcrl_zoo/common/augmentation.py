@@ -9,8 +9,8 @@ import torch as th
 from gymnasium import spaces
 from torch import Tensor
 
-from gcrl_zoo.common.encoders import is_large_image
-from gcrl_zoo.nets.image_encoders import MIN_SIDE, image_size, is_channels_last
+from gcrl_zoo.common.encoders import large_images
+from gcrl_zoo.nets.image_encoders import image_size, is_channels_last
 
 
 class RandomShift:
@@ -29,13 +29,7 @@ class RandomShift:
     def __init__(self, facts: spaces.Dict, pixels: int) -> None:
         self.pixels = pixels
         #: Shape of one observation, for each key whose images are shifted.
-        self.shapes = {key: space.shape or () for key, space in facts.items() if is_large_image(space)}
-        if not self.shapes:
-            seen = ", ".join(f"'{key}' is {space}" for key, space in facts.items())
-            raise ValueError(
-                f"random_shift is {pixels}, but the observation has no image of at least {MIN_SIDE} x {MIN_SIDE} "
-                f"pixels to shift ({seen}); leave random_shift out."
-            )
+        self.shapes = large_images(facts, f"random_shift is {pixels}", "leave random_shift out")
         for key, shape in self.shapes.items():
             if pixels >= min(image_size(shape)):
                 height, width = image_size(shape)

@@ -52,6 +52,24 @@ def is_large_image(space: spaces.Space) -> bool:
     return is_image(space) and fits(space.shape or ())
 
 
+def large_images(facts: spaces.Dict, given: str, advice: str) -> dict[str, tuple[int, ...]]:
+    """
+    Return the shape of each entry that is a large image, see :func:`is_large_image`.
+
+    :param facts: entries of the observation
+    :param given: the argument that needs them, for the message
+    :param advice: what to do without them, for the message
+    :raises ValueError: there is none
+    """
+    shapes = {key: tuple(space.shape or ()) for key, space in facts.items() if is_large_image(space)}
+    if not shapes:
+        seen = ", ".join(f"'{key}' is {space}" for key, space in facts.items())
+        raise ValueError(
+            f"{given}, but the observation has no image of at least {MIN_SIDE} x {MIN_SIDE} pixels ({seen}); {advice}."
+        )
+    return shapes
+
+
 def make_encoder(space: spaces.Space, image_features: int, image_encoder: ImageEncoderName = "nature") -> nn.Module:
     """
     Make the encoder of one entry of the observation.
@@ -112,13 +130,7 @@ def make_motion(facts: spaces.Dict, image_features: int, image_encoder: ImageEnc
     :param image_encoder: kind of convolutions
     :raises ValueError: no entry is a large image
     """
-    shapes = {key: space.shape or () for key, space in facts.items() if is_large_image(space)}
-    if not shapes:
-        seen = ", ".join(f"'{key}' is {space}" for key, space in facts.items())
-        raise ValueError(
-            f"inverse_input is 'motion', but the observation has no image of at least {MIN_SIDE} x {MIN_SIDE} pixels "
-            f"({seen}); use 'frames'."
-        )
+    shapes = large_images(facts, "inverse_input is 'motion'", "use 'frames'")
     return Motion(shapes, IMAGE_ENCODERS[image_encoder], image_features)
 
 

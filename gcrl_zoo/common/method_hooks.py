@@ -133,5 +133,6 @@ class MethodHooks(SavedAlgorithm):
 
         :param rng: source of all randomness
         """
-        further = self.noise_hold, self.random_rest, self.noise_kind
-        return NoiseLevels(self.action_space, rng, self.noise_levels, *further)
+        return NoiseLevels(
+            self.action_space, rng, self.noise_levels, self.noise_hold, self.random_rest, self.noise_kind
+        )

@@ -34,8 +34,9 @@ class OwnPlay:
         algorithm, run = self.algorithm, self.run
         assert algorithm.env is not None and algorithm._last_obs is not None
         if algorithm.plays and run.random_play is None:
-            random = algorithm.noise_hold, algorithm.random_rest
-            run.random_play = RandomPlay(algorithm.action_space, run.streams.numpy, *random)
+            run.random_play = RandomPlay(
+                algorithm.action_space, run.streams.numpy, algorithm.noise_hold, algorithm.random_rest
+            )
             run.explorer = algorithm.make_explorer(run.streams.numpy)
         if run.collector is None:
             run.collector = Collector(algorithm.env, algorithm.policy, algorithm.max_episode_steps)

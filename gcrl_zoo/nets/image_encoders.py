@@ -121,7 +121,7 @@ class NatureEncoder(ImageEncoder):
 
 
 class CompactEncoder(NatureEncoder):
-    """The same convolutions with half as many channels, which take 40 % of the time: for training on a CPU."""
+    """The same convolutions with half as many channels, for training on a CPU."""
 
     WIDTHS = 16, 32, 32
 

@@ -127,7 +127,7 @@ def _receive(workers: Sequence[Worker]) -> Iterator[EpisodeBuffer]:
 
 
 def _work(sender: Connection, job: Job, number: int) -> None:
-    """Play in a process of its own, until it is stopped."""
+    """Play until the parent stops this process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent stops the others
     with suppress(BrokenPipeError):  # the parent is gone
         try:

@@ -14,6 +14,10 @@ from stable_baselines3.common.vec_env import VecEnv
 WHEELBASE = 3.24
 #: Largest angle of the front wheels, in radians; larger steering actions have no further effect.
 MAX_ANGLE = 0.4
+#: Distance from the middle of the road beyond which the driver slows down, and the speed to which it does.
+MAX_OFFSET, OFF_ROAD_SPEED = 6.5, 25
+#: Deceleration that the driver expects of the brakes, in track units per second squared.
+BRAKING = 25
 #: Number of track points (3.5 units each) ahead in which the driver looks for curves.
 LOOK_AHEAD = 20
 
@@ -80,27 +84,25 @@ class Driver:
         return action
 
     def drive(self) -> np.ndarray:
-        """Choose the action without a mistake."""
+        """Choose the action without a mistake, (3,) float32."""
         hull = self.env.car.hull
-        position, velocity = np.array(hull.position), np.array(hull.linearVelocity)
-        speed = float(np.linalg.norm(velocity))
+        position, speed = np.array(hull.position), float(np.linalg.norm(hull.linearVelocity))
         self._find_place(position)
-        n = len(self.points)
-        ahead = 5 + 0.22 * speed
-        target = self.points[(self.place + max(1, round(ahead / self.spacing))) % n]
-        x, y = hull.GetLocalPoint(target)  # x to the right, y forward
-        distance = math.hypot(x, y)
-        angle = (
-            math.atan(2 * WHEELBASE * (x / max(distance, 1e-6)) / max(distance, 1e-6)) if y > 0 else math.copysign(1, x)
-        )
-        steer = float(np.clip(1.3 * angle, -MAX_ANGLE, MAX_ANGLE))
-        wanted = self._speed_for_curves(n)
-        off_road = float(np.linalg.norm(self.points[self.place] - position)) > 6.5
-        if off_road:
-            wanted = min(wanted, 25)
-        gas = float(np.clip(0.08 * (wanted - speed), 0, 1)) * (1 - 0.6 * abs(steer) / MAX_ANGLE)
+        off_road = float(np.linalg.norm(self.points[self.place] - position)) > MAX_OFFSET
+        wanted = min(self._speed_for_curves(), OFF_ROAD_SPEED if off_road else math.inf)
+        steering = self._steering(hull, speed)
+        gas = float(np.clip(0.08 * (wanted - speed), 0, 1)) * (1 - 0.6 * abs(steering) / MAX_ANGLE)
         brake = float(np.clip(0.04 * (speed - wanted - 3), 0, 0.8))
-        return np.array([steer, gas, brake], dtype=np.float32)
+        return np.array([steering, gas, brake], dtype=np.float32)
+
+    def _steering(self, hull: Any, speed: float) -> float:
+        """Choose the angle of the wheels for an arc to a point of the road ahead, the further the faster the car is."""
+        ahead = max(1, round((5 + 0.22 * speed) / self.spacing))
+        x, y = hull.GetLocalPoint(self.points[(self.place + ahead) % len(self.points)])  # x to the right, y forward
+        if y <= 0:  # the point is behind the car
+            return math.copysign(MAX_ANGLE, x)
+        angle = math.atan(2 * WHEELBASE * x / (x * x + y * y))
+        return float(np.clip(1.3 * angle, -MAX_ANGLE, MAX_ANGLE))
 
     def _find_place(self, position: np.ndarray) -> None:
         """Find the nearest track point, at most 30 points ahead of the last one: the road may pass nearby twice."""
@@ -108,12 +110,12 @@ class Driver:
         near = (self.place + np.arange(-10, 31)) % n
         self.place = int(near[np.linalg.norm(self.points[near] - position, axis=1).argmin()])
 
-    def _speed_for_curves(self, n: int) -> float:
+    def _speed_for_curves(self) -> float:
         """Return the highest speed from which the car can still slow down before each of the curves ahead."""
         distances = np.arange(LOOK_AHEAD) * self.spacing
-        curvature = self.curvature[(self.place + np.arange(LOOK_AHEAD)) % n]
+        curvature = self.curvature[(self.place + np.arange(LOOK_AHEAD)) % len(self.curvature)]
         limits = np.sqrt(self.skill.grip / np.maximum(curvature, 1e-3))
-        return min(self.skill.top_speed, float(np.sqrt(limits**2 + 2 * 25 * distances).min()))
+        return min(self.skill.top_speed, float(np.sqrt(limits**2 + 2 * BRAKING * distances).min()))
 
 
 class Drivers:

@@ -24,6 +24,7 @@ from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.inverse_dynamics import MANY
 from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.phases import Phases, Updates, phase_cycle
+from gcrl_zoo.common.terms import WeightedTerms, check_sources, weighted_terms
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import GoalPairs, Sampler
 from gcrl_zoo.data.store import TrajectoryStore
@@ -116,11 +117,9 @@ class GCSLVICReg(TrajectoryAlgorithm):
         self._terms = self._weighted_terms()
         self._cycle = self._phase_cycle()
 
-    def _weighted_terms(self) -> dict[str, dict[str, tuple[float, Term]]]:
+    def _weighted_terms(self) -> WeightedTerms[Term]:
         """Return the weight and the function of each term that is computed, by source and name."""
         weights: dict[Any, float] = {**DEFAULT_TERMS, **(self.terms or {})}
-        if not any(weights.values()):
-            raise ValueError("terms: every weight is 0, so there is nothing to learn; leave `terms` out.")
         known: dict[str, dict[str, Term]] = {
             "unlabelled": {
                 "vicreg": vicreg_term(VICRegLoss(**(self.vicreg or {}))),
@@ -131,19 +130,13 @@ class GCSLVICReg(TrajectoryAlgorithm):
             },
             "labelled": {"inverse": inverse, "forward": forward},
         }
-        return {
-            source: {name: (float(weights[name]), term) for name, term in terms.items() if weights[name]}
-            for source, terms in known.items()
-        }
+        return weighted_terms(known, weights)
 
     def _phase_cycle(self) -> list[str]:
         """Return the source of each update of a cycle; empty if each update uses both."""
         cycle = phase_cycle(self.phases)
-        for source in {*cycle, *["unlabelled"] * bool(self.unlabelled_first)}:
-            if not self._terms[source]:
-                raise ValueError(
-                    f"terms: no term of the {source} data has a weight; phases or unlabelled_first use that data."
-                )
+        used = {*cycle, *["unlabelled"] * bool(self.unlabelled_first)}
+        check_sources(used, self._terms, "phases or unlabelled_first use")
         return cycle
 
     def _setup_model(self) -> None:

@@ -15,6 +15,7 @@ from gcrl_zoo.common.arguments import Environment, Fraction, NonNegative, Option
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.phases import Phases, phase_cycle
+from gcrl_zoo.common.terms import WeightedTerms, check_sources, weighted_terms
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
 from gcrl_zoo.data.samplers import Sampler, Windows
 from gcrl_zoo.data.store import TrajectoryStore
@@ -33,7 +34,7 @@ DEFAULT_VICREG = {"invariance": 1.0, "variance": 0.01, "covariance": 0.01, "stop
 class VideoVICReg(DT):
     """
     Learns from action-free video with returns, and the effect of actions from own play: EXP1 to EXP5 of unpublished
-    research notes, and the version that works.
+    research notes, and a default that labels the video.
 
     Video teaches the transformer which states follow each other in episodes of a given return. Own play teaches an
     inverse dynamics model which action leads from one state to the next; it labels the video. The loss is a weighted
@@ -82,24 +83,17 @@ class VideoVICReg(DT):
         super()._check_arguments()
         self._terms = self._weighted_terms()
         self._cycle = phase_cycle(self.phases)
-        for source in self._cycle:
-            if not self._terms[source]:
-                raise ValueError(f"terms: no term of the {source} data has a weight; phases use that data.")
+        check_sources(self._cycle, self._terms, "phases use")
 
-    def _weighted_terms(self) -> dict[str, dict[str, tuple[float, Term]]]:
+    def _weighted_terms(self) -> WeightedTerms[Term]:
         """Return the weight and the function of each term that is computed, by source and name."""
         weights: dict[Any, float] = {**DEFAULT_TERMS, **(self.terms or {})}
-        if not any(weights.values()):
-            raise ValueError("terms: every weight is 0, so there is nothing to learn; leave `terms` out.")
         vicreg = vicreg_term(VICRegLoss(**{**DEFAULT_VICREG, **(self.vicreg or {})}))
         known: dict[str, dict[str, Term]] = {
             "unlabelled": {"label": label, "vicreg": vicreg},
             "labelled": {"inverse": inverse, "action": action, "vicreg": vicreg},
         }
-        return {
-            source: {name: (float(weights[name]), term) for name, term in terms.items() if weights[name]}
-            for source, terms in known.items()
-        }
+        return weighted_terms(known, weights)
 
     def _setup_model(self) -> None:
         super()._setup_model()
