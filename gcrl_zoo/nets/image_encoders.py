@@ -155,7 +155,7 @@ class ResidualUnit(nn.Module):
 class ResidualEncoder(ImageEncoder):
     """
     The small residual network of IMPALA (Espeholt et al. 2018): three blocks of a convolution, a max-pooling and two
-    residual units. The first convolution has a stride of 2, which saves most of the time.
+    residual units. The first convolution has a stride of 2, which the original has not, to save time.
     """
 
     WIDTHS = 16, 32, 32
