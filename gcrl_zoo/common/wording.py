@@ -157,7 +157,7 @@ def _range_in_words(metadata: Sequence[Any]) -> str:
         return f" {'of at most' if included else 'below'} {_limit(high)}"
     if above or not included:
         return f" in {'(' if above else '['}{_limit(low)}, {_limit(high)}{']' if included else ')'}"
-    return f" from {_limit(low)} to {_limit(high)}"
+    return f" of {_limit(low)}" if low == high else f" from {_limit(low)} to {_limit(high)}"
 
 
 def _limit(value: Any) -> str:

@@ -11,10 +11,13 @@ from gcrl_zoo.nets.image_encoders import ImageEncoder, fold_stack, folded_shape
 
 class Motion(nn.Module):
     """
-    Encodes the differences of consecutive frames in two stacks of frames, an earlier and a later one, by convolutions.
+    Encodes what moves from one stack of frames to a later one: the differences of consecutive frames, from the newest
+    frame of the earlier stack to the newest of the later one, by convolutions.
 
     An inverse model that sees the frames themselves can tell from the surroundings which actions usually led there.
-    That is wrong in the data of another policy. Differences show the movement, and little of the surroundings.
+    That is wrong in the data of another policy. Differences show the movement, and little of the surroundings. The
+    movement before the earlier state is left out for the same reason: it tells which action came before, and actions
+    of random play are held for some steps.
 
     :param shapes: shape of one observation by key of each image or stack of images, as for
         :class:`~gcrl_zoo.nets.image_encoders.ImageEncoder`
@@ -29,8 +32,7 @@ class Motion(nn.Module):
         self.shapes = {key: tuple(shape) for key, shape in shapes.items()}
         encoders = {}
         for key, shape in self.shapes.items():
-            channels, height, width = folded_shape(shape)
-            encoders[key] = encoder_class((2 * channels - self._per_frame(key), height, width), features_dim)
+            encoders[key] = encoder_class(folded_shape(shape), features_dim)
         self.encoder = DictEncoder(encoders)
         self.features_dim = self.encoder.features_dim
 
@@ -46,11 +48,8 @@ class Motion(nn.Module):
 
     def _differences(self, key: str, state: Tensor, goal: Tensor) -> Tensor:
         """Return the differences of consecutive frames, (B, C, H, W) float32."""
-        frames = th.cat([fold_stack(each, self.shapes[key]) for each in (state, goal)], dim=1).float()
-        n = self._per_frame(key)
-        return frames[:, n:] - frames[:, :-n]
-
-    def _per_frame(self, key: str) -> int:
-        """Return the number of channels of one frame."""
         shape = self.shapes[key]
-        return folded_shape(shape)[0] // (shape[0] if len(shape) == 4 else 1)
+        before, after = (fold_stack(each, shape) for each in (state, goal))
+        n = after.shape[1] // (shape[0] if len(shape) == 4 else 1)  # channels of one frame
+        frames = th.cat([before[:, -n:], after], dim=1).float()
+        return frames[:, n:] - frames[:, :-n]

@@ -262,3 +262,39 @@ def test_gaussian_samples_spread_as_told():
 def test_divergence_of_logits():
     p, q = th.randn(9, 2, 5), th.randn(9, 2, 5)
     th.testing.assert_close(kl_of_logits(p, q), kl_divergence(Categorical(logits=p), Categorical(logits=q)))
+
+
+@pytest.mark.parametrize("kind", BOX_HEADS)
+@pytest.mark.parametrize(
+    ("space", "limits"),
+    [(UNIT, (-0.5, 0.25)), (BOX, ([-0.5, 0.0], [0.0, 1.0])), (MATRIX, (-2, 0)), (FIXED, ([0, 0.3], [1, 0.3]))],
+    ids=["number", "list", "matrix", "fixed"],
+)
+def test_a_head_with_limits_neither_chooses_nor_tells_actions_beyond_them(kind, space, limits):
+    head, params = make(kind, space, limits=limits)
+    low, high = (th.as_tensor(each, dtype=th.float32).expand(space.shape) for each in limits)
+    for deterministic in (True, False):
+        actions = head.act(100 * params, deterministic)
+        assert (actions >= low - 1e-6).all() and (actions <= high + 1e-6).all()
+    drawn = draw(space)
+    inside = drawn.clamp(low, high)
+    assert (drawn != inside).any() or space is FIXED
+    th.testing.assert_close(head.encode(drawn), head.encode(inside))
+    th.testing.assert_close(head.nll(params, drawn), head.nll(params, inside))
+    moves = head.half_range > 0
+    assert head.encode(inside)[:, moves].abs().max() <= 1 + 1e-6
+
+
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ([-2, 1], r"limits is \[-2, 1\], but the first must not be above the second, and both must be in the action"),
+        ([1, -1], r"limits is \[1, -1\], but the first must not be above the second"),
+        ([[0, 0, 0], 1], r"limits is \[\[0, 0, 0\], 1\], but an action has the shape \(2,\); give two lists of this"),
+        ([0], r"limits is \[0\]; give a list with a length of 2, each a finite number or a list"),
+        ([float("nan"), 1], r"limits\[0\] is nan; give a finite number"),
+    ],
+)
+def test_limits_that_do_not_fit_are_refused(limits, message):
+    with pytest.raises(ValueError, match=message):
+        make_action_head(UNIT, WIDTH, "deterministic", limits=limits)

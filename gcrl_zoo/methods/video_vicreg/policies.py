@@ -88,7 +88,7 @@ class VideoVICRegPolicy(DTPolicy):
     :param predictor_sees_action: whether the predictor sees the action, in video the one that the inverse model infers
     :param inverse_arch: widths of the hidden layers of the inverse model; None for no inverse model
     :param inverse_input: what the inverse model sees of images: ``"frames"``, their encodings, or ``"motion"``, the
-        differences of consecutive frames
+        differences of consecutive frames between the two states
     :param shared_encoder: whether inverse model and transformer share the encoder of images
     :param image_features: width of an image's encoding
     :param image_encoder: convolutions for images, see :class:`~gcrl_zoo.common.policies.ConditionedPolicy`

@@ -7,7 +7,7 @@ from annotated_types import Ge, Le
 from torch import Tensor
 from torch.nn import functional as F
 
-from gcrl_zoo.nets.heads.box import BoxHead
+from gcrl_zoo.nets.heads.box import BoxHead, Limits
 from gcrl_zoo.nets.heads.categorical import kl_of_logits, sample_categorical
 
 
@@ -30,8 +30,9 @@ class BinsHead(BoxHead):
         high: Tensor,
         n_bins: Annotated[int, Ge(2), Le(65536)] = 15,
         include_bounds: bool = False,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(features_dim, n_bins, low, high)
+        super().__init__(features_dim, n_bins, low, high, limits)
         self.n_bins, self.include_bounds = n_bins, include_bounds
         if include_bounds:
             centers = th.arange(1 - n_bins, n_bins, 2) / (n_bins - 1)  # exactly -1, 1 and, of an odd number, 0

@@ -1,14 +1,17 @@
 """The heads for continuous actions that predict numbers: deterministic and Gaussian."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated, ClassVar, Literal
 
 import torch as th
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, Len
 from torch import Tensor, nn
 
 from gcrl_zoo.nets.heads.base import ActionHead
+
+#: Smallest and largest action, each of the shape of an action, or one number for all its entries.
+Limits = Annotated[Sequence[float | Sequence[float]], Len(2, 2)]
 
 
 class BoxHead(ActionHead):
@@ -17,6 +20,9 @@ class BoxHead(ActionHead):
 
     :param low: (A,) smallest action, finite; of the dtype of the action space
     :param high: (A,) largest action
+    :param limits: smallest and largest action that the head learns and chooses, instead of ``low`` and ``high``. It
+        reads actions beyond them as these. Give them where actions beyond them have the same effect
+    :raises ValueError: ``limits`` do not fit the action space
     """
 
     center: Tensor
@@ -25,10 +31,15 @@ class BoxHead(ActionHead):
     low: Tensor
     high: Tensor
 
-    def __init__(self, features_dim: int, params_per_dim: int, low: Tensor, high: Tensor) -> None:
+    def __init__(
+        self, features_dim: int, params_per_dim: int, low: Tensor, high: Tensor, limits: Limits | None = None
+    ) -> None:
         super().__init__(features_dim, params_per_dim * low.numel())
         self.shape = low.shape
         self.half_precision = low.dtype == th.float16
+        self.limited = limits is not None
+        if limits is not None:
+            low, high = _limited(low, high, limits)
         # Most spaces are [-1, 1] and need no scaling, which saves acting two operations.
         self.in_unit = bool((low == -1).all() and (high == 1).all())
         low, high = low.flatten().double(), high.flatten().double()  # high - low may be beyond float32
@@ -50,7 +61,9 @@ class BoxHead(ActionHead):
     def encode(self, actions: Tensor) -> Tensor:
         """Environment units (B, *shape) to [-1, 1] (B, A)."""
         actions = actions.flatten(1).float()
-        return actions if self.in_unit else (actions - self.center) / self.unit
+        if not self.in_unit:
+            actions = (actions - self.center) / self.unit
+        return actions.clamp(-1, 1) if self.limited else actions
 
     def to_env(self, actions: Tensor) -> Tensor:
         """
@@ -80,9 +93,15 @@ class DeterministicHead(BoxHead):
     LOSSES: ClassVar[dict[str, Callable[[Tensor], Tensor]]] = {"l2": th.square, "l1": th.abs}
 
     def __init__(
-        self, features_dim: int, low: Tensor, high: Tensor, loss: Literal["l2", "l1"] = "l2", squash: bool = False
+        self,
+        features_dim: int,
+        low: Tensor,
+        high: Tensor,
+        loss: Literal["l2", "l1"] = "l2",
+        squash: bool = False,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(features_dim, 1, low, high)
+        super().__init__(features_dim, 1, low, high, limits)
         self.squash = squash
         if loss not in self.LOSSES:
             raise ValueError(f"loss: '{loss}' is unknown to the deterministic head; choose {' or '.join(self.LOSSES)}.")
@@ -117,8 +136,9 @@ class GaussianHead(BoxHead):
         low: Tensor,
         high: Tensor,
         log_std_init: Annotated[float, Ge(LOG_STD_MIN), Le(LOG_STD_MAX)] = -0.5,
+        limits: Limits | None = None,
     ) -> None:
-        super().__init__(features_dim, 1, low, high)
+        super().__init__(features_dim, 1, low, high, limits)
         self.log_std = nn.Parameter(th.full((low.numel(),), log_std_init))
 
     def clamped_log_std(self) -> Tensor:
@@ -139,3 +159,26 @@ class GaussianHead(BoxHead):
         if deterministic:
             return self.to_env(params)
         return self.to_env(params + self.clamped_log_std().exp() * th.randn_like(params))
+
+
+def _limited(low: Tensor, high: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
+    """
+    Return the smallest and the largest action of a head.
+
+    :param low: (A,) smallest action of the action space
+    :param high: (A,) largest action
+    :param limits: see :class:`BoxHead`
+    """
+    try:
+        new_low, new_high = (th.as_tensor(each, dtype=low.dtype).expand(low.shape) for each in limits)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"action_head_kwargs: limits is {list(limits)}, but an action has the shape {tuple(low.shape)}; give two "
+            "lists of this shape, the smallest and the largest action, or two numbers."
+        ) from error
+    if not ((low <= new_low) & (new_low <= new_high) & (new_high <= high)).all():
+        raise ValueError(
+            f"action_head_kwargs: limits is {list(limits)}, but the first must not be above the second, and both must "
+            f"be in the action space, from {low.tolist()} to {high.tolist()}."
+        )
+    return new_low, new_high
