@@ -50,3 +50,28 @@ def test_motion_leaves_the_encoder_to_the_policy():
 def test_motion_needs_images():
     with pytest.raises(ValueError, match=r"inverse_input is 'motion', but the observation has no image.*use 'frames'"):
         CASE.make(policy_kwargs={"inverse_input": "motion"})
+
+
+def test_labels_are_corrected_for_the_shrinkage_in_own_play():
+    model = make(inverse_input="motion", calibrated_labels=True).learn(3)
+    policy = model.policy
+    policy.set_training_mode(False)
+    batches = to_tensors(batches_of(model)["labelled"], model.device), to_tensors(batches_of(model)["unlabelled"], "cpu")
+    before = policy.calibration.moments.clone()
+    for source, batch in zip(("labelled", "unlabelled"), batches, strict=True):
+        outputs = model.outputs(source, batch)
+        inferred = policy.infer_actions(batch, None).detach()
+        th.testing.assert_close(outputs.labels, policy.calibration(inferred))
+        th.testing.assert_close(outputs.inferred, inferred)  # which learns from the true actions
+        assert (outputs.labels - inferred).abs().max() > 0.01
+    assert policy.calibration.moments.equal(before)
+    model.compute_loss({"unlabelled": batches[1]})
+    assert policy.calibration.moments.equal(before)
+    model.compute_loss({"labelled": batches[0]})
+    assert not policy.calibration.moments.equal(before)
+
+
+@pytest.mark.parametrize(("action", "head"), [("discrete", "auto"), ("box", "bins")])
+def test_only_means_are_corrected(action, head):
+    with pytest.raises(ValueError, match=r"calibrated_labels is True, but the head \w+ predicts no mean action; leave"):
+        CASE.make(CASE.env(action=action), policy_kwargs={"calibrated_labels": True, "action_head": head})

@@ -22,8 +22,9 @@ from gcrl_zoo.methods.dt.attention import hide
 from gcrl_zoo.methods.dt.policies import DTPolicy
 from gcrl_zoo.methods.dt.tokens import TOKENS
 from gcrl_zoo.methods.video_vicreg.layout import TokenLayout
+from gcrl_zoo.nets.calibration import Calibration
 from gcrl_zoo.nets.encoders import with_own_weights
-from gcrl_zoo.nets.heads import GaussianHead
+from gcrl_zoo.nets.heads import DeterministicHead, GaussianHead
 from gcrl_zoo.nets.mlp import mlp
 from gcrl_zoo.nets.transformer import causal
 
@@ -89,6 +90,9 @@ class VideoVICRegPolicy(DTPolicy):
     :param inverse_arch: widths of the hidden layers of the inverse model; None for no inverse model
     :param inverse_input: what the inverse model sees of images: ``"frames"``, their encodings, or ``"motion"``, the
         differences of consecutive frames between the two states
+    :param calibrated_labels: whether the actions that the inverse model infers in video are corrected for their
+        shrinkage in own play, see :class:`~gcrl_zoo.nets.calibration.Calibration`; for ``Box`` actions, whose head
+        predicts a mean
     :param shared_encoder: whether inverse model and transformer share the encoder of images
     :param image_features: width of an image's encoding
     :param image_encoder: convolutions for images, see :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
@@ -114,6 +118,7 @@ class VideoVICRegPolicy(DTPolicy):
         predictor_sees_action: bool = True,
         inverse_arch: Widths | None = (256, 256),
         inverse_input: Literal["frames", "motion"] = "frames",
+        calibrated_labels: bool = False,
         shared_encoder: bool = True,
         image_features: Width = 256,
         image_encoder: ImageEncoderName = "nature",
@@ -129,7 +134,7 @@ class VideoVICRegPolicy(DTPolicy):
         self.vicreg_on, self.shared_encoder = vicreg_on, shared_encoder
         self.predictor_sees_action = predictor_sees_action
         width, self.n_params = self.tokens.width, self.head.linear.out_features
-        self._check(action_part)
+        self._check(action_part, calibrated_labels)
         self.layout = TokenLayout(width, action_tokens, modality_token, vicreg_on == "tokens")
         self.register_buffer("causal", causal(TOKENS * (context_length + 1)), persistent=False)
         if action_part == "last":
@@ -143,6 +148,7 @@ class VideoVICRegPolicy(DTPolicy):
             )
             if isinstance(self.head, GaussianHead) and isinstance(self.inverse.head, GaussianHead):
                 self.head.log_std = self.inverse.head.log_std  # imitation is of means: only the teacher learns a spread
+        self.calibration = Calibration(self.n_params) if calibrated_labels else None
         seen = {"rep": width - self.n_params, "rep_and_action": 2 * width}.get(vicreg_on, width)
         expanded = seen if expander_dim is None else expander_dim
         self.expander: nn.Module = nn.Identity() if expander_dim is None else Expander(seen, expanded)
@@ -152,8 +158,13 @@ class VideoVICRegPolicy(DTPolicy):
             action = self.head.encoding_dim if predictor_sees_action else 0
             self.predictor = mlp([expanded + action, predictor_dim, expanded], self.activation_fn)
 
-    def _check(self, action_part: str) -> None:
+    def _check(self, action_part: str, calibrated: bool) -> None:
         """Refuse arguments that do not fit together."""
+        if calibrated and not isinstance(self.head, (DeterministicHead, GaussianHead)):
+            raise ValueError(
+                f"calibrated_labels is True, but the head {type(self.head).__name__} predicts no mean action; leave it "
+                "out, or use Box actions with `action_head: deterministic` or `gaussian`."
+            )
         parts = action_part == "last" or self.vicreg_on in ("rep", "expanded_rep")
         if parts and self.n_params >= self.tokens.width:
             raise ValueError(

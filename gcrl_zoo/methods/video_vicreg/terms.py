@@ -79,10 +79,16 @@ class Outputs:
 
     @cached_property
     def labels(self) -> Tensor:
-        """As ``inferred``, without a gradient."""
+        """As ``inferred``, without a gradient; calibrated if the policy asks for it."""
         encoded = self.encoded if self.infers_from_encoded else None  # other terms need a gradient into these
         with th.no_grad():
-            return self.policy.infer_actions(self.batch, encoded)
+            inferred, calibration = self.policy.infer_actions(self.batch, encoded), self.policy.calibration
+            return inferred if calibration is None else calibration(inferred)
+
+    def calibrate(self) -> None:
+        """Update the calibration of the inverse model, if the policy has one, by own play."""
+        if self.policy.calibration is not None:
+            self.policy.calibration.update(self.inferred.detach(), self.executed, self.mask)
 
     @property
     def executed(self) -> Tensor:

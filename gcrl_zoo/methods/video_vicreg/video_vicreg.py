@@ -160,6 +160,8 @@ class VideoVICReg(DT):
                 value, parts = term(outputs)
                 metrics.update(parts or {name: value})
                 losses.append(weight * value)
+            if source == "labelled" and "inverse" in self._terms[source]:
+                outputs.calibrate()
         return th.stack(losses).sum(), metrics
 
     # ----------------------------------------------------------------- metrics
