@@ -28,12 +28,14 @@ from gcrl_zoo.zoo.hyperparams import compose
 from tests.support.case import trajectory_cases
 from tests.support.envs import assert_same_actions
 from tests.support.hub_server import signed_in
-from tests.support.matrix import algo_of
+from tests.support.matrix import algo_of, is_child
 from tests.support.scripts import fork_server, script
 from tests.support.throw_away import ROOT
 
 ENV = "CartPole-v1"
 METHODS = [case.name for case in trajectory_cases()]
+#: Children of other methods are published in the same way, and are left to ``--all``.
+QUICK = [case.name for case in trajectory_cases() if not is_child(case)]
 PARAMS = ["learning_starts:200", "train_freq:25", "gradient_steps:2"]
 PLAY = ["-n", "600", "--num-threads", "1", "--eval-freq", "-1", "-params", *PARAMS]
 PUBLISH = ["--organization", "zoo", "--num-threads", "1", "--n-episodes", "5"]
@@ -44,10 +46,11 @@ pytestmark = pytest.mark.xdist_group("publish")
 
 
 @pytest.fixture(scope="module")
-def house(hub, tmp_path_factory):
-    """A folder in which every method was trained and published by one command."""
+def house(hub, tmp_path_factory, pytestconfig):
+    """A folder in which every tested method was trained and published by one command."""
     folder = tmp_path_factory.mktemp("house")
-    words = [*PUBLISH, "--algo", *METHODS, "-n", "30", "--env", ENV, "--train", "--seeds", "1", "--", *PLAY]
+    methods = METHODS if pytestconfig.getoption("--all") else QUICK
+    words = [*PUBLISH, "--algo", *methods, "-n", "30", "--env", ENV, "--train", "--seeds", "1", "--", *PLAY]
     done = script("gcrl_zoo.publish", *words, folder=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
@@ -80,7 +83,7 @@ def row(table, algo):
 # ------------------------------------------------------------------ what is published
 
 
-@pytest.mark.parametrize("algo", METHODS)
+@algo_of(*QUICK)
 def test_it_comes_back_as_the_table_says(algo, hub, house):
     told = row((house / "benchmark.md").read_text(), algo)
     agent, env = gcrl_zoo.load_from_hub(repository(algo), seed=1000)
@@ -93,14 +96,14 @@ def test_it_comes_back_as_the_table_says(algo, hub, house):
     assert {f"{algo}-{ENV}.zip", "replay.mp4"} <= hub.lfs_paths(repository(algo))
 
 
-@pytest.mark.parametrize("algo", METHODS)
+@algo_of(*QUICK)
 def test_actions_are_the_same(algo, house):
     agent, env = gcrl_zoo.load_from_hub(repository(algo), n_envs=2)
     before = agent_of(house, algo)
     assert_same_actions(before, agent, env)
 
 
-@pytest.mark.parametrize("algo", METHODS)
+@algo_of(*QUICK)
 def test_the_card_says_what_it_is(algo, house):
     card = ModelCard.load(repository(algo))
     told = row((house / "benchmark.md").read_text(), algo)

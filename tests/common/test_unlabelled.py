@@ -5,9 +5,10 @@ import pytest
 
 from tests.support.case import differing, trajectory_cases, weights_of
 from tests.support.envs import make_store
+from tests.support.matrix import marks_of_variant
 
 VARIANTS = [
-    pytest.param(case, variant, id=f"{case.name}-{name}")
+    pytest.param(case, variant, id=f"{case.name}-{name}", marks=marks_of_variant(case, name))
     for case in trajectory_cases()
     if case.algorithm.needs.stream
     for name, variant in case.variants.items()

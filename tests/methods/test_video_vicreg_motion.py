@@ -56,7 +56,10 @@ def test_labels_are_corrected_for_the_shrinkage_in_own_play():
     model = make(inverse_input="motion", calibrated_labels=True).learn(3)
     policy = model.policy
     policy.set_training_mode(False)
-    batches = to_tensors(batches_of(model)["labelled"], model.device), to_tensors(batches_of(model)["unlabelled"], "cpu")
+    batches = (
+        to_tensors(batches_of(model)["labelled"], model.device),
+        to_tensors(batches_of(model)["unlabelled"], "cpu"),
+    )
     before = policy.calibration.moments.clone()
     for source, batch in zip(("labelled", "unlabelled"), batches, strict=True):
         outputs = model.outputs(source, batch)

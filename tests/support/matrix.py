@@ -6,14 +6,30 @@ from collections.abc import Iterable
 
 import pytest
 
-from tests.support.case import Case, all_cases, trajectory_cases
+from tests.support.case import Case, TrajectoryCase, all_cases, trajectory_cases
 
 #: Each method, whatever kind of Stable-Baselines3 algorithm it is.
 every_case = pytest.mark.parametrize("case", all_cases(), ids=str)
 every_trajectory_case = pytest.mark.parametrize("case", trajectory_cases(), ids=str)
+
+
+def is_child(case: Case) -> bool:
+    """Whether the method is a child of another method."""
+    return any(base in {each.algorithm for each in all_cases()} for base in case.algorithm.__mro__[1:])
+
+
+def marks_of_variant(case: TrajectoryCase, variant: str) -> tuple[pytest.MarkDecorator, ...]:
+    """Without ``--all``, the other variants of a child stand for its default: their settings are added to it."""
+    return (pytest.mark.thorough,) if variant == "default" and is_child(case) and len(case.variants) > 1 else ()
+
+
 variants = [(case, name, variant) for case in trajectory_cases() for name, variant in case.variants.items()]
 every_variant = pytest.mark.parametrize(
-    ("case", "variant"), [pytest.param(case, variant, id=f"{case}-{name}") for case, name, variant in variants]
+    ("case", "variant"),
+    [
+        pytest.param(case, variant, id=f"{case}-{name}", marks=marks_of_variant(case, name))
+        for case, name, variant in variants
+    ],
 )
 
 
@@ -36,11 +52,6 @@ def sources_of(*sources: str) -> pytest.MarkDecorator:
 def sources_of_all(*sources: str) -> pytest.MarkDecorator:
     """Each method with each of these sources (all, if none is named); others than trajectory methods have own play."""
     return _with_sources(all_cases(), sources)
-
-
-def is_child(case: Case) -> bool:
-    """Whether the method is a child of another method."""
-    return any(base in {each.algorithm for each in all_cases()} for base in case.algorithm.__mro__[1:])
 
 
 def _with_sources(cases: Iterable[Case], sources: tuple[str, ...]) -> pytest.MarkDecorator:
