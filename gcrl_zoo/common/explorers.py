@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Le, Lt, MinLen
 from gymnasium import spaces
 
 from gcrl_zoo.common.actions import ToActionSpace
@@ -14,7 +14,10 @@ from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.values import check
 
 NoiseLevel = Annotated[float, Ge(0), Le(1000)]
+RestProbability = Annotated[float, Ge(0), Lt(1)]
 NoiseKind = Literal["gaussian", "uniform"]
+#: Probability that a number of a random action is at rest, or one for each of them.
+Rest = RestProbability | Annotated[Sequence[RestProbability], MinLen(1)]
 Levels = NoiseLevel | Annotated[Sequence[NoiseLevel], MinLen(1)]
 
 
@@ -87,21 +90,25 @@ class RandomPlay(Explorer):
     Uniformly random actions instead of those of the policy.
 
     With ``rest``, each number of a ``Box`` action is 0 (or the bound nearest to 0) with this probability. Where brakes
-    and motors are numbers of one action, a uniformly random action uses all of them at once, and nothing moves.
+    and motors are numbers of one action, a uniformly random action uses all of them at once, and nothing moves. A list
+    gives the probability of each number.
 
     :param action_space: ``Discrete`` or ``Box``
     :param rng: source of all randomness
     :param hold: mean number of steps that an action is held
-    :param rest: probability that a number of an action is at rest; for ``Box`` only
-    :raises ValueError: ``rest`` is above 0 for another action space
+    :param rest: probability that a number of an action is at rest, or one for each number; for ``Box`` only
+    :raises ValueError: ``rest`` is above 0 for another action space, or is a list of another length than an action
     """
 
-    def __init__(
-        self, action_space: spaces.Space, rng: np.random.Generator, hold: float = 1, rest: float = 0.0
-    ) -> None:
-        if rest and not isinstance(action_space, spaces.Box):
+    def __init__(self, action_space: spaces.Space, rng: np.random.Generator, hold: float = 1, rest: Rest = 0.0) -> None:
+        self.space, self.rng, self.held, self.rest = action_space, rng, Held(rng, hold), np.asarray(rest)
+        if self.rest.any() and not isinstance(action_space, spaces.Box):
             raise ValueError(f"random_rest is {rest}, but it is for Box actions, not for {action_space}; leave it out.")
-        self.space, self.rng, self.held, self.rest = action_space, rng, Held(rng, hold), rest
+        if self.rest.ndim and self.rest.shape != action_space.shape:
+            raise ValueError(
+                f"random_rest is {rest}, but an action has the shape {action_space.shape}; give one number, or one for "
+                "each number of an action."
+            )
         self.to_action_space = ToActionSpace(action_space)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
@@ -118,7 +125,7 @@ class RandomPlay(Explorer):
             return self.rng.integers(int(self.space.n), size=shape) + int(self.space.start)
         assert isinstance(self.space, spaces.Box)
         drawn = self.rng.uniform(self.space.low, self.space.high, size=shape).astype(np.float32)
-        if self.rest:
+        if self.rest.any():
             at_rest = self.rng.random(shape) < self.rest
             drawn = np.where(at_rest, np.clip(0, self.space.low, self.space.high), drawn).astype(np.float32)
         return drawn
@@ -132,10 +139,12 @@ class NoiseLevels(RandomPlay):
     :param action_space: ``Discrete`` or ``Box``
     :param rng: source of all randomness
     :param levels: drawn from uniformly; a number is a list of one. Of ``"gaussian"`` noise on ``Box`` actions, a level
-        is the standard deviation, as a fraction of half the action range; else the probability of a random action
+        is the standard deviation, as a fraction of half the action range; else the probability of a random action, or
+        of ``"uniform"`` noise the probability of each number of an action to be random
     :param hold: mean number of steps that a random action, or the noise on an action, is held
     :param rest: see :class:`RandomPlay`
-    :param kind: of ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces actions by random ones
+    :param kind: of ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces numbers of actions by random
+        ones, each by itself, so that its effect can be told from those of the others
     """
 
     def __init__(
@@ -144,7 +153,7 @@ class NoiseLevels(RandomPlay):
         rng: np.random.Generator,
         levels: Levels,
         hold: float = 1,
-        rest: float = 0.0,
+        rest: Rest = 0.0,
         kind: NoiseKind = "gaussian",
     ) -> None:
         super().__init__(action_space, rng, hold, rest)
@@ -181,16 +190,17 @@ class NoiseLevels(RandomPlay):
 
     def _replaced(self, actions: np.ndarray, none: int | np.float32, episode_starts: np.ndarray) -> np.ndarray:
         """
-        Replace actions at random.
+        Replace actions, or numbers of ``Box`` actions, at random.
 
-        :param none: stands for the policy's own action, so that one draw says whether and by what it is replaced
+        :param none: stands for the policy's own choice, so that one draw says whether and by what it is replaced
         """
-        random, nothing = self.rng.random(len(actions)) < self._level, np.full_like(actions, none)
-        drawn = np.where(_rows(random, actions), self._uniform(actions.shape), nothing) if True in random else nothing
+        levels = _rows(self._level, actions)
+        random, nothing = self.rng.random(actions.shape) < levels, np.full_like(actions, none)
+        drawn = np.where(random, self._uniform(actions.shape), nothing) if True in random else nothing
         held = self.held(drawn, episode_starts)
         # While all levels are zero nothing is drawn, so an episode without noise may still hold an older draw.
-        random = (held != none).reshape(len(actions), -1).all(1) & (self._level > 0)
-        return self.to_action_space(np.where(_rows(random, actions), held, actions)) if True in random else actions
+        random = (held != none) & (levels > 0)
+        return self.to_action_space(np.where(random, held, actions)) if True in random else actions
 
 
 def _rows(flags: np.ndarray, like: np.ndarray) -> np.ndarray:

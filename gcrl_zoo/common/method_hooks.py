@@ -14,7 +14,7 @@ from stable_baselines3.common.policies import BasePolicy
 from torch import Tensor
 
 from gcrl_zoo.common.arguments import resolved
-from gcrl_zoo.common.explorers import Explorer, Levels, NoiseKind, NoiseLevels
+from gcrl_zoo.common.explorers import Explorer, Levels, NoiseKind, NoiseLevels, Rest
 from gcrl_zoo.common.saving import SavedAlgorithm
 from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.store import TrajectoryStore
@@ -31,7 +31,7 @@ class MethodHooks(SavedAlgorithm):
     noise_levels: Levels
     noise_hold: float
     noise_kind: NoiseKind
-    random_rest: float
+    random_rest: Rest
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let SB3's aliases stand for the class in the annotation ``policy``, unless a method defines its own."""

@@ -7,7 +7,7 @@ import warnings
 from typing import Annotated, Any, Never, TypeVar
 
 import numpy as np
-from annotated_types import Ge, Le, Lt, Unit
+from annotated_types import Ge, Le, Unit
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.type_aliases import MaybeCallback
 
@@ -29,7 +29,7 @@ from gcrl_zoo.common.arguments import (
 )
 from gcrl_zoo.common.augmentation import RandomShift
 from gcrl_zoo.common.callback_locals import CallbackLocals
-from gcrl_zoo.common.explorers import Levels, NoiseKind, RandomPlay
+from gcrl_zoo.common.explorers import Levels, NoiseKind, RandomPlay, Rest
 from gcrl_zoo.common.learner import Learner
 from gcrl_zoo.common.logs import write_logs
 from gcrl_zoo.common.memory_checks import check_batch
@@ -74,10 +74,11 @@ class TrajectoryAlgorithm(MethodHooks):
     :param max_grad_norm: maximum norm of the gradient; None for no clipping
     :param noise_levels: levels of exploration noise; each online episode uses a random one of them, see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`. A single number is one level for all episodes
-    :param noise_kind: noise on ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces actions by random
-        ones, as for ``Discrete``; a level is then the probability of a random action
+    :param noise_kind: noise on ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces each number of an
+        action by a random one with the probability that the level says
     :param noise_hold: mean number of steps for which a random action, or the noise on an action, is repeated
-    :param random_rest: probability that a number of a random ``Box`` action is 0, or the bound nearest to 0
+    :param random_rest: probability that a number of a random ``Box`` action is 0, or the bound nearest to 0; a list has
+        one for each number
     :param max_episode_steps: truncates longer online episodes; None for no limit
     :param target_return: target return for acting; default: the highest return in the data
     :param return_scale: divisor of returns; default: the largest return in the data
@@ -112,7 +113,7 @@ class TrajectoryAlgorithm(MethodHooks):
         noise_levels: Levels = (0.0, 0.2),
         noise_kind: NoiseKind = "gaussian",
         noise_hold: Annotated[float, Ge(1), Unit("steps")] = 1,
-        random_rest: Annotated[float, Ge(0), Lt(1)] = 0.0,
+        random_rest: Rest = 0.0,
         max_episode_steps: Annotated[LargeCount, Ge(1), Unit("steps")] | None = None,
         target_return: float | None = None,
         return_scale: Annotated[float, Ge(1e-30)] | None = None,

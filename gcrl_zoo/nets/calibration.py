@@ -9,9 +9,9 @@ class Calibration(nn.Module):
     Estimates, for each entry, the line ``prediction = intercept + slope * truth``, and inverts it.
 
     A prediction with the least squared error shrinks: the less an input tells about the truth, the nearer its
-    prediction is to the mean of the training data. So its slope is below 1. Where predictions are labels for other data,
-    whose mean is another one, all labels are drawn to the wrong mean. The inverted line has a slope of 1 instead. The
-    corrected predictions have larger errors, which average out when a network learns from them.
+    prediction is to the mean of the training data. So its slope is below 1. Where predictions are labels for other
+    data, whose mean is another one, all labels are drawn to the wrong mean. The inverted line has a slope of 1 instead.
+    The corrected predictions have larger errors, which average out when a network learns from them.
 
     :param size: A, number of entries
     :param rate: weight of a new batch in the running moments

@@ -58,6 +58,16 @@ def test_random_play_rests(low):
     assert space.contains(played.min(0)) and space.contains(played.max(0))
 
 
+def test_each_number_may_rest_by_its_own_probability():
+    space, rests = spaces.Box(-1, 1, (3,)), [0.0, 0.5, 0.9]
+    at_rest = RandomPlay(space, rng(), rest=rests).perturb(np.zeros((4000, 3), np.float32), np.ones(4000, bool)) == 0
+    np.testing.assert_allclose(at_rest.mean(0), rests, atol=0.03)
+    with pytest.raises(
+        ValueError, match=r"^random_rest is \[0.5\], but an action has the shape \(3,\); give one number,"
+    ):
+        RandomPlay(space, rng(), rest=[0.5])
+
+
 def test_choices_do_not_rest():
     with pytest.raises(ValueError, match=r"^random_rest is 0.5, but it is for Box actions, not for Discrete.*\.$"):
         BC("MlpPolicy", "CartPole-v1", random_rest=0.5)
@@ -84,17 +94,18 @@ def test_a_level_is_a_share_of_half_the_range():
 
 @pytest.mark.parametrize("hold", [1, 4])
 @pytest.mark.parametrize("level", [0.0, 0.3])
-def test_uniform_noise_replaces_whole_actions(level, hold):
-    """In the mean, a level is the share of steps with a random action, each number of which may rest."""
+def test_uniform_noise_replaces_each_number_by_itself(level, hold):
+    """In the mean, a level is the share of random numbers, each of which may rest."""
     explorer = NoiseLevels(BOX, rng(), level, hold, rest=0.5, kind="uniform")
     for starts in (START, *[GO_ON] * 10):
         played = explorer.perturb(MANY["box"], starts)
         moved = played != MANY["box"]
-        assert moved.any(1).mean() == pytest.approx(level, abs=0.03)
+        np.testing.assert_allclose(moved.mean(0), level, atol=0.03)
+        assert np.corrcoef(moved.T)[0, 1:] == pytest.approx(0, abs=0.06) if level else not moved.any()
         assert all(BOX.contains(each) for each in played[:200])
     if level:
-        at_rest = played[moved.any(1)] == np.clip(0, BOX.low, BOX.high)
-        np.testing.assert_allclose(at_rest.mean(0), 0.5, atol=0.06)
+        at_rest = played == np.clip(0, BOX.low, BOX.high)
+        np.testing.assert_allclose((at_rest & moved).mean(0) / moved.mean(0), 0.5, atol=0.06)
 
 
 def test_random_choices_of_one_step_are_drawn_as_ever():
