@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 from gcrl_zoo.common.arguments import check_arguments
 from gcrl_zoo.data.episode import action_dtype
-from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead
+from gcrl_zoo.nets.heads import ActionHead, BinsHead, CategoricalHead, DeterministicHead, GaussianHead, checked_limits
 
 #: Options of heads that the action space decides.
 FROM_SPACES = {"features_dim", "low", "high", "n_actions", "start"}
@@ -112,6 +112,8 @@ def action_head_class(space: spaces.Space, kind: str, kwargs: Mapping[str, Any])
     check_arguments(
         head, kwargs, f"action_head_kwargs of the head {kind} has no entry", "action_head_kwargs: ", given=FROM_SPACES
     )
+    if kwargs.get("limits") is not None:
+        checked_limits(*_bounds_of(space), kwargs["limits"])
     return head
 
 
@@ -129,8 +131,13 @@ def make_action_head(space: spaces.Space, features_dim: int, kind: HeadKind = "a
     head = action_head_class(space, kind, kwargs)
     if isinstance(space, spaces.Discrete):
         return CategoricalHead(features_dim, int(space.n), int(space.start))
+    low, high = _bounds_of(space)
+    return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
+
+
+def _bounds_of(space: spaces.Space) -> tuple[th.Tensor, th.Tensor]:
+    """Return the smallest and the largest action of a ``Box``. Bounds that are not finite are refused."""
     assert isinstance(space, spaces.Box)
     refuse_unbounded(space)
     # On the CPU, also while a policy is built on the meta device: heads look at the values.
-    low, high = th.as_tensor(space.low, device="cpu"), th.as_tensor(space.high, device="cpu")
-    return head(features_dim, low=low, high=high, **kwargs)  # type: ignore[call-arg]
+    return th.as_tensor(space.low, device="cpu"), th.as_tensor(space.high, device="cpu")

@@ -14,10 +14,10 @@ from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.common.values import check
 
 NoiseLevel = Annotated[float, Ge(0), Le(1000)]
-RestProbability = Annotated[float, Ge(0), Lt(1)]
+Probability = Annotated[float, Ge(0), Lt(1)]
 NoiseKind = Literal["gaussian", "uniform"]
-#: Probability that a number of a random action is at rest, or one for each of them.
-Rest = RestProbability | Annotated[Sequence[RestProbability], MinLen(1)]
+#: Probability that a dimension of a random action is at rest, or one for each dimension.
+Rest = Probability | Annotated[Sequence[Probability], MinLen(1)]
 Levels = NoiseLevel | Annotated[Sequence[NoiseLevel], MinLen(1)]
 
 
@@ -89,14 +89,15 @@ class RandomPlay(Explorer):
     """
     Uniformly random actions instead of those of the policy.
 
-    With ``rest``, each number of a ``Box`` action is 0 (or the bound nearest to 0) with this probability. Where brakes
-    and motors are numbers of one action, a uniformly random action uses all of them at once, and nothing moves. A list
-    gives the probability of each number.
+    With ``rest``, each dimension of a ``Box`` action is 0 (or the bound nearest to 0) with this probability. Where
+    brakes and motors are dimensions of one action, a uniformly random action uses all of them at once, and nothing
+    moves.
 
     :param action_space: ``Discrete`` or ``Box``
     :param rng: source of all randomness
     :param hold: mean number of steps that an action is held
-    :param rest: probability that a number of an action is at rest, or one for each number; for ``Box`` only
+    :param rest: probability that a dimension of an action is at rest, or a flat list with one for each dimension; for
+        ``Box`` only
     :raises ValueError: ``rest`` is above 0 for another action space, or is a list of another length than an action
     """
 
@@ -104,11 +105,13 @@ class RandomPlay(Explorer):
         self.space, self.rng, self.held, self.rest = action_space, rng, Held(rng, hold), np.asarray(rest)
         if self.rest.any() and not isinstance(action_space, spaces.Box):
             raise ValueError(f"random_rest is {rest}, but it is for Box actions, not for {action_space}; leave it out.")
-        if self.rest.ndim and self.rest.shape != action_space.shape:
-            raise ValueError(
-                f"random_rest is {rest}, but an action has the shape {action_space.shape}; give one number, or one for "
-                "each number of an action."
-            )
+        if self.rest.ndim:
+            size = int(np.prod(action_space.shape or ()))
+            if self.rest.size != size:
+                raise ValueError(
+                    f"random_rest is {rest}, but an action has {size} dimensions; give {size} numbers, or one."
+                )
+            self.rest = self.rest.reshape(action_space.shape)
         self.to_action_space = ToActionSpace(action_space)
 
     def perturb(self, actions: np.ndarray, episode_starts: np.ndarray) -> np.ndarray:
@@ -140,11 +143,11 @@ class NoiseLevels(RandomPlay):
     :param rng: source of all randomness
     :param levels: drawn from uniformly; a number is a list of one. Of ``"gaussian"`` noise on ``Box`` actions, a level
         is the standard deviation, as a fraction of half the action range; else the probability of a random action, or
-        of ``"uniform"`` noise the probability of each number of an action to be random
+        of ``"uniform"`` noise the probability of each action dimension to be random
     :param hold: mean number of steps that a random action, or the noise on an action, is held
     :param rest: see :class:`RandomPlay`
-    :param kind: of ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces numbers of actions by random
-        ones, each by itself, so that its effect can be told from those of the others
+    :param kind: of ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces each action dimension
+        independently, so that an inverse model can learn its effect
     """
 
     def __init__(

@@ -74,11 +74,11 @@ class TrajectoryAlgorithm(MethodHooks):
     :param max_grad_norm: maximum norm of the gradient; None for no clipping
     :param noise_levels: levels of exploration noise; each online episode uses a random one of them, see
         :class:`~gcrl_zoo.common.explorers.NoiseLevels`. A single number is one level for all episodes
-    :param noise_kind: noise on ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` replaces each number of an
-        action by a random one with the probability that the level says
+    :param noise_kind: noise on ``Box`` actions: ``"gaussian"`` adds noise, ``"uniform"`` independently replaces
+        each action dimension; a level is then the probability
     :param noise_hold: mean number of steps for which a random action, or the noise on an action, is repeated
-    :param random_rest: probability that a number of a random ``Box`` action is 0, or the bound nearest to 0; a list has
-        one for each number
+    :param random_rest: probability that a dimension of a random ``Box`` action is 0, or the bound nearest to 0; a list
+        has one for each dimension
     :param max_episode_steps: truncates longer online episodes; None for no limit
     :param target_return: target return for acting; default: the highest return in the data
     :param return_scale: divisor of returns; default: the largest return in the data

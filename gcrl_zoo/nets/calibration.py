@@ -8,7 +8,7 @@ class Calibration(nn.Module):
     """
     Estimates, for each entry, the line ``prediction = intercept + slope * truth``, and inverts it.
 
-    A prediction with the least squared error shrinks: the less an input tells about the truth, the nearer its
+    A prediction with the least squared error shrinks: the less an input determines the truth, the nearer its
     prediction is to the mean of the training data. So its slope is below 1. Where predictions are labels for other
     data, whose mean is another one, all labels are drawn to the wrong mean. The inverted line has a slope of 1 instead.
     The corrected predictions have larger errors, which average out when a network learns from them.
@@ -42,6 +42,17 @@ class Calibration(nn.Module):
         self.moments += self.rate * (batch - self.moments)
         self.weight += self.rate * (1 - self.weight)
 
+    @th.no_grad()
+    def reset(self) -> None:
+        """Forget all data: another network will make the predictions."""
+        self.moments.zero_()
+        self.weight.zero_()
+
+    def slope(self) -> Tensor:
+        """Compute the slope of each entry, (A,)."""
+        p, t, pt, tt = self.moments / self.weight.clamp(min=self.rate)  # the moments begin at zero, like the weight
+        return (pt - p * t) / (tt - t.square()).clamp(min=1e-6)
+
     def forward(self, predicted: Tensor) -> Tensor:
         """
         Correct predictions; before the first update they stay as they are.
@@ -49,6 +60,6 @@ class Calibration(nn.Module):
         :param predicted: (B, A)
         :return: (B, A)
         """
-        p, t, pt, tt = self.moments / self.weight.clamp(min=self.rate)  # the moments begin at zero, like the weight
-        slope = ((pt - p * t) / (tt - t.square()).clamp(min=1e-6)).clamp(min=self.min_slope)
-        return th.where(self.weight > 0, t + (predicted - p) / slope, predicted)
+        p, t = self.moments[:2] / self.weight.clamp(min=self.rate)
+        corrected = t + (predicted - p) / self.slope().clamp(min=self.min_slope)
+        return th.where(self.weight > 0, corrected, predicted)

@@ -16,8 +16,8 @@ class Motion(nn.Module):
 
     An inverse model that sees the frames themselves can tell from the surroundings which actions usually led there.
     That is wrong in the data of another policy. Differences show the movement, and little of the surroundings. The
-    movement before the earlier state is left out for the same reason: it tells which action came before, and actions
-    of random play are held for some steps.
+    movement before the earlier state is left out for the same reason: it reveals the previous action, which random play
+    often repeats. So the later stack must be all after the earlier one: ``n_frames`` steps or more.
 
     :param shapes: shape of one observation by key of each image or stack of images, as for
         :class:`~gcrl_zoo.nets.image_encoders.ImageEncoder`
@@ -33,6 +33,8 @@ class Motion(nn.Module):
         encoders = {}
         for key, shape in self.shapes.items():
             encoders[key] = encoder_class(folded_shape(shape), features_dim)
+        #: Frames of the largest stack.
+        self.n_frames = max(shape[0] if len(shape) == 4 else 1 for shape in self.shapes.values())
         self.encoder = DictEncoder(encoders)
         self.features_dim = self.encoder.features_dim
 

@@ -63,7 +63,7 @@ def test_each_number_may_rest_by_its_own_probability():
     at_rest = RandomPlay(space, rng(), rest=rests).perturb(np.zeros((4000, 3), np.float32), np.ones(4000, bool)) == 0
     np.testing.assert_allclose(at_rest.mean(0), rests, atol=0.03)
     with pytest.raises(
-        ValueError, match=r"^random_rest is \[0.5\], but an action has the shape \(3,\); give one number,"
+        ValueError, match=r"^random_rest is \[0.5\], but an action has 3 dimensions; give 3 numbers, or one"
     ):
         RandomPlay(space, rng(), rest=[0.5])
 

@@ -282,6 +282,13 @@ def test_presets_replace_all_that_the_default_tunes(env_id):
     assert {*tuned["policy_kwargs"]} - of_task <= {*preset["default"]["policy_kwargs"]}
 
 
+@pytest.mark.parametrize("env_id", ["CartPole-v1", "default"])
+def test_presets_fit_other_actions(env_id):
+    """Whatever the blocks of environments set for continuous actions."""
+    _, block = compose(METHOD, METHOD.presets["exp1"], env_id)
+    assert CASE.make(CASE.env(action="discrete"), policy_kwargs=block["policy_kwargs"], terms=block["terms"])
+
+
 @pytest.mark.parametrize("preset", sorted(PRESETS))
 def test_presets_keep_the_ratio_of_the_notes(preset):
     block = PRESETS[preset]

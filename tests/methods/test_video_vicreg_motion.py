@@ -2,11 +2,15 @@
 
 import pytest
 import torch as th
+from gymnasium.wrappers import FrameStackObservation
+from stable_baselines3.common.vec_env import DummyVecEnv
 
+from gcrl_zoo import VideoVICReg
 from gcrl_zoo.common.device import to_tensors
+from gcrl_zoo.methods.video_vicreg.terms import label
 from tests.cases.video_vicreg import CASE
-from tests.support.case import batches_of
-from tests.support.envs import make_store
+from tests.support.case import batches_of, differing, weights_of
+from tests.support.envs import PointEnv, make_store
 
 
 def make(**policy_kwargs):
@@ -56,10 +60,7 @@ def test_labels_are_corrected_for_the_shrinkage_in_own_play():
     model = make(inverse_input="motion", calibrated_labels=True).learn(3)
     policy = model.policy
     policy.set_training_mode(False)
-    batches = (
-        to_tensors(batches_of(model)["labelled"], model.device),
-        to_tensors(batches_of(model)["unlabelled"], "cpu"),
-    )
+    batches = [batches_of(model)[source] for source in ("labelled", "unlabelled")]
     before = policy.calibration.moments.clone()
     for source, batch in zip(("labelled", "unlabelled"), batches, strict=True):
         outputs = model.outputs(source, batch)
@@ -74,7 +75,58 @@ def test_labels_are_corrected_for_the_shrinkage_in_own_play():
     assert not policy.calibration.moments.equal(before)
 
 
-@pytest.mark.parametrize(("action", "head"), [("discrete", "auto"), ("box", "bins")])
-def test_only_means_are_corrected(action, head):
-    with pytest.raises(ValueError, match=r"calibrated_labels is True, but the head \w+ predicts no mean action; leave"):
-        CASE.make(CASE.env(action=action), policy_kwargs={"calibrated_labels": True, "action_head": head})
+def test_the_noise_of_corrected_labels_is_not_cut_off_at_the_bounds():
+    """Its mean would not be zero."""
+    model = make(inverse_input="motion", calibrated_labels=True).learn(2)
+    outputs = model.outputs("unlabelled", batches_of(model)["unlabelled"])
+    outputs.labels = th.full_like(outputs.chosen, 3.0)
+    loss, _ = label(outputs)
+    th.testing.assert_close(loss, (outputs.chosen - 3).square().mean(-1)[outputs.mask].mean())
+
+
+def test_a_resumed_run_corrects_as_an_uninterrupted_one(tmp_path):
+    whole, first = (
+        make(inverse_input="motion", calibrated_labels=True),
+        make(inverse_input="motion", calibrated_labels=True),
+    )
+    whole.learn(8)
+    first.learn(4)
+    first.save(tmp_path / "agent")
+    again = VideoVICReg.load(tmp_path / "agent", env=first.get_env(), dataset=first.dataset, resume=True)
+    again.learn(8)
+    assert again.policy.calibration.weight > 0
+    assert not differing(weights_of(whole), weights_of(again))
+
+
+def test_new_weights_are_corrected_by_themselves():
+    """The final updates train other networks, whose predictions have another slope."""
+    settings = {"learning_starts": 8, "train_freq": 8, "gradient_steps": 2, "final_gradient_steps": 3}
+    model = CASE.make(CASE.env("image", "box"), policy_kwargs={"calibrated_labels": True}, **settings).learn(40)
+    rate = model.policy.calibration.rate
+    assert model.policy.calibration.weight.item() == pytest.approx(1 - (1 - rate) ** 3)
+
+
+@pytest.mark.parametrize(
+    ("action", "policy_kwargs"),
+    [
+        ("discrete", {}),
+        ("box", {"action_head": "bins"}),
+        ("box", {"action_head_kwargs": {"loss": "l1"}}),
+        ("box", {"inverse_arch": None}),
+    ],
+)
+def test_only_means_are_corrected(action, policy_kwargs):
+    settings = {"terms": {"inverse": 0.0, "label": 0.0, "vicreg": 0.0, "action": 1.0}}
+    with pytest.raises(
+        ValueError, match=r"calibrated_labels is True, but .*; leave it out, or use an inverse model, Box"
+    ):
+        CASE.make(CASE.env(action=action), policy_kwargs={"calibrated_labels": True, **policy_kwargs}, **settings)
+
+
+def test_movement_before_the_state_is_not_seen():
+    """All frames of the later stack come after the state."""
+    env = DummyVecEnv([lambda: FrameStackObservation(PointEnv("image", "box"), 3)])
+    with pytest.raises(
+        ValueError, match=r"inverse_horizon is 1, but with inverse_input 'motion' all frames of the later"
+    ):
+        CASE.make(env, policy_kwargs={"inverse_input": "motion"})

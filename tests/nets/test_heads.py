@@ -267,12 +267,19 @@ def test_divergence_of_logits():
 @pytest.mark.parametrize("kind", BOX_HEADS)
 @pytest.mark.parametrize(
     ("space", "limits"),
-    [(UNIT, (-0.5, 0.25)), (BOX, ([-0.5, 0.0], [0.0, 1.0])), (MATRIX, (-2, 0)), (FIXED, ([0, 0.3], [1, 0.3]))],
-    ids=["number", "list", "matrix", "fixed"],
+    [
+        (UNIT, (-0.5, 0.25)),
+        (BOX, ([-0.5, 0.0], [0.0, 1.0])),
+        (MATRIX, (-2, 0)),
+        (MATRIX, ([-3, -2, -1, -3, -2, -1], [0.5, 0.25, 0, -1, -1, -1])),
+        (FIXED, ([0, 0.3], [1, 0.3])),
+        (UNIT, ([-1, 0], [0.5, 0])),  # one dimension is fixed by the limits
+    ],
+    ids=["number", "list", "matrix", "flat list", "fixed", "fixed by limits"],
 )
 def test_a_head_with_limits_neither_chooses_nor_tells_actions_beyond_them(kind, space, limits):
     head, params = make(kind, space, limits=limits)
-    low, high = (th.as_tensor(each, dtype=th.float32).expand(space.shape) for each in limits)
+    low, high = (th.as_tensor(each, dtype=th.float32).expand(np.prod(space.shape)).view(space.shape) for each in limits)
     for deterministic in (True, False):
         actions = head.act(100 * params, deterministic)
         assert (actions >= low - 1e-6).all() and (actions <= high + 1e-6).all()
@@ -290,7 +297,7 @@ def test_a_head_with_limits_neither_chooses_nor_tells_actions_beyond_them(kind, 
     [
         ([-2, 1], r"limits is \[-2, 1\], but the first must not be above the second, and both must be in the action"),
         ([1, -1], r"limits is \[1, -1\], but the first must not be above the second"),
-        ([[0, 0, 0], 1], r"limits is \[\[0, 0, 0\], 1\], but an action has the shape \(2,\); give two lists of this"),
+        ([[0, 0, 0], 1], r"limits is \[\[0, 0, 0\], 1\], but an action has 2 numbers; give two lists of"),
         ([0], r"limits is \[0\]; give a list with a length of 2, each a finite number or a list"),
         ([float("nan"), 1], r"limits\[0\] is nan; give a finite number"),
     ],
@@ -298,3 +305,12 @@ def test_a_head_with_limits_neither_chooses_nor_tells_actions_beyond_them(kind, 
 def test_limits_that_do_not_fit_are_refused(limits, message):
     with pytest.raises(ValueError, match=message):
         make_action_head(UNIT, WIDTH, "deterministic", limits=limits)
+
+
+@pytest.mark.parametrize("kind", ["deterministic", "gaussian"])
+def test_a_teacher_beyond_the_bounds_means_the_bounds_unless_told_otherwise(kind):
+    head, params = make(kind, UNIT)
+    params = params.clamp(-1, 1)
+    beyond = params.sign() * 3
+    th.testing.assert_close(head.imitate(params, beyond), head.imitate(params, params.sign()))
+    assert (head.imitate(params, beyond, bounded=False) > head.imitate(params, beyond)).all()

@@ -24,7 +24,7 @@ from gcrl_zoo.methods.dt.tokens import TOKENS
 from gcrl_zoo.methods.video_vicreg.layout import TokenLayout
 from gcrl_zoo.nets.calibration import Calibration
 from gcrl_zoo.nets.encoders import with_own_weights
-from gcrl_zoo.nets.heads import DeterministicHead, GaussianHead
+from gcrl_zoo.nets.heads import GaussianHead
 from gcrl_zoo.nets.mlp import mlp
 from gcrl_zoo.nets.transformer import causal
 
@@ -134,7 +134,7 @@ class VideoVICRegPolicy(DTPolicy):
         self.vicreg_on, self.shared_encoder = vicreg_on, shared_encoder
         self.predictor_sees_action = predictor_sees_action
         width, self.n_params = self.tokens.width, self.head.linear.out_features
-        self._check(action_part, calibrated_labels)
+        self._check(action_part, inverse_arch is not None, calibrated_labels)
         self.layout = TokenLayout(width, action_tokens, modality_token, vicreg_on == "tokens")
         self.register_buffer("causal", causal(TOKENS * (context_length + 1)), persistent=False)
         if action_part == "last":
@@ -158,12 +158,13 @@ class VideoVICRegPolicy(DTPolicy):
             action = self.head.encoding_dim if predictor_sees_action else 0
             self.predictor = mlp([expanded + action, predictor_dim, expanded], self.activation_fn)
 
-    def _check(self, action_part: str, calibrated: bool) -> None:
+    def _check(self, action_part: str, infers: bool, calibrated: bool) -> None:
         """Refuse arguments that do not fit together."""
-        if calibrated and not isinstance(self.head, (DeterministicHead, GaussianHead)):
+        if calibrated and not (infers and self.head.learns_mean):
+            why = f"the head {type(self.head).__name__} learns no mean action" if infers else "inverse_arch is None"
             raise ValueError(
-                f"calibrated_labels is True, but the head {type(self.head).__name__} predicts no mean action; leave it "
-                "out, or use Box actions with `action_head: deterministic` or `gaussian`."
+                f"calibrated_labels is True, but {why}; leave it out, or use an inverse model, Box actions and "
+                "`action_head: deterministic` (with its loss l2) or `gaussian`."
             )
         parts = action_part == "last" or self.vicreg_on in ("rep", "expanded_rep")
         if parts and self.n_params >= self.tokens.width:

@@ -79,16 +79,11 @@ class Outputs:
 
     @cached_property
     def labels(self) -> Tensor:
-        """As ``inferred``, without a gradient; calibrated if the policy asks for it."""
+        """Infer the parameters of the actions without a gradient, and calibrate them if the policy does, (B * K, P)."""
         encoded = self.encoded if self.infers_from_encoded else None  # other terms need a gradient into these
         with th.no_grad():
             inferred, calibration = self.policy.infer_actions(self.batch, encoded), self.policy.calibration
             return inferred if calibration is None else calibration(inferred)
-
-    def calibrate(self) -> None:
-        """Update the calibration of the inverse model, if the policy has one, by own play."""
-        if self.policy.calibration is not None:
-            self.policy.calibration.update(self.inferred.detach(), self.executed, self.mask)
 
     @property
     def executed(self) -> Tensor:
@@ -121,8 +116,10 @@ def action(played: Outputs) -> tuple[Tensor, Metrics]:
 
 
 def label(video: Outputs) -> tuple[Tensor, Metrics]:
-    """Imitate, in video, the action that the inverse model infers; no gradient flows into the inverse model."""
-    return masked_mean(video.policy.head.imitate(video.chosen, video.labels), video.mask), {}
+    """Imitate the labels of video, without a gradient into the inverse model."""
+    # The noise of calibrated labels goes beyond the bounds of actions. Cut off there, its mean would not be zero.
+    bounded = video.policy.calibration is None
+    return masked_mean(video.policy.head.imitate(video.chosen, video.labels, bounded), video.mask), {}
 
 
 def vicreg_term(loss: VICRegLoss) -> Term:

@@ -99,6 +99,12 @@ class VideoVICReg(DT):
         super()._setup_model()
         computed, policy = {name for terms in self._terms.values() for name in terms}, self.policy
         predicts = policy.predictor is not None and policy.predictor_sees_action
+        motion = None if policy.inverse is None else policy.inverse.motion
+        if motion is not None and self.inverse_horizon < motion.n_frames:
+            raise ValueError(
+                f"inverse_horizon is {self.inverse_horizon}, but with inverse_input 'motion' all frames of the later "
+                f"stack must come after the state; give at least {motion.n_frames}, the number of frames of a stack."
+            )
         for name in sorted(computed & {"inverse", "label", *["vicreg"] * predicts}):
             if policy.inverse is None:
                 advice = " or `predictor_sees_action: false`" if name == "vicreg" else f", or {name} the weight 0"
@@ -151,6 +157,11 @@ class VideoVICReg(DT):
         autocast = partial(th.autocast, self.device.type, th.bfloat16, enabled=self.bf16)
         return Outputs(self.policy, batch, returns, played, "vicreg" in self._terms[source], autocast)
 
+    def _train_from_scratch(self, gradient_steps: int) -> None:
+        if self.policy.calibration is not None:
+            self.policy.calibration.reset()
+        super()._train_from_scratch(gradient_steps)
+
     def compute_loss(self, batches: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
         losses: list[Tensor] = []
         metrics: dict[str, Tensor] = {}
@@ -160,8 +171,8 @@ class VideoVICReg(DT):
                 value, parts = term(outputs)
                 metrics.update(parts or {name: value})
                 losses.append(weight * value)
-            if source == "labelled" and "inverse" in self._terms[source]:
-                outputs.calibrate()
+            if source == "labelled" and self.policy.calibration is not None and "inverse" in self._terms[source]:
+                self.policy.calibration.update(outputs.inferred.detach(), outputs.executed, outputs.mask)
         return th.stack(losses).sum(), metrics
 
     # ----------------------------------------------------------------- metrics
@@ -176,9 +187,12 @@ class VideoVICReg(DT):
     def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """
         Return, for each kind of data, the spread and the rank of the representations that VICReg sees, which show a
-        collapse; and for video the distance between the actions that the policy and the inverse model choose.
+        collapse; for video the distance between the actions that the policy and the inverse model choose; and the
+        smallest slope of the calibration.
         """
         metrics: dict[str, Tensor] = {}
+        if self.policy.calibration is not None:
+            metrics["slope_min"] = self.policy.calibration.slope().min()
         for source, batch in batches.items():
             outputs = self.outputs(source, batch)
             z = outputs.expanded[:, 0]  # the first step of each window

@@ -7,7 +7,7 @@ parameters. Actions (B, A) or (B,) are in the environment's units everywhere out
 
 from gcrl_zoo.nets.heads.base import ActionHead
 from gcrl_zoo.nets.heads.bins import BinsHead
-from gcrl_zoo.nets.heads.box import BoxHead, DeterministicHead, GaussianHead
+from gcrl_zoo.nets.heads.box import BoxHead, DeterministicHead, GaussianHead, checked_limits
 from gcrl_zoo.nets.heads.categorical import CategoricalHead, kl_of_logits, sample_categorical
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "CategoricalHead",
     "DeterministicHead",
     "GaussianHead",
+    "checked_limits",
     "kl_of_logits",
     "sample_categorical",
 ]

@@ -13,6 +13,9 @@ class ActionHead(nn.Module, ABC):
     :param params_dim: number P of distribution parameters
     """
 
+    #: Whether the parameters are the mean of the actions.
+    learns_mean = False
+
     def __init__(self, features_dim: int, params_dim: int) -> None:
         super().__init__()
         self.linear = nn.Linear(features_dim, params_dim)
@@ -26,12 +29,14 @@ class ActionHead(nn.Module, ABC):
         """Negative log-likelihood of actions, (B,). For the deterministic head it is the error."""
 
     @abstractmethod
-    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+    def imitate(self, params: Tensor, teacher: Tensor, bounded: bool = True) -> Tensor:
         """
         Loss that moves a distribution towards another one, without a gradient to the teacher.
 
         :param params: (B, P) of the student
         :param teacher: (B, P)
+        :param bounded: read means of the teacher beyond the bounds of the actions as the bounds. Noise in the means
+            then has a bias: near a bound it is cut off on one side
         :return: (B,), zero where both are equal
         """
 

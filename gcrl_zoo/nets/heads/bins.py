@@ -16,7 +16,7 @@ class BinsHead(BoxHead):
     A categorical over bins for each dimension. An action is chosen as the centre of its bin.
 
     :param n_bins: number of bins for each action dimension
-    :param include_bounds: whether the centres of the first and the last bin are the bounds of the action space, so that
+    :param include_bounds: whether the centres of the first and the last bin are the bounds of the actions, so that
         the head can choose the bounds exactly. These two bins are then half as wide as the others. If not, all bins
         have the same width
     """
@@ -63,7 +63,7 @@ class BinsHead(BoxHead):
         bins, logits = self.bins_of(actions), self.logits(params)
         return F.cross_entropy(logits.flatten(0, 1), bins.flatten(), reduction="none").view_as(bins).sum(-1)
 
-    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+    def imitate(self, params: Tensor, teacher: Tensor, bounded: bool = True) -> Tensor:
         return kl_of_logits(self.logits(teacher.detach()), self.logits(params)).sum(-1)
 
     def act(self, params: Tensor, deterministic: bool = False) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from gcrl_zoo.nets.heads.base import ActionHead
 
-#: Smallest and largest action, each of the shape of an action, or one number for all its entries.
+#: Smallest and largest action, each a flat list of the numbers of an action, or one number for all of them.
 Limits = Annotated[Sequence[float | Sequence[float]], Len(2, 2)]
 
 
@@ -20,8 +20,8 @@ class BoxHead(ActionHead):
 
     :param low: (A,) smallest action, finite; of the dtype of the action space
     :param high: (A,) largest action
-    :param limits: smallest and largest action that the head learns and chooses, instead of ``low`` and ``high``. It
-        reads actions beyond them as these. Give them where actions beyond them have the same effect
+    :param limits: smallest and largest action that the head learns and chooses, instead of ``low`` and ``high``.
+        Actions of the data are clipped to them. Give them where actions beyond them have the same effect
     :raises ValueError: ``limits`` do not fit the action space
     """
 
@@ -39,7 +39,7 @@ class BoxHead(ActionHead):
         self.half_precision = low.dtype == th.float16
         self.limited = limits is not None
         if limits is not None:
-            low, high = _limited(low, high, limits)
+            low, high = checked_limits(low, high, limits)
         # Most spaces are [-1, 1] and need no scaling, which saves acting two operations.
         self.in_unit = bool((low == -1).all() and (high == 1).all())
         low, high = low.flatten().double(), high.flatten().double()  # high - low may be beyond float32
@@ -61,9 +61,9 @@ class BoxHead(ActionHead):
     def encode(self, actions: Tensor) -> Tensor:
         """Environment units (B, *shape) to [-1, 1] (B, A)."""
         actions = actions.flatten(1).float()
-        if not self.in_unit:
-            actions = (actions - self.center) / self.unit
-        return actions.clamp(-1, 1) if self.limited else actions
+        if self.limited:
+            actions = actions.clamp(self.low, self.high)
+        return actions if self.in_unit else (actions - self.center) / self.unit
 
     def to_env(self, actions: Tensor) -> Tensor:
         """
@@ -106,6 +106,7 @@ class DeterministicHead(BoxHead):
         if loss not in self.LOSSES:
             raise ValueError(f"loss: '{loss}' is unknown to the deterministic head; choose {' or '.join(self.LOSSES)}.")
         self.error = self.LOSSES[loss]
+        self.learns_mean = loss == "l2" and not squash
 
     def forward(self, z: Tensor) -> Tensor:
         params = super().forward(z)
@@ -114,8 +115,9 @@ class DeterministicHead(BoxHead):
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
         return self.error(params - self.encode(actions)).mean(-1)
 
-    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
-        return self.error(params - teacher.detach().clamp(-1, 1)).mean(-1)
+    def imitate(self, params: Tensor, teacher: Tensor, bounded: bool = True) -> Tensor:
+        teacher = teacher.detach()
+        return self.error(params - (teacher.clamp(-1, 1) if bounded else teacher)).mean(-1)
 
     def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
         return self.to_env(params)
@@ -129,6 +131,7 @@ class GaussianHead(BoxHead):
     """
 
     LOG_STD_MIN, LOG_STD_MAX = -4.0, 1.0
+    learns_mean = True
 
     def __init__(
         self,
@@ -150,10 +153,10 @@ class GaussianHead(BoxHead):
         error = (self.encode(actions) - params) * (-log_std).exp()
         return (0.5 * error.square() + log_std + 0.5 * math.log(2 * math.pi)).sum(-1)
 
-    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+    def imitate(self, params: Tensor, teacher: Tensor, bounded: bool = True) -> Tensor:
         # Both have the same standard deviation, which only `nll` learns: the divergence is between the means.
-        precision = (-2 * self.clamped_log_std().detach()).exp()
-        return 0.5 * ((params - teacher.detach().clamp(-1, 1)).square() * precision).sum(-1)
+        precision, teacher = (-2 * self.clamped_log_std().detach()).exp(), teacher.detach()
+        return 0.5 * ((params - (teacher.clamp(-1, 1) if bounded else teacher)).square() * precision).sum(-1)
 
     def act(self, params: Tensor, deterministic: bool = False) -> Tensor:
         if deterministic:
@@ -161,21 +164,23 @@ class GaussianHead(BoxHead):
         return self.to_env(params + self.clamped_log_std().exp() * th.randn_like(params))
 
 
-def _limited(low: Tensor, high: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
+def checked_limits(low: Tensor, high: Tensor, limits: Limits) -> tuple[Tensor, Tensor]:
     """
     Return the smallest and the largest action of a head.
 
-    :param low: (A,) smallest action of the action space
-    :param high: (A,) largest action
+    :param low: smallest action of the action space
+    :param high: largest action, of the same shape (A)
     :param limits: see :class:`BoxHead`
+    :return: both, of shape (A)
+    :raises ValueError: the limits have another length, or are not in the action space
     """
-    try:
-        new_low, new_high = (th.as_tensor(each, dtype=low.dtype).expand(low.shape) for each in limits)
-    except (RuntimeError, TypeError, ValueError) as error:
+    given = [th.as_tensor(each, dtype=low.dtype) for each in limits]
+    if any(each.numel() not in (1, low.numel()) for each in given):
         raise ValueError(
-            f"action_head_kwargs: limits is {list(limits)}, but an action has the shape {tuple(low.shape)}; give two "
-            "lists of this shape, the smallest and the largest action, or two numbers."
-        ) from error
+            f"action_head_kwargs: limits is {list(limits)}, but an action has {low.numel()} numbers; give two lists of "
+            "this length, the smallest and the largest action, or two numbers."
+        )
+    new_low, new_high = (each.expand(low.numel()).view(low.shape) for each in given)
     if not ((low <= new_low) & (new_low <= new_high) & (new_high <= high)).all():
         raise ValueError(
             f"action_head_kwargs: limits is {list(limits)}, but the first must not be above the second, and both must "

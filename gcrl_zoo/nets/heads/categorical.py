@@ -48,7 +48,7 @@ class CategoricalHead(ActionHead):
     def nll(self, params: Tensor, actions: Tensor) -> Tensor:
         return F.cross_entropy(params, actions.long() - self.start, reduction="none")
 
-    def imitate(self, params: Tensor, teacher: Tensor) -> Tensor:
+    def imitate(self, params: Tensor, teacher: Tensor, bounded: bool = True) -> Tensor:
         return kl_of_logits(teacher.detach(), params)
 
     def distance(self, params: Tensor, other: Tensor) -> Tensor:
