@@ -1,5 +1,10 @@
 """Calibration: corrects predictions that shrink towards their mean."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
 import torch as th
 from torch import Tensor, nn
 
@@ -14,6 +19,8 @@ class Calibration(nn.Module):
     The corrected predictions have larger errors, which average out when a network learns from them.
 
     :param size: A, number of entries
+    :param chosen: (A,) whether to correct an entry; None for all. The correction also magnifies what differs between the
+        training data and other data for another reason than the truth. Leave out entries that are hardly predictable
     :param rate: weight of a new batch in the running moments
     :param min_slope: smallest slope, so that what cannot be predicted is magnified at most by its inverse
     """
@@ -21,12 +28,35 @@ class Calibration(nn.Module):
     moments: Tensor
     weight: Tensor
 
-    def __init__(self, size: int, rate: float = 0.01, min_slope: float = 0.2) -> None:
+    chosen: Tensor
+
+    def __init__(
+        self, size: int, chosen: Sequence[bool] | None = None, rate: float = 0.01, min_slope: float = 0.2
+    ) -> None:
         super().__init__()
+        self.register_buffer("chosen", th.tensor([True] * size if chosen is None else list(chosen)), persistent=False)
         self.rate, self.min_slope = rate, min_slope
         #: Running means of prediction, truth, prediction * truth and truth squared.
         self.register_buffer("moments", th.zeros(4, size))
         self.register_buffer("weight", th.zeros(()))
+
+    @classmethod
+    def of(cls, calibrated: bool | Sequence[bool], size: int) -> Calibration | None:
+        """
+        Make a calibration from the argument ``calibrated_labels`` of a policy.
+
+        :param calibrated: whether to correct all entries, or for each entry whether to correct it
+        :param size: number of entries
+        :return: None if no entry is to be corrected
+        :raises ValueError: the list has another length
+        """
+        chosen = [calibrated] * size if isinstance(calibrated, (bool, np.bool_)) else list(calibrated)
+        if len(chosen) != size:
+            raise ValueError(
+                f"calibrated_labels is {chosen}, but an action has {size} dimensions; give one value for each, or one for "
+                "all."
+            )
+        return cls(size, chosen) if any(chosen) else None
 
     @th.no_grad()
     def update(self, predicted: Tensor, true: Tensor, mask: Tensor) -> None:
@@ -62,4 +92,4 @@ class Calibration(nn.Module):
         """
         p, t = self.moments[:2] / self.weight.clamp(min=self.rate)
         corrected = t + (predicted - p) / self.slope().clamp(min=self.min_slope)
-        return th.where(self.weight > 0, corrected, predicted)
+        return th.where(self.chosen & (self.weight > 0), corrected, predicted)

@@ -123,6 +123,13 @@ def test_only_means_are_corrected(action, policy_kwargs):
         CASE.make(CASE.env(action=action), policy_kwargs={"calibrated_labels": True, **policy_kwargs}, **settings)
 
 
+def test_each_action_dimension_is_chosen():
+    with pytest.raises(
+        ValueError, match=r"calibrated_labels is \[True\], but an action has 2 dimensions; give one value"
+    ):
+        make(calibrated_labels=[True])
+
+
 def test_movement_before_the_state_is_not_seen():
     """All frames of the later stack come after the state."""
     env = DummyVecEnv([lambda: FrameStackObservation(PointEnv("image", "box"), 3)])

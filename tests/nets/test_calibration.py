@@ -72,6 +72,14 @@ def test_truth_that_is_always_the_same_gives_finite_predictions():
     assert corrected.isfinite().all()
 
 
+def test_only_chosen_entries_are_corrected():
+    predicted, true = shrunk()
+    whole, part = (
+        updated(Calibration(3, chosen), predicted, true)(predicted) for chosen in (None, [True, False, True])
+    )
+    assert part[:, 1].equal(predicted[:, 1]) and part[:, ::2].equal(whole[:, ::2])
+
+
 def test_its_state_is_saved():
     predicted, true = shrunk()
     calibration, other = updated(Calibration(3), predicted, true), Calibration(3)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch as th
-from annotated_types import Ge, Le, Unit
+from annotated_types import Ge, Le, MinLen, Unit
 from gymnasium import spaces
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -91,8 +92,8 @@ class VideoVICRegPolicy(DTPolicy):
     :param inverse_input: what the inverse model sees of images: ``"frames"``, their encodings, or ``"motion"``, the
         differences of consecutive frames between the two states
     :param calibrated_labels: whether the actions that the inverse model infers in video are corrected for their
-        shrinkage in own play, see :class:`~gcrl_zoo.nets.calibration.Calibration`; for ``Box`` actions, whose head
-        predicts a mean
+        shrinkage in own play, or a flat list that says so for each action dimension, see
+        :class:`~gcrl_zoo.nets.calibration.Calibration`; for ``Box`` actions, whose head predicts a mean
     :param shared_encoder: whether inverse model and transformer share the encoder of images
     :param image_features: width of an image's encoding
     :param image_encoder: convolutions for images, see :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
@@ -118,7 +119,7 @@ class VideoVICRegPolicy(DTPolicy):
         predictor_sees_action: bool = True,
         inverse_arch: Widths | None = (256, 256),
         inverse_input: Literal["frames", "motion"] = "frames",
-        calibrated_labels: bool = False,
+        calibrated_labels: bool | Annotated[Sequence[bool], MinLen(1)] = False,
         shared_encoder: bool = True,
         image_features: Width = 256,
         image_encoder: ImageEncoderName = "nature",
@@ -148,7 +149,7 @@ class VideoVICRegPolicy(DTPolicy):
             )
             if isinstance(self.head, GaussianHead) and isinstance(self.inverse.head, GaussianHead):
                 self.head.log_std = self.inverse.head.log_std  # imitation is of means: only the teacher learns a spread
-        self.calibration = Calibration(self.n_params) if calibrated_labels else None
+        self.calibration = Calibration.of(calibrated_labels, self.n_params)
         seen = {"rep": width - self.n_params, "rep_and_action": 2 * width}.get(vicreg_on, width)
         expanded = seen if expander_dim is None else expander_dim
         self.expander: nn.Module = nn.Identity() if expander_dim is None else Expander(seen, expanded)
@@ -158,12 +159,12 @@ class VideoVICRegPolicy(DTPolicy):
             action = self.head.encoding_dim if predictor_sees_action else 0
             self.predictor = mlp([expanded + action, predictor_dim, expanded], self.activation_fn)
 
-    def _check(self, action_part: str, infers: bool, calibrated: bool) -> None:
+    def _check(self, action_part: str, infers: bool, calibrated: bool | Sequence[bool]) -> None:
         """Refuse arguments that do not fit together."""
-        if calibrated and not (infers and self.head.learns_mean):
+        if np.any(calibrated) and not (infers and self.head.learns_mean):
             why = f"the head {type(self.head).__name__} learns no mean action" if infers else "inverse_arch is None"
             raise ValueError(
-                f"calibrated_labels is True, but {why}; leave it out, or use an inverse model, Box actions and "
+                f"calibrated_labels is {calibrated}, but {why}; leave it out, or use an inverse model, Box actions and "
                 "`action_head: deterministic` (with its loss l2) or `gaussian`."
             )
         parts = action_part == "last" or self.vicreg_on in ("rep", "expanded_rep")
