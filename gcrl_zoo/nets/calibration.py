@@ -19,8 +19,9 @@ class Calibration(nn.Module):
     The corrected predictions have larger errors, which average out when a network learns from them.
 
     :param size: A, number of entries
-    :param chosen: (A,) whether to correct an entry; None for all. The correction also magnifies what differs between the
-        training data and other data for another reason than the truth. Leave out entries that are hardly predictable
+    :param chosen: (A,) whether to correct an entry; None for all. The correction also magnifies what differs between
+        the training data and other data for another reason than the truth. Leave out entries that are hardly
+        predictable
     :param rate: weight of a new batch in the running moments
     :param min_slope: smallest slope, so that what cannot be predicted is magnified at most by its inverse
     """
