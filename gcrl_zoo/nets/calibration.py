@@ -54,8 +54,8 @@ class Calibration(nn.Module):
         chosen = [calibrated] * size if isinstance(calibrated, (bool, np.bool_)) else list(calibrated)
         if len(chosen) != size:
             raise ValueError(
-                f"calibrated_labels is {chosen}, but an action has {size} dimensions; give one value for each, or one for "
-                "all."
+                f"calibrated_labels is {chosen}, but an action has {size} dimensions; give one value for each, or "
+                "one for all."
             )
         return cls(size, chosen) if any(chosen) else None
 
