@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch as th
 from torch import Tensor, nn
 
@@ -51,7 +50,8 @@ class Calibration(nn.Module):
         :return: None if no entry is to be corrected
         :raises ValueError: the list has another length
         """
-        chosen = [calibrated] * size if isinstance(calibrated, (bool, np.bool_)) else list(calibrated)
+        given = th.as_tensor(calibrated)
+        chosen = given.expand(size).tolist() if given.ndim == 0 else given.tolist()
         if len(chosen) != size:
             raise ValueError(
                 f"calibrated_labels is {chosen}, but an action has {size} dimensions; give one value for each, or "

@@ -269,7 +269,7 @@ def edge_cases() -> Iterator[Any]:
 
 #: Edges that need another argument with them, or that the tests of their subject try.
 ELSEWHERE = {"action_head", "embed_dim", "goal_strategy", "own_play", "policy_kwargs", "resume"}
-ELSEWHERE |= {"calibrated_labels", "inverse_arch", "inverse_input"}
+ELSEWHERE |= {"calibrated_labels", "inverse_arch", "inverse_input", "random_rest"}
 
 
 @pytest.mark.parametrize(("case", "kind", "name", "annotation"), list(edge_cases()))

@@ -80,6 +80,17 @@ def test_only_chosen_entries_are_corrected():
     assert part[:, 1].equal(predicted[:, 1]) and part[:, ::2].equal(whole[:, ::2])
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_it_is_made_from_an_argument(kind):
+    assert Calibration.of(kind([True, False]), 2).chosen.tolist() == [True, False]
+    assert Calibration.of(np.True_, 2).chosen.tolist() == Calibration.of(True, 2).chosen.tolist() == [True, True]
+    assert Calibration.of(kind([False, False]), 2) is None and Calibration.of(False, 2) is None
+    with pytest.raises(
+        ValueError, match=r"calibrated_labels is \[True\], but an action has 2 dimensions; give one value"
+    ):
+        Calibration.of(kind([True]), 2)
+
+
 def test_its_state_is_saved():
     predicted, true = shrunk()
     calibration, other = updated(Calibration(3), predicted, true), Calibration(3)
