@@ -76,11 +76,11 @@ carracing: export OMP_NUM_THREADS = 1
 carracing: $(INSTALLED) $(DATASETS)/driver-v0 $(DATASETS)/dashboard-v0
 	python $(STUDIES)/study.py run $(STUDIES)/carracing.yml --jobs 2 --agents $(AGENTS)
 	python $(STUDIES)/video_diagnostics.py $(AGENTS)/* --output docs/results/carracing_diagnostics.csv
-	python $(STUDIES)/filmstrip.py $(AGENTS)/default-CarRacing-v3-seed0 $(AGENTS)/bco-CarRacing-v3-seed0 \
+	python $(STUDIES)/filmstrip.py --seed 20000 $(AGENTS)/default-CarRacing-v3-seed10 $(AGENTS)/bco-CarRacing-v3-seed10 \
 		--dataset carracing/driver-v0 --labels "best episode of the data" "default" "bco" \
 		--output docs/results/carracing_filmstrip.png
-	python -m rl_zoo3.record_video --algo video_vicreg --env CarRacing-v3 -f $(AGENTS)/default-CarRacing-v3-seed0 \
-		-n 250 --seed 10000 --no-render -o $(AGENTS)/../video
+	python -m rl_zoo3.record_video --algo video_vicreg --env CarRacing-v3 -f $(AGENTS)/default-CarRacing-v3-seed10 \
+		-n 250 --seed 20000 --no-render -o $(AGENTS)/../video
 	mv $(AGENTS)/../video/*.mp4 docs/results/carracing.mp4
 	python $(STUDIES)/study.py page $(STUDIES)/carracing.yml
 

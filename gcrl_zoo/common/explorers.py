@@ -193,7 +193,7 @@ class NoiseLevels(RandomPlay):
 
     def _replaced(self, actions: np.ndarray, none: int | np.float32, episode_starts: np.ndarray) -> np.ndarray:
         """
-        Replace actions, or numbers of ``Box`` actions, at random.
+        Replace actions, or dimensions of ``Box`` actions, at random.
 
         :param none: stands for the policy's own choice, so that one draw says whether and by what it is replaced
         """

@@ -27,7 +27,6 @@ class Calibration(nn.Module):
 
     moments: Tensor
     weight: Tensor
-
     chosen: Tensor
 
     def __init__(
