@@ -49,7 +49,7 @@ class Calibration(nn.Module):
         :return: None if no entry is to be corrected
         :raises ValueError: the list has another length
         """
-        given = th.as_tensor(calibrated)
+        given = th.as_tensor(calibrated, device="cpu")  # also while a policy is built on the meta device
         chosen = given.expand(size).tolist() if given.ndim == 0 else given.tolist()
         if len(chosen) != size:
             raise ValueError(
