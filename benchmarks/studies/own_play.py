@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from run_folder import read_settings
+from run_folder import read_counts, read_settings
 from stable_baselines3.common.monitor import load_results
 
 #: Decisions over which the returns of episodes are averaged.
@@ -72,7 +70,7 @@ def read_own_play(run: Path) -> OwnPlay:
         return OwnPlay(np.empty(0), np.empty(0, int), 0, skip)
     episodes = load_results(str(run))
     ends = np.cumsum(-(-episodes["l"].to_numpy(int) // skip))
-    decisions = max(int(ends[-1]), _num_timesteps(run)) if len(ends) else 0
+    decisions = max(int(ends[-1]), read_counts(run)[0]) if len(ends) else 0
     return OwnPlay(episodes["r"].to_numpy(float), ends, decisions, skip)
 
 
@@ -88,12 +86,3 @@ def frames_per_decision(run: Path) -> int:
         if name.endswith(".FrameSkip"):
             return int((kwargs or {}).get("skip", 4))
     return 1
-
-
-def _num_timesteps(run: Path) -> int:
-    """Return the timesteps of the final agent; 0 if it was not saved."""
-    agent = next((path for path in run.glob("*.zip") if (run / path.stem).is_dir()), None)
-    if agent is None:
-        return 0
-    with zipfile.ZipFile(agent) as file:
-        return int(json.loads(file.read("data"))["num_timesteps"])

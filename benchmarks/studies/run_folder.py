@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,21 @@ def read_settings(run: Path, name: str = "config.yml") -> dict[str, Any]:
     """
     path = next(run.glob(f"*/{name}"), None)
     return dict(yaml.load(path.read_text(), Loader=yaml.UnsafeLoader)) if path else {}
+
+
+def read_counts(run: Path) -> tuple[int, int]:
+    """
+    Read how far the training of the final agent went.
+
+    :param run: folder of the run
+    :return: timesteps done, and timesteps asked for; zeros if no agent was saved
+    """
+    agent = next((path for path in run.glob("*.zip") if (run / path.stem).is_dir()), None)
+    if agent is None:
+        return 0, 0
+    with zipfile.ZipFile(agent) as file:
+        counts = json.loads(file.read("data"))
+    return int(counts["num_timesteps"]), int(counts["_total_timesteps"])
 
 
 def load_agent(run: Path, seed: int = 0, **env_kwargs: Any) -> tuple[BaseAlgorithm, VecEnv]:

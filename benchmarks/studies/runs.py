@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from own_play import read_own_play
-from run_folder import find_run
+from run_folder import find_run, read_counts
 
 from gcrl_zoo.data.disk import writing
 
@@ -73,6 +73,7 @@ def run(
     :param agents: log folder in which to keep the agent; None deletes the agent
     :return: the columns of a row. ``returns`` are those of the single episodes; ``own_play`` has the mean return of
         the online interaction, see ``own_play.py``
+    :raises RuntimeError: training was stopped, or ``enjoy`` finished fewer episodes
     """
     with tempfile.TemporaryDirectory() as temporary:
         folder = str(agents or temporary)
@@ -80,11 +81,15 @@ def run(
         start = time.monotonic()
         execute([*train, "-f", folder], False)
         minutes = (time.monotonic() - start) / 60
+        trained = find_run(Path(folder))
+        done, asked = read_counts(trained)
+        if done < asked:  # RL Zoo saves the agent and exits without an error
+            raise RuntimeError(f"training was stopped by a signal after {done:,} of {asked:,} steps.")
         # enjoy counts steps, not episodes: run enough steps for all of them, then use the first ones.
         steps = str(evaluation.episodes * evaluation.max_steps)
         enjoy = ["-m", "rl_zoo3.enjoy", "--algo", algo, "--env", env, "-f", folder, "--no-render", "--num-threads", "1"]
         played = execute([*enjoy, "-n", steps, "--seed", str(evaluation.seed)], True) or ""
-        own_play = read_own_play(find_run(Path(folder)))
+        own_play = read_own_play(trained)
     episodes = evaluation.episodes
     returns = [float(value) for value in re.findall(r"Episode Reward: (-?[\d.]+)", played)][:episodes]
     if len(returns) < episodes:

@@ -14,7 +14,7 @@ from study_sections import Results, diagnostics_section, own_play_section
 from tables import markdown, number, readable
 
 if TYPE_CHECKING:
-    from study import Row, Section, Study
+    from study_file import Row, Section, Study
 
 PAGE = """# {title}
 

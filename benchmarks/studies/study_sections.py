@@ -12,7 +12,7 @@ from own_play import PORTION, WINDOW, first_and_last
 from tables import markdown, number
 
 if TYPE_CHECKING:
-    from study import Row, Study
+    from study_file import Row, Study
 
 Results = dict[tuple[str, str], list[dict[str, str]]]  # by name and environment; a row of the table for each seed
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import importlib
+import json
 import sys
 import types
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,8 +31,8 @@ SCRIPTS = sorted(path.stem for path in (ROOT / "benchmarks").rglob("*.py"))
 #: Scripts with a test file of their own, which runs them.
 ELSEWHERE = {"story": "test_story.py"}
 ELSEWHERE |= dict.fromkeys(("own_play", "study", "study_page", "study_sections", "tables"), "test_study.py")
-#: Modules of the scripts that have a smoke test.
-PARTS = {"run_folder"}
+#: Modules of scripts that have a test.
+PARTS = {"run_folder", "study_file"}
 PEERS = ("d3rlpy", "transformers")
 
 Smoke = Callable[["Bench"], None]
@@ -106,6 +108,27 @@ def test_memory_of_a_missing_peer(bench):
     bench.no_peers()
     with pytest.raises(SystemExit, match="needs d3rlpy"):
         bench.main(bench.load("dt_memory"), "--only", "d3rlpy", "--steps", 300)
+
+
+@pytest.mark.parametrize(("done", "message"), [(900, r"stopped by a signal after 900 of 1,000 steps"), (1000, None)])
+def test_a_training_that_was_stopped_is_no_result(bench, done, message):
+    script = bench.load("runs")
+
+    def execute(words, capture):
+        if capture:
+            return "Episode Reward: 3.0"
+        run = own_play(Path(words[words.index("-f") + 1], "bc", "E-v0_1"), lengths=[8])
+        (run / "env").rename(run / "E-v0")
+        with zipfile.ZipFile(run / "E-v0.zip", "w") as file:
+            file.writestr("data", json.dumps({"num_timesteps": done, "_total_timesteps": 1000}))
+        return None
+
+    run = lambda: script.run("bc", "E-v0", 0, [], script.Evaluation(episodes=1), execute)  # noqa: E731
+    if message is None:
+        assert run()["mean"] == "3.0"
+    else:
+        with pytest.raises(RuntimeError, match=message):
+            run()
 
 
 def own_play(run: Path, lengths: list[int], skip: int = 1) -> Path:
