@@ -202,10 +202,6 @@ def measure_run(folder: Path, dataset: str | None, n_episodes: int) -> dict[str,
     :return: a row of the table; None for an agent with goals, or with other actions than ``Box``
     """
     run = find_run(folder)
-    settings = read_settings(run)
-    source = dataset or settings.get("stream") or settings.get("dataset")
-    if not source:
-        raise ValueError(f"{folder} was trained without a dataset; name one by --dataset.")
     model, env = load_agent(run)
     try:
         if not isinstance(model, TrajectoryAlgorithm):
@@ -213,6 +209,10 @@ def measure_run(folder: Path, dataset: str | None, n_episodes: int) -> dict[str,
         if model.policy.roles.desired_goal or not isinstance(model.action_space, spaces.Box):
             print(f"{folder} is left out: the diagnostics are for Box actions and environments without goals.")
             return None
+        settings = read_settings(run)
+        source = dataset or settings.get("stream") or settings.get("dataset")
+        if not source:
+            raise ValueError(f"{folder} was trained without a dataset; name one by --dataset.")
         measured = measure(model, env, source, n_episodes)
     finally:
         env.close()

@@ -136,7 +136,7 @@ def test_each_preset_learns(method, preset, env_id, action):
     policy_kwargs = dict(block.get("policy_kwargs", {}))
     if action == "discrete":
         policy_kwargs.pop("action_head_kwargs", None)  # those of Hopper are for its continuous actions
-    model = CASE.make(make_env(action=action), policy_kwargs=policy_kwargs, **settings).learn(60)
+    model = CASE.make(make_env(action=action), policy_kwargs=policy_kwargs, **settings).learn(36)
     assert model._n_updates > 0
 
 

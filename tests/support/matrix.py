@@ -56,9 +56,10 @@ def sources_of_all(*sources: str) -> pytest.MarkDecorator:
 
 def _with_sources(cases: Iterable[Case], sources: tuple[str, ...]) -> pytest.MarkDecorator:
     """
-    A method that inherits ``make_samplers`` reads its data with the code of another method. Without ``--all`` it is
-    tested with one source only, and each such method with another one. A child of another method that has its own
-    ``make_samplers`` is tested with every second source.
+    A test that names its sources is about data, own play or the training loop. A child of another method shares these,
+    and is left to ``--all``. In the other tests, without ``--all``, a method that inherits ``make_samplers`` has one
+    source only, and each such method another one. A child that has its own ``make_samplers`` is tested with every
+    second source.
     """
     params, turn = [], 0
     for case in cases:
@@ -66,6 +67,7 @@ def _with_sources(cases: Iterable[Case], sources: tuple[str, ...]) -> pytest.Mar
         inherits = hasattr(case.algorithm, "make_samplers") and "make_samplers" not in vars(case.algorithm)
         quick = [chosen[turn % len(chosen)]] if inherits and chosen else chosen[:: 2 if is_child(case) else 1]
         turn += inherits
+        quick = [] if sources and is_child(case) else quick
         for source in chosen:
             marks = () if source in quick else pytest.mark.thorough
             params.append(pytest.param(case, source, id=f"{case}-{source}", marks=marks))
