@@ -25,7 +25,7 @@ class OwnPlay:
     monitor files of RL Zoo count frames.
 
     :param returns: (M,) return of each episode
-    :param ends: (M,) decisions in all environments until the end of each episode
+    :param ends: (M,) decisions in all episodes that were finished until the end of each episode
     :param decisions: all decisions of the training, including those of unfinished episodes
     :param skip: frames per decision
     """
@@ -57,6 +57,19 @@ def first_and_last(portions: Sequence[float]) -> tuple[float, float] | None:
         return None
     first, last = (float(np.nanmean(window)) for window in windows)
     return first, last
+
+
+def quarters(portions: Sequence[float]) -> list[float]:
+    """
+    Average each quarter of the portions.
+
+    :param portions: see :meth:`OwnPlay.portions`
+    :return: four means, NaN for a quarter without a finished episode; empty if there are fewer than four portions
+    """
+    if len(portions) < 4:
+        return []
+    parts = np.array_split(np.array(portions, float), 4)
+    return [float(np.nanmean(part)) if np.isfinite(part).any() else np.nan for part in parts]
 
 
 def read_own_play(run: Path) -> OwnPlay:

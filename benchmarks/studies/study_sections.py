@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from own_play import PORTION, WINDOW, first_and_last
+from own_play import PORTION, WINDOW, first_and_last, quarters
 from tables import markdown, number
 
 if TYPE_CHECKING:
@@ -28,7 +28,10 @@ are read: training from a stream does not see them. Each number is the mean over
 - *action, achieved return* and *action, target return*: correlation between the true action and the agent's action on
   the same frames, for each dimension of the action ({actions}). The agent is asked for the return that the episode
   achieved, or for its own target.
-- *inverse model*: correlation between the true action and the label of the inverse model.
+- *slope*: of the linear regression of the agent's action on the true action, asked for the target return. Below 1 the
+  agent does too little, above 1 too much.
+- *inverse model*: correlation between the true action and the label that the policy imitates, and the slope of this
+  label.
 
 {table}"""
 
@@ -41,13 +44,16 @@ MEASURED = {
     "spread, VICReg": ("vicreg_spread_min", "vicreg_spread_mean"),
     "action, achieved return": ("achieved",),
     "action, target return": ("target",),
+    "slope": ("slope",),
     "inverse model": ("inverse",),
+    "inverse model, slope": ("inverse_slope",),
 }
 
 OWN_PLAY = """## Online interaction
 
 {text}Mean return of the training episodes that ended in the first and in the last {window:,} own decisions, with random
-actions and exploration noise. Each number is a mean over portions of {portion:,} decisions.
+actions and exploration noise, and in each quarter of all own decisions, as a mean over seeds. Each number is a mean
+over portions of {portion:,} decisions.
 
 {table}
 
@@ -108,6 +114,7 @@ def own_play_section(study: Study, results: Results) -> str:
             "variant": (":--", [study.label(row) for row in known]),
             "first → last, each seed": (":--", [", ".join(map(_arrow, each)) for each in known.values()]),
             "higher at the end": (":--", [_improved(each) for each in known.values()]),
+            "quarters": (":--", [_quarters(of_seeds) for of_seeds in curves.values()]),
         }
     )
     figure = study.page.with_name(f"{study.page.stem}_own_play.png")
@@ -128,6 +135,14 @@ def _arrow(pair: tuple[float, float]) -> str:
 
 def _improved(pairs: list[tuple[float, float]]) -> str:
     return f"{sum(last > first for first, last in pairs)} of {len(pairs)} seeds" if pairs else ""
+
+
+def _quarters(of_seeds: list[np.ndarray]) -> str:
+    """Return the mean of each quarter over seeds."""
+    means = [quarters(portions) for portions in of_seeds]
+    if not all(means):
+        return ""
+    return " → ".join("?" if np.isnan(mean) else number(mean, mean) for mean in np.mean(means, axis=0))
 
 
 def _paragraph(text: str) -> str:

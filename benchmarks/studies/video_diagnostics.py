@@ -41,9 +41,10 @@ from gcrl_zoo.data import TrajectoryStore, open_store
 from gcrl_zoo.losses.vicreg import effective_rank, spread
 from gcrl_zoo.methods.gcsl_vicreg import GCSLVICRegPolicy
 
-#: Columns of the table; ``achieved``, ``target`` and ``inverse`` have one number for each dimension of the action.
+#: Columns of the table; those from ``achieved`` on have one number for each dimension of the action.
 FIELDS = ["agent", "dataset", "steps", "actions", "dimensions", "effective_rank", "spread_min", "spread_mean"]
 FIELDS += ["vicreg_rank", "vicreg_spread_min", "vicreg_spread_mean", "achieved", "target", "inverse"]
+FIELDS += ["slope", "inverse_slope"]
 #: Samples for the metrics of the method.
 BATCH = 512
 
@@ -112,17 +113,18 @@ def show(policy: ConditionedPolicy, episodes: Episodes, achieved: bool) -> Shown
     return Shown(np.concatenate(actions), np.concatenate(true_actions), th.cat(representations))
 
 
-def infer(policy: Any, episodes: Episodes, horizon: int) -> np.ndarray | None:
+def infer(policy: Any, episodes: Episodes, horizon: int) -> tuple[np.ndarray, np.ndarray] | None:
     """
-    Label the steps of episodes by the inverse model.
+    Label the steps of episodes by the inverse model, as the policy imitates them.
 
     :param horizon: number of steps to the later state from which the model infers an action
-    :return: (steps, A); None if the agent has no inverse model
+    :return: (steps, A) labels, and (steps,) bool, False where the episode ends before the later state; None if the
+        agent has no inverse model
     """
-    inverse = getattr(policy, "inverse", None)
+    inverse, calibration = getattr(policy, "inverse", None), getattr(policy, "calibration", None)
     if inverse is None:
         return None
-    labels = []
+    labels, inferable = [], []
     for step in range(int(episodes.lengths.max())):
         slots, exist = episodes.slots(step)
         further: tuple[th.Tensor | None, ...] = ()
@@ -130,22 +132,30 @@ def infer(policy: Any, episodes: Episodes, horizon: int) -> np.ndarray | None:
             returns = [episodes.returns(column, slots) for column in ("episode_return", "return_to_go")]
             achieved = Inputs(episode_return=returns[0], return_to_go=returns[1])
             further = (policy.scaled_return(achieved) if policy.goal_with_return else None,)
-        later = np.minimum(slots + horizon, episodes.first + episodes.lengths)
+        last = episodes.first + episodes.lengths
+        later = np.minimum(slots + horizon, last)
         params = inverse(episodes.states(slots), episodes.states(later), *further)
+        params = params if calibration is None else calibration(params)
         labels.append(inverse.head.act(params, deterministic=True).numpy()[exist])
-    return np.concatenate(labels)
+        inferable.append((slots + horizon <= last)[exist])
+    return np.concatenate(labels), np.concatenate(inferable)
 
 
-def correlations(x: np.ndarray, y: np.ndarray) -> list[float]:
+def correlations(x: np.ndarray, true: np.ndarray) -> tuple[list[float], list[float]]:
     """
-    Compute the correlation of each dimension; 0 where one of both is constant.
+    Compare actions with the true ones.
 
     :param x: (n, A)
-    :param y: (n, A)
+    :param true: (n, A)
+    :return: for each dimension the correlation, and the slope of the linear regression of x on the true action; 0
+        where one of both is constant
     """
-    x, y = (each - each.mean(0) for each in (x.astype(float), y.astype(float)))
-    scale = np.sqrt((x**2).sum(0) * (y**2).sum(0))
-    return list(np.divide((x * y).sum(0), scale, out=np.zeros(len(scale)), where=scale > 1e-9))
+    x, true = (each - each.mean(0) for each in (x.astype(float), true.astype(float)))
+    product, variance = (x * true).sum(0), (true**2).sum(0)
+    scale, zeros = np.sqrt((x**2).sum(0) * variance), np.zeros(x.shape[1])
+    varies = scale > 1e-9
+    correlation = np.divide(product, scale, out=zeros.copy(), where=varies)
+    return list(correlation), list(np.divide(product, variance, out=zeros.copy(), where=varies))
 
 
 def vicreg_metrics(model: TrajectoryAlgorithm, store: TrajectoryStore) -> dict[str, float]:
@@ -177,8 +187,11 @@ def measure(model: TrajectoryAlgorithm, env: VecEnv, dataset: str, n_episodes: i
     th.manual_seed(0)  # the notes' presets draw noise when they act
     policy.set_training_mode(False)
     episodes = Episodes(store, n_episodes)
-    shown, labels = show(policy, episodes, achieved=True), infer(policy, episodes, getattr(model, "inverse_horizon", 1))
+    shown = show(policy, episodes, achieved=True)
     deviations, true = spread(shown.representations), shown.true_actions
+    target, slope = correlations(show(policy, episodes, achieved=False).actions, true)
+    inferred = infer(policy, episodes, getattr(model, "inverse_horizon", 1))
+    inverse, inverse_slope = ([], []) if inferred is None else correlations(inferred[0][inferred[1]], true[inferred[1]])
     return {
         "steps": len(true),
         "dimensions": len(deviations),
@@ -186,9 +199,11 @@ def measure(model: TrajectoryAlgorithm, env: VecEnv, dataset: str, n_episodes: i
         "spread_min": float(deviations.min()),
         "spread_mean": float(deviations.mean()),
         **vicreg_metrics(model, store),
-        "achieved": correlations(shown.actions, true),
-        "target": correlations(show(policy, episodes, achieved=False).actions, true),
-        "inverse": correlations(labels, true) if labels is not None else [],
+        "achieved": correlations(shown.actions, true)[0],
+        "target": target,
+        "inverse": inverse,
+        "slope": slope,
+        "inverse_slope": inverse_slope,
     }
 
 

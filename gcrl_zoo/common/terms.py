@@ -37,4 +37,6 @@ def check_sources(sources: Collection[str], terms: WeightedTerms[Any], used_by: 
     """
     for source in sources:
         if not terms[source]:
-            raise ValueError(f"terms: no term of the {source} data has a weight; {used_by} that data.")
+            raise ValueError(
+                f"terms: no term of the {source} data has a weight, but {used_by} that data; give one of them a weight."
+            )

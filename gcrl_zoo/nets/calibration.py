@@ -74,7 +74,7 @@ class Calibration(nn.Module):
 
     @th.no_grad()
     def reset(self) -> None:
-        """Forget all data: another network will make the predictions."""
+        """Set all moments to zero: another network will make the predictions."""
         self.moments.zero_()
         self.weight.zero_()
 

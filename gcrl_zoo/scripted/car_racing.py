@@ -37,7 +37,7 @@ class Skill:
     mistakes: float
 
 
-#: From the best driver, whose episodes are a third of all, to a slow one.
+#: From the best driver, without and with mistakes, to a slow one. Each is as frequent as the others.
 SKILLS = (
     Skill(top_speed=100, grip=130, mistakes=0.0),
     Skill(top_speed=100, grip=130, mistakes=0.03),

@@ -11,8 +11,9 @@ from gymnasium import spaces
 
 from gcrl_zoo import BC
 from gcrl_zoo.common.augmentation import RandomShift, shift
-from gcrl_zoo.data.samplers import GoalBatch, StepBatch, WindowBatch
+from gcrl_zoo.data.samplers import GoalBatch, StepBatch
 from gcrl_zoo.data.transitions import TransitionBatch
+from gcrl_zoo.data.windows import WindowBatch
 from tests.support.case import differing, weights_of
 from tests.support.envs import make_env, make_store
 from tests.support.matrix import every_trajectory_case

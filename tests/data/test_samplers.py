@@ -288,15 +288,19 @@ def test_windows_read_the_observation_after_each_step(ahead: int) -> None:
 
 @pytest.mark.parametrize("horizon", [1, 2, 100])
 def test_windows_read_the_observations_some_steps_after_each_step(horizon: int) -> None:
-    """At most the final observation of the episode; all else is as without."""
+    """Where the episode ends before, its final observation, and a mask that says so; all else is as without."""
     store, length = told_store(*LENGTHS), 3
     batch = Windows(store, length, horizon=horizon).sample(np.random.default_rng(0), 300)
     plain = Windows(store, length).sample(np.random.default_rng(0), 300)
-    assert batch.later is not None and plain.later is None
-    for row, later in zip(batch.observations["observation"], batch.later["observation"], strict=True):
-        expected = [(e, min(t + horizon, LENGTHS[e])) for e, t in places(row[:, :2])]
-        assert places(later[:, :2]) == expected
-    for one, other in zip(plain[:-1], batch[:-1], strict=True):
+    assert batch.later is not None and batch.later_mask is not None
+    assert plain.later is None and plain.later_mask is None
+    for row, later, exists in zip(
+        batch.observations["observation"], batch.later["observation"], batch.later_mask, strict=True
+    ):
+        here = places(row[:, :2])
+        assert places(later[:, :2]) == [(e, min(t + horizon, LENGTHS[e])) for e, t in here]
+        assert exists.tolist() == [t + horizon <= LENGTHS[e] for e, t in here]
+    for one, other in zip(plain[:-2], batch[:-2], strict=True):
         assert_same(one, other) if not isinstance(one, dict) else assert_same(one["observation"], other["observation"])
 
 

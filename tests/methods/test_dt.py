@@ -12,7 +12,7 @@ from stable_baselines3.common.policies import BasePolicy
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.data import TrajectoryStore, Windows
-from gcrl_zoo.data.samplers import WindowIndex
+from gcrl_zoo.data.windows import WindowIndex
 from gcrl_zoo.methods.dt.policies import TOKENS
 from gcrl_zoo.nets.transformer import causal
 from tests.cases import dt_gated, dt_vicreg

@@ -9,7 +9,7 @@ import torch as th
 from gcrl_zoo.common.device import to_tensors
 from gcrl_zoo.common.roles import Inputs
 from gcrl_zoo.data import TrajectoryStore
-from gcrl_zoo.data.samplers import WindowIndex
+from gcrl_zoo.data.windows import WindowIndex
 from gcrl_zoo.losses.vicreg import VICRegLoss
 from gcrl_zoo.methods.video_vicreg.layout import TokenLayout
 from gcrl_zoo.methods.video_vicreg.video_vicreg import DEFAULT_TERMS
@@ -339,13 +339,18 @@ def test_presets_see_what_the_page_says(preset, monkeypatch):
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))
-def test_presets_teach_no_action_in_play_except_exp4(preset):
-    """The gradient of the loss with respect to the action part of the output, and of the head that reads it."""
+def test_presets_compare_no_action_with_a_true_one_except_exp4(preset):
+    """Where actions are no tokens, the loss does not depend on them."""
     model = like(preset)
+    model.policy.layout.action_tokens = False
+    batch = batches_of(model)["labelled"]
+    losses = []
+    for actions in (batch.actions, -batch.actions):
+        th.manual_seed(0)
+        losses.append(model.compute_loss({"labelled": batch._replace(actions=actions)})[0])
+    assert th.equal(*losses) == (preset != "exp4")
     model.policy.zero_grad(set_to_none=True)
-    head = model.policy.head.linear
-    model.compute_loss({"labelled": batches_of(model)["labelled"]})[0].backward()
-    assert touched(head) == (preset in ("exp2", "exp4")), "exp1, exp3 and exp5 have no head"
+    losses[0].backward()
     assert touched(model.policy.transformer) and touched(model.policy.expander)
 
 
@@ -390,6 +395,14 @@ def test_collapse_shows():
     for source in ("labelled", "unlabelled"):
         assert healthy[f"{source}/spread_mean"] > 0.01 > 1e-6 > collapsed[f"{source}/spread_mean"]
         assert healthy[f"{source}/effective_rank"] > collapsed[f"{source}/effective_rank"]
+    without = make(terms={"vicreg": 0.0})
+    assert {*without.train_metrics(batches_of(without))} == {"action_gap"}
+
+
+@pytest.mark.parametrize("settings", [{"terms": {"inverse": 0.0}}, {"phases": {"unlabelled": 3}}])
+def test_labels_of_an_untrained_model_are_told(settings):
+    with pytest.warns(UserWarning, match=r"'label' imitates the inverse model, which nothing trains.*weight"):
+        CASE.make(dataset=make_store(), **settings)
 
 
 def test_the_inverse_model_is_examined_on_new_episodes():

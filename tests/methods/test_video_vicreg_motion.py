@@ -7,7 +7,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from gcrl_zoo import VideoVICReg
 from gcrl_zoo.common.device import to_tensors
-from gcrl_zoo.methods.video_vicreg.terms import label
+from gcrl_zoo.methods.video_vicreg.terms import inverse, label
 from tests.cases.video_vicreg import CASE
 from tests.support.case import batches_of, differing, weights_of
 from tests.support.envs import PointEnv, make_store
@@ -42,6 +42,28 @@ def test_the_inverse_model_sees_later_states(inverse_input, shared):
         th.testing.assert_close(model.policy.inverse(here, there), inferred(batch))
     black = batch._replace(later={key: th.zeros_like(each) for key, each in batch.later.items()})
     assert (inferred(black) != inferred(batch)).any()
+
+
+@pytest.mark.parametrize("term", [inverse, label])
+def test_steps_without_a_later_state_teach_nothing(term):
+    """The episode ends before the state from which the inverse model would infer their action."""
+    model = make(inverse_input="motion", context_length=1).learn(2)
+    model.policy.set_training_mode(False)
+    source = "labelled" if term is inverse else "unlabelled"
+    batch = batches_of(model, 64)[source]
+    kept = batch.later_mask[:, 0]
+    assert 0 < kept.sum() < len(kept)
+
+    def loss(batch):
+        with th.no_grad():
+            return term(model.outputs(source, batch))[0]
+
+    fields = {key: value for key, value in batch._asdict().items() if value is not None}
+    part = {
+        key: {name: each[kept] for name, each in value.items()} if isinstance(value, dict) else value[kept]
+        for key, value in fields.items()
+    }
+    th.testing.assert_close(loss(batch), loss(batch._replace(**part)))
 
 
 def test_motion_leaves_the_encoder_to_the_policy():
@@ -81,7 +103,7 @@ def test_the_noise_of_corrected_labels_is_not_cut_off_at_the_bounds():
     outputs = model.outputs("unlabelled", batches_of(model)["unlabelled"])
     outputs.labels = th.full_like(outputs.chosen, 3.0)
     loss, _ = label(outputs)
-    th.testing.assert_close(loss, (outputs.chosen - 3).square().mean(-1)[outputs.mask].mean())
+    th.testing.assert_close(loss, (outputs.chosen - 3).square().mean(-1)[outputs.inferable].mean())
 
 
 def test_a_resumed_run_corrects_as_an_uninterrupted_one(tmp_path):

@@ -353,12 +353,12 @@ def test_the_page_has_online_interaction_and_diagnostics(trainer, monkeypatch):
     assert trainer.agents[:2] == [Path("agents/plain-Hopper-v5-seed0"), Path("agents/no_VICReg-Hopper-v5-seed0")]
     assert study_sections.diagnostics_section(study.read_study(Path("study.yml"))) == ""
     row = {"dataset": "a/b-v0", "actions": "hip, knee", "dimensions": "8", "spread_min": "0.5", "spread_mean": "1"}
-    row |= dict.fromkeys(("vicreg_rank", "vicreg_spread_min", "vicreg_spread_mean", "inverse"), "")
+    row |= dict.fromkeys(("vicreg_rank", "vicreg_spread_min", "vicreg_spread_mean", "inverse", "inverse_slope"), "")
     with Path("out/study_diagnostics.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, ["agent", *row, "effective_rank", "achieved", "target"])
+        writer = csv.DictWriter(file, ["agent", *row, "effective_rank", "achieved", "target", "slope"])
         writer.writeheader()
         for seed in (0, 2):
-            numbers = {"effective_rank": seed, "achieved": f"0.1 0.{seed}", "target": "0 0"}
+            numbers = {"effective_rank": seed, "achieved": f"0.1 0.{seed}", "target": "0 0", "slope": "1 0.5"}
             writer.writerow({"agent": f"no_VICReg-Hopper-v5-seed{seed}", **row, **numbers})
     page = write_page()
     assert "- *10th percentile*: of" in page and "| no VICReg | 50 60 70 |" in page
@@ -367,9 +367,9 @@ def test_the_page_has_online_interaction_and_diagnostics(trainer, monkeypatch):
         part.split("\n\n## ")[0] for part in re.split("## (?:Diagnostics|Online interaction)", page)[1:]
     )
     assert diagnostics.startswith("\n\nThey collapse.\n\n`benchmarks") and "(hip, knee)" in diagnostics
-    assert cells(diagnostics)[2:] == [["no VICReg", "8", "1", "0.50 1", "0.10 0.10", "0.00 0.00", "rank 1"]]
+    assert cells(diagnostics)[2:] == [["no VICReg", "8", "1", "0.50 1", "0.10 0.10", "0.00 0.00", "1 0.50", "rank 1"]]
     assert play.startswith("\n\nIt improves.\n\nMean return")
-    assert cells(play)[2:] == [["no VICReg", "4.5 → 20, 5.5 → 20, 6.5 → 22", "3 of 3 seeds"]]
+    assert cells(play)[2:] == [["no VICReg", "4.5 → 20, 5.5 → 20, 6.5 → 22", "3 of 3 seeds", "4.0 → 10 → 16 → 22"]]
     assert Path("out/study_own_play.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -379,6 +379,8 @@ def test_portions_of_own_play_are_counted_in_decisions():
     np.testing.assert_array_equal(play.portions(), [1, 2.5, np.nan, 4, np.nan])
     assert own_play.first_and_last(play.portions()) is None
     assert own_play.first_and_last([*[1.0] * 9, np.nan, *[3.0] * 11]) == (1, 3)
+    assert own_play.quarters([1.0, 2, 3]) == []
+    np.testing.assert_array_equal(own_play.quarters([1.0, 2, np.nan, 4, 5]), [1.5, np.nan, 4, 5])
 
 
 def test_a_table_has_no_empty_columns():

@@ -11,8 +11,9 @@ from torch import Tensor
 from gcrl_zoo.common.arguments import Environment, Fraction, Policy
 from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
-from gcrl_zoo.data.samplers import Sampler, Windows
+from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.data.windows import Windows
 from gcrl_zoo.losses.masked import masked_mean
 from gcrl_zoo.methods.dt.policies import DTPolicy
 from gcrl_zoo.nets.fast.matmul import fast_matmul

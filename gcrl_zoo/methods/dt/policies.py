@@ -90,7 +90,7 @@ class DTPolicy(WindowPolicy):
         """
         Represent all steps of windows, for training.
 
-        :param batch: a :class:`~gcrl_zoo.data.samplers.WindowBatch` of K steps, as tensors; padding is on its right,
+        :param batch: a :class:`~gcrl_zoo.data.windows.WindowBatch` of K steps, as tensors; padding is on its right,
             where no step before it can see it
         :return: (B, K, D)
         """

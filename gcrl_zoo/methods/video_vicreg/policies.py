@@ -94,7 +94,8 @@ class VideoVICRegPolicy(DTPolicy):
     :param calibrated_labels: whether the actions that the inverse model infers in video are corrected for their
         shrinkage in own play, or a flat list that says so for each action dimension, see
         :class:`~gcrl_zoo.nets.calibration.Calibration`; for ``Box`` actions, whose head predicts a mean
-    :param shared_encoder: whether inverse model and transformer share the encoder of images
+    :param shared_encoder: whether inverse model and transformer share the encoder of images; with ``inverse_input``
+        ``"motion"`` they never do
     :param image_features: width of an image's encoding
     :param image_encoder: convolutions for images, see :class:`~gcrl_zoo.common.policies.ConditionedPolicy`
     :param kwargs: of :class:`~gcrl_zoo.methods.dt.policies.DTPolicy`
@@ -195,7 +196,7 @@ class VideoVICRegPolicy(DTPolicy):
         """
         Run the transformer over windows.
 
-        :param batch: a :class:`~gcrl_zoo.data.samplers.WindowBatch` of K steps with the successor, as tensors
+        :param batch: a :class:`~gcrl_zoo.data.windows.WindowBatch` of K steps with the successor, as tensors
         :param states: (B, L, F) encoded, L being K or, with the state after the last step, K + 1
         :param returns: (B,) of the whole episodes
         :param played: whether this is own play, whose actions are read

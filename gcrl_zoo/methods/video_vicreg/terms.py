@@ -18,10 +18,10 @@ from gcrl_zoo.nets.heads import ActionHead
 
 class Outputs:
     """
-    Compute what the networks say about B windows of K steps on first use, and share it among all terms.
+    Compute the outputs of the networks for B windows of K steps on first use, and share it among all terms.
 
     :param policy: that holds the networks
-    :param batch: :class:`~gcrl_zoo.data.samplers.WindowBatch` of tensors, with the successor of the last step
+    :param batch: :class:`~gcrl_zoo.data.windows.WindowBatch` of tensors, with the successor of the last step
     :param returns: (B,) the return that each window is conditioned on
     :param played: whether this is own play, whose actions are read
     :param next_states: whether VICReg needs the states after the last steps
@@ -39,6 +39,9 @@ class Outputs:
     ) -> None:
         self.policy, self.batch, self.returns, self.played = policy, batch, returns, played
         self.mask, self.n_steps = batch.mask.flatten(), batch.mask.shape[1]  # (B * K,), K
+        later = batch.later_mask
+        #: Steps whose action the inverse model can infer: the episode lasts until the later state. (B * K,)
+        self.inferable = self.mask if later is None else self.mask & later.flatten()
         self.infers_from_encoded = policy.infers_from_encoded(batch)
         #: L, the states to encode: K or, with the ones after the last steps, K + 1.
         self.n_states = self.n_steps + int(next_states or self.infers_from_encoded)
@@ -106,7 +109,7 @@ Term = Callable[[Outputs], tuple[Tensor, Metrics]]
 def inverse(played: Outputs) -> tuple[Tensor, Metrics]:
     """Predict the action of own play that led from one state to the next: the inverse dynamics model."""
     nll = played.inverse_head.nll(played.inferred, played.batch.actions.flatten(0, 1))
-    return masked_mean(nll, played.mask), {}
+    return masked_mean(nll, played.inferable), {}
 
 
 def action(played: Outputs) -> tuple[Tensor, Metrics]:
@@ -119,7 +122,7 @@ def label(video: Outputs) -> tuple[Tensor, Metrics]:
     """Imitate the labels of video, without a gradient into the inverse model."""
     # The noise of calibrated labels goes beyond the bounds of actions. Cut off there, its mean would not be zero.
     bounded = video.policy.calibration is None
-    return masked_mean(video.policy.head.imitate(video.chosen, video.labels, bounded), video.mask), {}
+    return masked_mean(video.policy.head.imitate(video.chosen, video.labels, bounded), video.inferable), {}
 
 
 def vicreg_term(loss: VICRegLoss) -> Term:
@@ -129,17 +132,19 @@ def vicreg_term(loss: VICRegLoss) -> Term:
     """
 
     def vicreg(outputs: Outputs) -> tuple[Tensor, Metrics]:
-        policy, z, mask = outputs.policy, outputs.expanded, outputs.batch.mask
+        policy, z, mask = outputs.policy, outputs.expanded, outputs.mask
         now, later = z[:, :-1].flatten(0, 1), z[:, 1:].flatten(0, 1)
-        first = mask.shape[1] + 1 - z.shape[1]  # step between the first pair: 1 at representation tokens, else 0
+        shape = outputs.batch.mask.shape
+        first = shape[1] + 1 - z.shape[1]  # step between the first pair: 1 at representation tokens, else 0
         predicted = None
         if policy.predictor is not None:
             predicted = now
             if policy.predictor_sees_action:
-                actions = outputs.executed.unflatten(0, mask.shape)[:, first:].flatten(0, 1)
+                actions = outputs.executed.unflatten(0, shape)[:, first:].flatten(0, 1)
                 predicted = th.cat((now, actions), 1)
+                mask = mask if outputs.played else outputs.inferable
             predicted = policy.predictor(predicted)
-        value, parts = loss(now, later, mask[:, first:].flatten(), predicted)
+        value, parts = loss(now, later, mask.unflatten(0, shape)[:, first:].flatten(), predicted)
         source = "labelled" if outputs.played else "unlabelled"
         return value, {f"{source}/{name}": part for name, part in {"vicreg": value, **parts}.items()}
 

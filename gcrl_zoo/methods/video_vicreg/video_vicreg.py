@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
@@ -17,8 +18,9 @@ from gcrl_zoo.common.needs import Needs
 from gcrl_zoo.common.phases import Phases, phase_cycle
 from gcrl_zoo.common.terms import WeightedTerms, check_sources, weighted_terms
 from gcrl_zoo.common.trajectory_algorithm import TrajectoryAlgorithm
-from gcrl_zoo.data.samplers import Sampler, Windows
+from gcrl_zoo.data.samplers import Sampler
 from gcrl_zoo.data.store import TrajectoryStore
+from gcrl_zoo.data.windows import Windows
 from gcrl_zoo.losses.masked import masked_mean
 from gcrl_zoo.losses.vicreg import VICRegLoss, effective_rank, spread
 from gcrl_zoo.methods.dt.dt import DT
@@ -84,6 +86,13 @@ class VideoVICReg(DT):
         self._terms = self._weighted_terms()
         self._cycle = phase_cycle(self.phases)
         check_sources(self._cycle, self._terms, "phases use")
+        used = {name for source in self._cycle or self._terms for name in self._terms[source]}
+        if "label" in used and "inverse" not in used:
+            warnings.warn(
+                "terms: 'label' imitates the inverse model, which nothing trains; give 'inverse' a weight, and "
+                "`phases`, if set, some labelled updates.",
+                stacklevel=2,
+            )
 
     def _weighted_terms(self) -> WeightedTerms[Term]:
         """Return the weight and the function of each term that is computed, by source and name."""
@@ -172,7 +181,7 @@ class VideoVICReg(DT):
                 metrics.update(parts or {name: value})
                 losses.append(weight * value)
             if source == "labelled" and self.policy.calibration is not None and "inverse" in self._terms[source]:
-                self.policy.calibration.update(outputs.inferred.detach(), outputs.executed, outputs.mask)
+                self.policy.calibration.update(outputs.inferred.detach(), outputs.executed, outputs.inferable)
         return th.stack(losses).sum(), metrics
 
     # ----------------------------------------------------------------- metrics
@@ -186,19 +195,20 @@ class VideoVICReg(DT):
 
     def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
         """
-        Return, for each kind of data, the spread and the rank of the representations that VICReg sees, which show a
-        collapse; for video the distance between the actions that the policy and the inverse model choose; and the
-        smallest slope of the calibration.
+        Return, for each kind of data with a VICReg loss, the spread and the rank of the representations that it sees,
+        which show a collapse; for video the distance between the actions that the policy and the inverse model choose;
+        and the smallest slope that calibration corrects.
         """
         metrics: dict[str, Tensor] = {}
         if self.policy.calibration is not None:
-            metrics["slope_min"] = self.policy.calibration.slope().min()
+            metrics["slope_min"] = self.policy.calibration.slope()[self.policy.calibration.chosen].min()
         for source, batch in batches.items():
             outputs = self.outputs(source, batch)
-            z = outputs.expanded[:, 0]  # the first step of each window
-            metrics |= {f"{source}/spread_min": spread(z).min(), f"{source}/spread_mean": spread(z).mean()}
-            metrics[f"{source}/effective_rank"] = effective_rank(z)
+            if "vicreg" in self._terms[source]:
+                z = outputs.expanded[:, 0]  # the first step of each window
+                metrics |= {f"{source}/spread_min": spread(z).min(), f"{source}/spread_mean": spread(z).mean()}
+                metrics[f"{source}/effective_rank"] = effective_rank(z)
             if source == "unlabelled" and self.policy.inverse is not None:
                 gap = self.policy.head.distance(outputs.chosen, outputs.labels)
-                metrics["action_gap"] = masked_mean(gap, outputs.mask)
+                metrics["action_gap"] = masked_mean(gap, outputs.inferable)
         return metrics
