@@ -78,7 +78,7 @@ def episode(length=9, action="box"):
 
 def trained_at(model, store, t):
     """The parameters of the action at step t in a window of training that ends there."""
-    windows, begin = model.windows(store), max(0, t - K + 1)
+    windows, begin = model.windows(store, "labelled"), max(0, t - K + 1)
     slots = store.first[store.steps[0]] + begin + np.minimum(np.arange(K), t - begin)
     index = np.where(np.arange(K) <= t - begin, slots, slots[0])
     batch = to_tensors(windows.gather(WindowIndex(index[None])), model.device)

@@ -37,7 +37,8 @@ def test_the_inverse_model_sees_later_states(inverse_input, shared):
             return model.policy.infer_actions(batch, model.policy.encode_states(batch.observations))
 
     parts = batch.observations, batch.later
-    here, there = ({key: each[:, :3].flatten(0, 1) for key, each in part.items()} for part in parts)
+    n_steps = batch.mask.shape[1]
+    here, there = ({key: each[:, :n_steps].flatten(0, 1) for key, each in part.items()} for part in parts)
     with th.no_grad():
         th.testing.assert_close(model.policy.inverse(here, there), inferred(batch))
     black = batch._replace(later={key: th.zeros_like(each) for key, each in batch.later.items()})
@@ -159,3 +160,15 @@ def test_movement_before_the_state_is_not_seen():
         ValueError, match=r"inverse_horizon is 1, but with inverse_input 'motion' all frames of the later"
     ):
         CASE.make(env, policy_kwargs={"inverse_input": "motion"})
+
+
+def test_the_next_state_is_read_only_if_a_term_needs_it():
+    """Reading images takes time."""
+    n_states = {}
+    for weight in (0.0, 1.0):
+        settings = {"inverse_horizon": 3, "terms": {"vicreg": weight}, "policy_kwargs": {"image_encoder": "compact"}}
+        dataset = make_store("image", "box", n_episodes=4, length=8)
+        model = CASE.make(CASE.env("image", "box"), dataset=dataset, **settings).learn(2)
+        batches = batches_of(model)
+        n_states[weight] = {each.observations["observation"].shape[1] - each.mask.shape[1] for each in batches.values()}
+    assert n_states == {0.0: {0}, 1.0: {1}}

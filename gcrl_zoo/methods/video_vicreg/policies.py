@@ -196,7 +196,7 @@ class VideoVICRegPolicy(DTPolicy):
         """
         Run the transformer over windows.
 
-        :param batch: a :class:`~gcrl_zoo.data.windows.WindowBatch` of K steps with the successor, as tensors
+        :param batch: a :class:`~gcrl_zoo.data.windows.WindowBatch` of K steps, as tensors
         :param states: (B, L, F) encoded, L being K or, with the state after the last step, K + 1
         :param returns: (B,) of the whole episodes
         :param played: whether this is own play, whose actions are read
@@ -250,7 +250,8 @@ class VideoVICRegPolicy(DTPolicy):
         """
         inverse = self.inverse
         assert inverse is not None and inverse.change is not None
-        here = {key: each[:, :-1].flatten(0, 1) for key, each in batch.observations.items()}
+        n_steps = batch.mask.shape[1]
+        here = {key: each[:, :n_steps].flatten(0, 1) for key, each in batch.observations.items()}
         later = batch.later or {key: each[:, 1:] for key, each in batch.observations.items()}
         there = {key: each.flatten(0, 1) for key, each in later.items()}
         if states is None or not self.infers_from_encoded(batch):

@@ -21,7 +21,8 @@ class Outputs:
     Compute the outputs of the networks for B windows of K steps on first use, and share it among all terms.
 
     :param policy: that holds the networks
-    :param batch: :class:`~gcrl_zoo.data.windows.WindowBatch` of tensors, with the successor of the last step
+    :param batch: :class:`~gcrl_zoo.data.windows.WindowBatch` of tensors; with the successor of the last
+        step, if VICReg or the inverse model needs it
     :param returns: (B,) the return that each window is conditioned on
     :param played: whether this is own play, whose actions are read
     :param next_states: whether VICReg needs the states after the last steps

@@ -141,12 +141,18 @@ class VideoVICReg(DT):
     def make_samplers(self, labelled: TrajectoryStore, unlabelled: TrajectoryStore) -> dict[str, Sampler]:
         best = unlabelled if self.top_fraction == 1 else unlabelled.best(self.top_fraction)
         stores = {"unlabelled": best, "labelled": labelled}
-        return {source: self.windows(store) for source, store in stores.items() if self._terms[source]}
+        return {source: self.windows(store, source) for source, store in stores.items() if self._terms[source]}
 
-    def windows(self, store: TrajectoryStore) -> Windows:
-        """Sample windows of K steps, each step with its next state and the one of the inverse model."""
+    def windows(self, store: TrajectoryStore, source: str) -> Windows:
+        """
+        Sample windows of K steps, with the states that the inverse model needs, and with next states if VICReg does.
+
+        :param store: trajectories
+        :param source: ``"unlabelled"`` or ``"labelled"``
+        """
         horizon = None if self.inverse_horizon == 1 else self.inverse_horizon
-        return Windows(store, self.policy.context_length, successor=True, horizon=horizon)
+        successor = "vicreg" in self._terms[source] or horizon is None
+        return Windows(store, self.policy.context_length, successor=successor, horizon=horizon)
 
     # -------------------------------------------------------------------- learn
 
@@ -190,7 +196,7 @@ class VideoVICReg(DT):
         """Return the error of the inverse model on new episodes."""
         if "inverse" not in self._terms["labelled"]:
             return {}
-        batch = self.windows(new_episodes).sample(np.random.default_rng(0), self.batch_size)
+        batch = self.windows(new_episodes, "labelled").sample(np.random.default_rng(0), self.batch_size)
         return {"inverse_held_out": inverse(self.outputs("labelled", to_tensors(batch, self.device)))[0]}
 
     def train_metrics(self, batches: dict[str, Any]) -> dict[str, Tensor]:
