@@ -80,7 +80,7 @@ def test_the_zip_holds_no_data(case, source, tmp_path):
             for name, value in data_of(source).items()
         }
         model = case.make(learning_starts=0, train_freq=60, gradient_steps=1, **data)
-        model.learn(600 if n_episodes == 150 and plays else 60)
+        model.learn(360 if n_episodes == 150 and plays else 60)
         file = io.BytesIO()
         model.save(file)
         return model, file

@@ -19,8 +19,9 @@ def is_child(case: Case) -> bool:
 
 
 def marks_of_variant(case: TrajectoryCase, variant: str) -> tuple[pytest.MarkDecorator, ...]:
-    """Without ``--all``, the other variants of a child stand for its default: their settings are added to it."""
-    return (pytest.mark.thorough,) if variant == "default" and is_child(case) and len(case.variants) > 1 else ()
+    """Without ``--all``, every second variant of a child stands for the others and for its default, the first one."""
+    quick = list(case.variants)[1::2] if is_child(case) and len(case.variants) > 1 else case.variants
+    return () if variant in quick else (pytest.mark.thorough,)
 
 
 variants = [(case, name, variant) for case in trajectory_cases() for name, variant in case.variants.items()]

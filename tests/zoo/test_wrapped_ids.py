@@ -17,20 +17,25 @@ from tests.support.throw_away import ROOT
 PATHS = os.pathsep.join([str(ROOT), sysconfig.get_path("purelib"), sysconfig.get_path("platlib")])
 
 
+WAYS = {
+    "hook": ((), {}),
+    "switched off": ((), {"GCRL_ZOO_DISABLE": "1"}),
+    "no startup file": (("-S",), {"PYTHONPATH": PATHS}),
+}
+
+
 @pytest.mark.parametrize(
-    ("options", "environ"),
-    [((), {}), ((), {"GCRL_ZOO_DISABLE": "1"}), (("-S",), {"PYTHONPATH": PATHS})],
-    ids=["hook", "switched off", "no startup file"],
-)
-@pytest.mark.parametrize(
-    "first",
+    ("first", "way"),
     [
-        "import gymnasium as gym, gcrl_zoo",
-        "import gcrl_zoo, gymnasium as gym",
-        "import gcrl_zoo.zoo.hyperparams, gymnasium as gym",
+        ("import gymnasium as gym, gcrl_zoo", "hook"),
+        ("import gymnasium as gym, gcrl_zoo", "no startup file"),
+        ("import gcrl_zoo, gymnasium as gym", "switched off"),
+        ("import gcrl_zoo.zoo.hyperparams, gymnasium as gym", "hook"),
+        ("import gcrl_zoo.zoo.hyperparams, gymnasium as gym", "no startup file"),
     ],
 )
-def test_known_in_any_order(first, options, environ):
+def test_known_in_any_order(first, way):
+    options, environ = WAYS[way]
     code = f"{first}; gym.register_envs(gcrl_zoo); print(gym.make('gcrl_zoo/CartPoleUpright-v1'))"
     command = [sys.executable, *options, "-c", code]
     result = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True)
