@@ -141,7 +141,7 @@ def infer(policy: Any, episodes: Episodes, horizon: int) -> tuple[np.ndarray, np
     return np.concatenate(labels), np.concatenate(inferable)
 
 
-def correlations(x: np.ndarray, true: np.ndarray) -> tuple[list[float], list[float]]:
+def compare(x: np.ndarray, true: np.ndarray) -> tuple[list[float], list[float]]:
     """
     Compare actions with the true ones.
 
@@ -189,9 +189,9 @@ def measure(model: TrajectoryAlgorithm, env: VecEnv, dataset: str, n_episodes: i
     episodes = Episodes(store, n_episodes)
     shown = show(policy, episodes, achieved=True)
     deviations, true = spread(shown.representations), shown.true_actions
-    target, slope = correlations(show(policy, episodes, achieved=False).actions, true)
+    target, slope = compare(show(policy, episodes, achieved=False).actions, true)
     inferred = infer(policy, episodes, getattr(model, "inverse_horizon", 1))
-    inverse, inverse_slope = ([], []) if inferred is None else correlations(inferred[0][inferred[1]], true[inferred[1]])
+    inverse, inverse_slope = ([], []) if inferred is None else compare(inferred[0][inferred[1]], true[inferred[1]])
     return {
         "steps": len(true),
         "dimensions": len(deviations),
@@ -199,7 +199,7 @@ def measure(model: TrajectoryAlgorithm, env: VecEnv, dataset: str, n_episodes: i
         "spread_min": float(deviations.min()),
         "spread_mean": float(deviations.mean()),
         **vicreg_metrics(model, store),
-        "achieved": correlations(shown.actions, true)[0],
+        "achieved": compare(shown.actions, true)[0],
         "target": target,
         "inverse": inverse,
         "slope": slope,

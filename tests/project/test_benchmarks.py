@@ -296,7 +296,7 @@ def video_diagnostics(bench):
     assert 1 <= float(row["effective_rank"]) <= float(row["dimensions"]) == 256
     assert float(row["vicreg_rank"]) >= 1 and len(row["inverse"].split()) == len(row["inverse_slope"].split()) == 3
     x = np.array([[1.0, 2, 0], [2, 1, 0], [3, 0, 0]])
-    np.testing.assert_allclose(script.correlations(x, 2 * x[:, [0, 0, 0]]), [[1, -1, 0], [0.5, -0.5, 0]])
+    np.testing.assert_allclose(script.compare(x, 2 * x[:, [0, 0, 0]]), [[1, -1, 0], [0.5, -0.5, 0]])
 
 
 @smoke("filmstrip")

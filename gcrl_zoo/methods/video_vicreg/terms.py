@@ -18,7 +18,7 @@ from gcrl_zoo.nets.heads import ActionHead
 
 class Outputs:
     """
-    Compute the outputs of the networks for B windows of K steps on first use, and share it among all terms.
+    Compute the outputs of the networks for B windows of K steps on first use, and share them among all terms.
 
     :param policy: that holds the networks
     :param batch: :class:`~gcrl_zoo.data.windows.WindowBatch` of tensors; with the successor of the last
